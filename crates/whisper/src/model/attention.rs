@@ -1,0 +1,359 @@
+//! Multi-head attention, in the three forms that Whisper needs.
+//!
+//! The scale `1 / √head_width` is part of the query projection's weights, so nothing here applies it.
+
+use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
+
+use super::{
+    ops::{self, with_slice, with_slices},
+    vector,
+};
+
+/// Queries whose scores are in memory at once: 128 × 1500 scores are 768 kB, which stays in the second-level cache.
+const QUERY_BLOCK: usize = 128;
+
+/// Up to this many queries, scores are dot products; above, blocked matrix products are faster.
+const FEW_QUERIES: usize = 16;
+
+/// Attention of every position to every position, without a mask.
+///
+/// `qkv`: `(positions, 3 * width)`, queries beside keys beside values. Returns `(positions, width)`.
+pub(super) fn bidirectional(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let width = qkv.dim(1)? / 3;
+    let head_width = width / heads;
+    let part =
+        |part: usize, head: usize| qkv.narrow(1, part * width + head * head_width, head_width);
+    let heads = (0..heads)
+        .map(|head| {
+            Ok(Head {
+                queries: part(0, head)?,
+                keys: part(1, head)?,
+                values: part(2, head)?,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    attend_in_blocks(&heads, qkv.dim(0)?, head_width)
+}
+
+/// The audio side of cross-attention: keys and values of one item, each `(heads, positions, head_width)`.
+#[derive(Clone, Debug)]
+pub(crate) struct AudioKeys {
+    keys: Tensor,
+    values: Tensor,
+}
+
+impl AudioKeys {
+    /// Splits `(positions, 2 * width)`, keys beside values, into heads.
+    pub(super) fn split(keys_values: &Tensor, heads: usize) -> Result<Self> {
+        let (positions, both) = keys_values.dims2()?;
+        let head_width = both / 2 / heads;
+        let both = keys_values
+            .reshape((positions, 2, heads, head_width))?
+            .permute((1, 2, 0, 3))?
+            .contiguous()?;
+        Ok(Self {
+            keys: both.get(0)?,
+            values: both.get(1)?,
+        })
+    }
+
+    /// Attention of `queries` `(queries, width)` to all audio positions.
+    pub(super) fn attend(&self, queries: &Tensor) -> Result<Tensor> {
+        let (heads, positions, head_width) = self.keys.dims3()?;
+        let count = queries.dim(0)?;
+        if !ops::is_host(queries) || count > FEW_QUERIES {
+            let heads = (0..heads)
+                .map(|head| {
+                    Ok(Head {
+                        queries: queries.narrow(1, head * head_width, head_width)?,
+                        keys: self.keys.get(head)?,
+                        values: self.values.get(head)?,
+                    })
+                })
+                .collect::<Result<Vec<_>>>()?;
+            return attend_in_blocks(&heads, count, head_width);
+        }
+        let width = heads * head_width;
+        let mut out = vec![0.0; count * width];
+        with_slices(
+            [queries, &self.keys, &self.values],
+            |[queries, keys, values]| {
+                let size = positions * head_width;
+                let heads: Vec<Vec<f32>> = (0..heads)
+                    .into_par_iter()
+                    .map(|head| {
+                        let queries: Vec<&[f32]> = queries
+                            .chunks_exact(width)
+                            .map(|query| &query[head * head_width..][..head_width])
+                            .collect();
+                        let part = head * size..(head + 1) * size;
+                        attend_few(&queries, &keys[part.clone()], &values[part])
+                    })
+                    .collect();
+                merge_heads(&heads, head_width, &mut out);
+            },
+        )?;
+        Tensor::from_vec(out, (count, width), &Device::Cpu)
+    }
+}
+
+/// The text side: keys and values of one row in one layer, `(heads, capacity, head_width)` each, of which the first
+/// positions are filled.
+#[derive(Debug)]
+pub(crate) enum TextKeys {
+    Host { keys: Vec<f32>, values: Vec<f32> },
+    Device { keys: Tensor, values: Tensor },
+}
+
+/// Shape of a [`TextKeys`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TextShape {
+    pub(crate) heads: usize,
+    pub(crate) head_width: usize,
+    pub(crate) capacity: usize,
+}
+
+impl TextShape {
+    fn values(self) -> usize {
+        self.heads * self.capacity * self.head_width
+    }
+
+    fn at(self, head: usize, position: usize) -> usize {
+        (head * self.capacity + position) * self.head_width
+    }
+}
+
+impl TextKeys {
+    /// Room for a row of this shape. Memory that is never written is never touched.
+    pub(crate) fn new(shape: TextShape, device: &Device) -> Result<Self> {
+        if device.is_cpu() {
+            return Ok(Self::Host {
+                keys: vec![0.0; shape.values()],
+                values: vec![0.0; shape.values()],
+            });
+        }
+        let dims = (shape.heads, shape.capacity, shape.head_width);
+        let zeros = || Tensor::zeros(dims, candle_core::DType::F32, device);
+        Ok(Self::Device {
+            keys: zeros()?,
+            values: zeros()?,
+        })
+    }
+
+    /// Makes the first `length` positions those of `other`.
+    pub(crate) fn copy_from(
+        &mut self,
+        other: &Self,
+        shape: TextShape,
+        length: usize,
+    ) -> Result<()> {
+        match (self, other) {
+            (
+                Self::Host { keys, values },
+                Self::Host {
+                    keys: from_keys,
+                    values: from_values,
+                },
+            ) => {
+                for head in 0..shape.heads {
+                    let part = shape.at(head, 0)..shape.at(head, length);
+                    keys[part.clone()].copy_from_slice(&from_keys[part.clone()]);
+                    values[part.clone()].copy_from_slice(&from_values[part]);
+                }
+                Ok(())
+            }
+            (
+                Self::Device { keys, values },
+                Self::Device {
+                    keys: from_keys,
+                    values: from_values,
+                },
+            ) if length > 0 => {
+                keys.slice_set(&from_keys.narrow(1, 0, length)?.contiguous()?, 1, 0)?;
+                values.slice_set(&from_values.narrow(1, 0, length)?.contiguous()?, 1, 0)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends the keys and values of `qkv` (`(tokens, 3 * width)`) behind the first `length` positions, and returns
+    /// the attention of each of these tokens to all positions up to its own: `(tokens, width)`.
+    pub(super) fn append_and_attend(
+        &mut self,
+        qkv: &Tensor,
+        shape: TextShape,
+        length: usize,
+    ) -> Result<Tensor> {
+        match self {
+            Self::Host { keys, values } => {
+                let tokens = qkv.dim(0)?;
+                let out = with_slice(qkv, |qkv| {
+                    append(qkv, keys, values, shape, length);
+                    attend_causally(qkv, keys, values, shape, length)
+                })?;
+                Tensor::from_vec(out, (tokens, shape.heads * shape.head_width), &Device::Cpu)
+            }
+            Self::Device { keys, values } => {
+                append_and_attend_on_device(qkv, keys, values, shape, length)
+            }
+        }
+    }
+}
+
+/// Views of one head: `(positions, head_width)` each, any strides.
+struct Head {
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+}
+
+/// Every query to every key, a block of queries at a time, so that the scores are never in memory as a whole.
+fn attend_in_blocks(heads: &[Head], count: usize, head_width: usize) -> Result<Tensor> {
+    let width = heads.len() * head_width;
+    let block = |first: usize, rows: usize, head: &Head| {
+        let scores = head
+            .queries
+            .narrow(0, first, rows)?
+            .matmul(&head.keys.t()?)?;
+        ops::softmax(scores)?.matmul(&head.values)
+    };
+    if heads
+        .first()
+        .is_some_and(|head| !ops::is_host(&head.queries))
+    {
+        let parts = heads
+            .iter()
+            .map(|head| {
+                let head = Head {
+                    queries: head.queries.contiguous()?,
+                    keys: head.keys.contiguous()?,
+                    values: head.values.contiguous()?,
+                };
+                block(0, count, &head)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        return Tensor::cat(&parts, 1);
+    }
+    let mut out = vec![0.0; count * width];
+    out.par_chunks_mut(QUERY_BLOCK * width)
+        .enumerate()
+        .try_for_each(|(index, out)| {
+            let rows = out.len() / width;
+            for (column, head) in heads.iter().enumerate() {
+                let attended = block(index * QUERY_BLOCK, rows, head)?;
+                with_slice(&attended, |attended| {
+                    let to = out.chunks_exact_mut(width);
+                    for (to, from) in to.zip(attended.chunks_exact(head_width)) {
+                        to[column * head_width..][..head_width].copy_from_slice(from);
+                    }
+                })?;
+            }
+            Ok::<_, candle_core::Error>(())
+        })?;
+    Tensor::from_vec(out, (count, width), &Device::Cpu)
+}
+
+/// Attention of a few queries to all of `keys`, `(positions, head_width)`: `(queries, head_width)`.
+fn attend_few(queries: &[&[f32]], keys: &[f32], values: &[f32]) -> Vec<f32> {
+    let head_width = queries.first().map_or(1, |query| query.len());
+    let positions = keys.len() / head_width;
+    let mut scores = vec![0.0; queries.len() * positions];
+    let mut rows: Vec<&mut [f32]> = scores.chunks_exact_mut(positions).collect();
+    vector::products(keys, queries, &mut rows);
+    let mut out = vec![0.0; queries.len() * head_width];
+    for (scores, out) in rows.into_iter().zip(out.chunks_exact_mut(head_width)) {
+        vector::softmax(scores);
+        vector::weighted_sum(scores, values, out);
+    }
+    out
+}
+
+/// Heads one after the other, `(rows, head_width)` each → `(rows, heads * head_width)`.
+fn merge_heads(heads: &[Vec<f32>], head_width: usize, out: &mut [f32]) {
+    let width = heads.len() * head_width;
+    for (column, head) in heads.iter().enumerate() {
+        for (to, from) in out
+            .chunks_exact_mut(width)
+            .zip(head.chunks_exact(head_width))
+        {
+            to[column * head_width..][..head_width].copy_from_slice(from);
+        }
+    }
+}
+
+fn append(qkv: &[f32], keys: &mut [f32], values: &mut [f32], shape: TextShape, length: usize) {
+    let width = shape.heads * shape.head_width;
+    for (index, token) in qkv.chunks_exact(3 * width).enumerate() {
+        for head in 0..shape.heads {
+            let to = shape.at(head, length + index);
+            let from = head * shape.head_width;
+            keys[to..][..shape.head_width]
+                .copy_from_slice(&token[width + from..][..shape.head_width]);
+            values[to..][..shape.head_width]
+                .copy_from_slice(&token[2 * width + from..][..shape.head_width]);
+        }
+    }
+}
+
+fn attend_causally(
+    qkv: &[f32],
+    keys: &[f32],
+    values: &[f32],
+    shape: TextShape,
+    length: usize,
+) -> Vec<f32> {
+    let width = shape.heads * shape.head_width;
+    let mut out = Vec::with_capacity(qkv.len() / 3);
+    for (index, token) in qkv.chunks_exact(3 * width).enumerate() {
+        for (head, query) in token[..width].chunks_exact(shape.head_width).enumerate() {
+            let seen = shape.at(head, 0)..shape.at(head, length + index + 1);
+            out.extend(attend_few(&[query], &keys[seen.clone()], &values[seen]));
+        }
+    }
+    out
+}
+
+fn append_and_attend_on_device(
+    qkv: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    shape: TextShape,
+    length: usize,
+) -> Result<Tensor> {
+    let tokens = qkv.dim(0)?;
+    let seen = length + tokens;
+    // (3, heads, tokens, head_width)
+    let parts = qkv
+        .reshape((tokens, 3, shape.heads, shape.head_width))?
+        .permute((1, 2, 0, 3))?
+        .contiguous()?;
+    keys.slice_set(&parts.get(1)?.contiguous()?, 1, length)?;
+    values.slice_set(&parts.get(2)?.contiguous()?, 1, length)?;
+    let keys = keys.narrow(1, 0, seen)?.contiguous()?;
+    let scores = parts.get(0)?.contiguous()?.matmul(&keys.t()?)?;
+    let scores = scores.broadcast_add(&causal_mask(tokens, length, qkv.device())?)?;
+    let values = values.narrow(1, 0, seen)?.contiguous()?;
+    ops::softmax(scores)?
+        .matmul(&values)?
+        .transpose(0, 1)?
+        .contiguous()?
+        .reshape((tokens, shape.heads * shape.head_width))
+}
+
+/// `(tokens, length + tokens)`: 0 up to a token's own position, −∞ behind it.
+fn causal_mask(tokens: usize, length: usize, device: &Device) -> Result<Tensor> {
+    let seen = length + tokens;
+    let mask: Vec<f32> = (0..tokens)
+        .flat_map(|token| {
+            (0..seen).map(move |position| {
+                if position <= length + token {
+                    0.0
+                } else {
+                    f32::NEG_INFINITY
+                }
+            })
+        })
+        .collect();
+    Tensor::from_vec(mask, (tokens, seen), device)
+}

@@ -1,0 +1,193 @@
+//! The text decoder: tokens of several rows in one pass, each row over its own cache.
+
+use candle_core::Tensor;
+use candle_transformers::models::whisper::Config;
+
+use super::{
+    attention::{AudioKeys, TextShape},
+    layers::{FeedForward, LayerNorm, Linear, Projection, Source},
+    ops::{self, Then},
+};
+use crate::{
+    checkpoint::LoadError,
+    state::{Span, State},
+};
+
+#[derive(Debug)]
+pub(super) struct Decoder {
+    tokens: Tensor,
+    positions: Tensor,
+    layers: Vec<Layer>,
+    norm: LayerNorm,
+    /// `None` where the output matrix is `tokens`, as in all published checkpoints.
+    output: Option<Tensor>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    text_norm: LayerNorm,
+    text_queries_keys_values: Linear,
+    text_out: Linear,
+    audio_norm: LayerNorm,
+    audio_queries: Linear,
+    audio_keys_values: Linear,
+    audio_out: Linear,
+    feed_forward: FeedForward,
+    heads: usize,
+}
+
+impl Decoder {
+    /// `source`: the whole checkpoint.
+    pub(super) fn load(
+        source: &Source<'_>,
+        config: &Config,
+        output: Option<Tensor>,
+    ) -> Result<Self, LoadError> {
+        let source = source.at("decoder");
+        let width = config.d_model;
+        Ok(Self {
+            tokens: source.tensor("embed_tokens.weight", &[config.vocab_size, width])?,
+            positions: source.tensor(
+                "embed_positions.weight",
+                &[config.max_target_positions, width],
+            )?,
+            layers: (0..config.decoder_layers)
+                .map(|index| Layer::load(&source.at(&format!("layers.{index}")), config))
+                .collect::<Result<_, _>>()?,
+            norm: LayerNorm::load(&source.at("layer_norm"), width)?,
+            output,
+        })
+    }
+
+    /// Keys and values of one item's audio for each layer. `encoded`: `(positions, width)`.
+    pub(super) fn project_audio(&self, encoded: &Tensor) -> candle_core::Result<Vec<AudioKeys>> {
+        self.layers
+            .iter()
+            .map(|layer| {
+                let both = layer.audio_keys_values.forward(encoded, Then::Nothing)?;
+                AudioKeys::split(&both, layer.heads)
+            })
+            .collect()
+    }
+
+    /// Appends the tokens of each span to its row; returns the logits after the `asked` tokens, counted over all
+    /// spans: `(asked, vocab)`.
+    pub(super) fn forward(
+        &self,
+        state: &mut State,
+        spans: &[Span<'_>],
+        asked: &[u32],
+    ) -> candle_core::Result<Tensor> {
+        let mut x = self.embed(spans)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(&x, state, index, spans)?;
+        }
+        // Everything before the output matrix, which is most of the work for a small model, is narrowed to what
+        // was asked for.
+        if asked.len() != x.dim(0)? {
+            x = x.index_select(&Tensor::new(asked, x.device())?, 0)?;
+        }
+        let x = self.norm.forward(&x)?;
+        ops::products(&x, self.output.as_ref().unwrap_or(&self.tokens))
+    }
+
+    fn embed(&self, spans: &[Span<'_>]) -> candle_core::Result<Tensor> {
+        let tokens: Vec<u32> = spans.iter().flat_map(|span| span.tokens).copied().collect();
+        let positions: Vec<u32> = spans
+            .iter()
+            .flat_map(|span| (span.length..).take(span.tokens.len()))
+            .filter_map(|position| u32::try_from(position).ok())
+            .collect();
+        ops::embed(&self.tokens, &self.positions, &tokens, &positions)
+    }
+}
+
+impl Layer {
+    fn load(source: &Source<'_>, config: &Config) -> Result<Self, LoadError> {
+        let (width, heads) = (config.d_model, config.decoder_attention_heads);
+        let queries = || Projection::queries(width / heads);
+        let keys_values = [Projection::keys(), Projection::values()];
+        let [keys, values] = [Projection::keys(), Projection::values()];
+        let text = source.at("self_attn");
+        let audio = source.at("encoder_attn");
+        Ok(Self {
+            text_norm: LayerNorm::load(&source.at("self_attn_layer_norm"), width)?,
+            text_queries_keys_values: Linear::load_joined(
+                &text,
+                width,
+                &[queries(), keys, values],
+            )?,
+            text_out: Linear::load(&text.at("out_proj"), width, width)?,
+            audio_norm: LayerNorm::load(&source.at("encoder_attn_layer_norm"), width)?,
+            audio_queries: Linear::load_joined(&audio, width, &[queries()])?,
+            audio_keys_values: Linear::load_joined(&audio, width, &keys_values)?,
+            audio_out: Linear::load(&audio.at("out_proj"), width, width)?,
+            feed_forward: FeedForward::load(source, width)?,
+            heads,
+        })
+    }
+
+    fn forward(
+        &self,
+        x: &Tensor,
+        state: &mut State,
+        index: usize,
+        spans: &[Span<'_>],
+    ) -> candle_core::Result<Tensor> {
+        let qkv = self
+            .text_queries_keys_values
+            .forward(&self.text_norm.forward(x)?, Then::Nothing)?;
+        let attended = attend_to_text(&qkv, state, index, spans)?;
+        let x = self.text_out.forward(&attended, Then::Add(x))?;
+        let queries = self
+            .audio_queries
+            .forward(&self.audio_norm.forward(&x)?, Then::Nothing)?;
+        let attended = attend_to_audio(&queries, state, index, spans)?;
+        let x = self.audio_out.forward(&attended, Then::Add(&x))?;
+        self.feed_forward.forward(&x)
+    }
+}
+
+/// Each span over its own row's cache.
+fn attend_to_text(
+    qkv: &Tensor,
+    state: &mut State,
+    layer: usize,
+    spans: &[Span<'_>],
+) -> candle_core::Result<Tensor> {
+    let shape: TextShape = state.text_shape();
+    let mut first = 0;
+    let mut parts = Vec::with_capacity(spans.len());
+    for span in spans {
+        let own = qkv.narrow(0, first, span.tokens.len())?;
+        let cache = state.text(span.row, layer);
+        parts.push(cache.append_and_attend(&own, shape, span.length)?);
+        first += span.tokens.len();
+    }
+    join(parts)
+}
+
+/// Neighbouring spans of one item together, so that its keys and values are read once for all its rows.
+fn attend_to_audio(
+    queries: &Tensor,
+    state: &State,
+    layer: usize,
+    spans: &[Span<'_>],
+) -> candle_core::Result<Tensor> {
+    let mut first = 0;
+    let mut parts = Vec::new();
+    for group in spans.chunk_by(|a, b| state.item_of(a.row) == state.item_of(b.row)) {
+        let count = group.iter().map(|span| span.tokens.len()).sum();
+        let own = queries.narrow(0, first, count)?;
+        parts.push(state.audio(group[0].row, layer).attend(&own)?);
+        first += count;
+    }
+    join(parts)
+}
+
+fn join(mut parts: Vec<Tensor>) -> candle_core::Result<Tensor> {
+    match parts.len() {
+        1 => Ok(parts.remove(0)),
+        _ => Tensor::cat(&parts, 0),
+    }
+}

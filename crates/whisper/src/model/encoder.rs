@@ -1,0 +1,95 @@
+//! The audio encoder: two convolutions, then layers of attention over all positions.
+
+use candle_core::Tensor;
+use candle_transformers::models::whisper::Config;
+
+use super::{
+    attention,
+    layers::{FeedForward, LayerNorm, Linear, Projection, Source},
+    ops::{self, Then},
+};
+use crate::checkpoint::LoadError;
+
+/// Positions per mel frame: the second convolution takes every other one.
+pub(super) const FRAMES_PER_POSITION: usize = 2;
+
+#[derive(Debug)]
+pub(super) struct Encoder {
+    convolutions: [Linear; 2],
+    positions: Tensor,
+    layers: Vec<Layer>,
+    norm: LayerNorm,
+}
+
+#[derive(Debug)]
+struct Layer {
+    norm: LayerNorm,
+    queries_keys_values: Linear,
+    out: Linear,
+    feed_forward: FeedForward,
+    heads: usize,
+}
+
+impl Encoder {
+    /// `source`: the whole checkpoint.
+    pub(super) fn load(source: &Source<'_>, config: &Config) -> Result<Self, LoadError> {
+        let source = source.at("encoder");
+        let width = config.d_model;
+        Ok(Self {
+            convolutions: [
+                Linear::load_convolution(&source.at("conv1"), config.num_mel_bins, width)?,
+                Linear::load_convolution(&source.at("conv2"), width, width)?,
+            ],
+            positions: source.tensor(
+                "embed_positions.weight",
+                &[config.max_source_positions, width],
+            )?,
+            layers: (0..config.encoder_layers)
+                .map(|index| Layer::load(&source.at(&format!("layers.{index}")), config))
+                .collect::<Result<_, _>>()?,
+            norm: LayerNorm::load(&source.at("layer_norm"), width)?,
+        })
+    }
+
+    /// One window: `(n_mels, frames)` → `(frames / 2, width)`.
+    pub(super) fn forward(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
+        let x = mel.t()?.contiguous()?;
+        let [first, second] = &self.convolutions;
+        let x = first.forward(&ops::unfold(&x, 1)?, Then::Gelu)?;
+        let x = second.forward(&ops::unfold(&x, FRAMES_PER_POSITION)?, Then::Gelu)?;
+        // A trimmed window takes the first positions: its audio starts where the window does.
+        let mut x = (&x + self.positions.narrow(0, 0, x.dim(0)?)?)?;
+        for layer in &self.layers {
+            x = layer.forward(&x)?;
+        }
+        self.norm.forward(&x)
+    }
+}
+
+impl Layer {
+    fn load(source: &Source<'_>, config: &Config) -> Result<Self, LoadError> {
+        let (width, heads) = (config.d_model, config.encoder_attention_heads);
+        let attention = source.at("self_attn");
+        let parts = [
+            Projection::queries(width / heads),
+            Projection::keys(),
+            Projection::values(),
+        ];
+        Ok(Self {
+            norm: LayerNorm::load(&source.at("self_attn_layer_norm"), width)?,
+            queries_keys_values: Linear::load_joined(&attention, width, &parts)?,
+            out: Linear::load(&attention.at("out_proj"), width, width)?,
+            feed_forward: FeedForward::load(source, width)?,
+            heads,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let qkv = self
+            .queries_keys_values
+            .forward(&self.norm.forward(x)?, Then::Nothing)?;
+        let attended = attention::bidirectional(&qkv, self.heads)?;
+        let x = self.out.forward(&attended, Then::Add(x))?;
+        self.feed_forward.forward(&x)
+    }
+}

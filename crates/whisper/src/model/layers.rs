@@ -1,0 +1,218 @@
+//! Weights of the parts that encoder and decoder share, and how they are read from a checkpoint.
+
+use candle_core::{Device, Shape, Tensor};
+
+use super::{
+    ModelError,
+    ops::{self, Then},
+};
+use crate::checkpoint::{LoadError, Tensors};
+
+/// Reads tensors below one name and puts them on the device.
+#[derive(Clone)]
+pub(super) struct Source<'a> {
+    tensors: &'a Tensors<'a>,
+    device: &'a Device,
+    name: String,
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(tensors: &'a Tensors<'a>, device: &'a Device) -> Self {
+        Self {
+            tensors,
+            device,
+            name: String::new(),
+        }
+    }
+
+    /// The tensors below `name`.
+    pub(super) fn at(&self, name: &str) -> Self {
+        Self {
+            name: self.full(name),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
+        self.tensors.read(&self.full(name), shape)
+    }
+
+    /// Length of the first dimension of a tensor.
+    pub(super) fn rows(&self, name: &str) -> Result<usize, LoadError> {
+        self.tensors.rows(&self.full(name))
+    }
+
+    pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
+        self.put(name, self.read(name, shape)?, shape)
+    }
+
+    pub(super) fn put(
+        &self,
+        name: &str,
+        values: Vec<f32>,
+        shape: impl Into<Shape>,
+    ) -> Result<Tensor, LoadError> {
+        Tensor::from_vec(values, shape.into(), self.device).map_err(|source| LoadError::Device {
+            tensor: self.full(name),
+            source,
+        })
+    }
+
+    fn full(&self, name: &str) -> String {
+        if self.name.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.name)
+        }
+    }
+}
+
+/// A linear layer: weight `(out, in)` as stored, which is the order that products of few rows read.
+#[derive(Debug)]
+pub(super) struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    pub(super) fn load(source: &Source<'_>, ins: usize, outs: usize) -> Result<Self, LoadError> {
+        Ok(Self {
+            weight: source.tensor("weight", &[outs, ins])?,
+            bias: source.tensor("bias", &[outs])?,
+        })
+    }
+
+    /// A convolution of width 3 as a linear layer over [`ops::unfold`]: `(out, in, tap)` → `(out, tap * in)`.
+    pub(super) fn load_convolution(
+        source: &Source<'_>,
+        ins: usize,
+        outs: usize,
+    ) -> Result<Self, LoadError> {
+        const TAPS: usize = 3;
+        let stored = source.read("weight", &[outs, ins, TAPS])?;
+        let mut weight = Vec::with_capacity(stored.len());
+        for filter in stored.chunks_exact(ins * TAPS) {
+            for tap in 0..TAPS {
+                weight.extend(filter.iter().skip(tap).step_by(TAPS));
+            }
+        }
+        Ok(Self {
+            weight: source.put("weight", weight, (outs, TAPS * ins))?,
+            bias: source.tensor("bias", &[outs])?,
+        })
+    }
+
+    /// Several projections of one input as one product: their weights one below the other.
+    pub(super) fn load_joined(
+        source: &Source<'_>,
+        width: usize,
+        parts: &[Projection],
+    ) -> Result<Self, LoadError> {
+        let mut weight = Vec::with_capacity(parts.len() * width * width);
+        let mut bias = Vec::with_capacity(parts.len() * width);
+        for part in parts {
+            let source = source.at(part.name);
+            let scaled = |value: f32| value * part.scale;
+            let stored = source.read("weight", &[width, width])?;
+            weight.extend(stored.into_iter().map(scaled));
+            if part.has_bias {
+                bias.extend(source.read("bias", &[width])?.into_iter().map(scaled));
+            } else {
+                bias.resize(bias.len() + width, 0.0);
+            }
+        }
+        let rows = bias.len();
+        Ok(Self {
+            weight: source.put("joined projections", weight, (rows, width))?,
+            bias: source.put("joined projections", bias, rows)?,
+        })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor, then: Then<'_>) -> candle_core::Result<Tensor> {
+        ops::linear(x, &self.weight, &self.bias, then)
+    }
+}
+
+/// One of the projections of an attention block.
+pub(super) struct Projection {
+    name: &'static str,
+    scale: f32,
+    has_bias: bool,
+}
+
+impl Projection {
+    /// The queries, scaled by `1 / √head_width` at load so that attention need not.
+    pub(super) fn queries(head_width: usize) -> Self {
+        Self {
+            name: "q_proj",
+            scale: 1.0 / (head_width as f32).sqrt(),
+            has_bias: true,
+        }
+    }
+
+    /// The keys: the only projection of Whisper without a bias.
+    pub(super) fn keys() -> Self {
+        Self {
+            name: "k_proj",
+            scale: 1.0,
+            has_bias: false,
+        }
+    }
+
+    pub(super) fn values() -> Self {
+        Self {
+            name: "v_proj",
+            scale: 1.0,
+            has_bias: true,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    pub(super) fn load(source: &Source<'_>, width: usize) -> Result<Self, LoadError> {
+        Ok(Self {
+            weight: source.tensor("weight", &[width])?,
+            bias: source.tensor("bias", &[width])?,
+        })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        ops::layer_norm(x, &self.weight, &self.bias)
+    }
+}
+
+/// The two linear layers behind attention, with their norm in front and the residual around: `x + f(norm(x))`.
+#[derive(Debug)]
+pub(super) struct FeedForward {
+    norm: LayerNorm,
+    widen: Linear,
+    narrow: Linear,
+}
+
+impl FeedForward {
+    /// `source`: the layer. The inner width is what the weights have: config.json's copy of it is not needed.
+    pub(super) fn load(source: &Source<'_>, width: usize) -> Result<Self, LoadError> {
+        let inner = source.rows("fc1.weight")?;
+        Ok(Self {
+            norm: LayerNorm::load(&source.at("final_layer_norm"), width)?,
+            widen: Linear::load(&source.at("fc1"), width, inner)?,
+            narrow: Linear::load(&source.at("fc2"), inner, width)?,
+        })
+    }
+
+    pub(super) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let inner = self.widen.forward(&self.norm.forward(x)?, Then::Gelu)?;
+        self.narrow.forward(&inner, Then::Add(x))
+    }
+}
+
+/// Names the part of the network in an error.
+pub(super) fn computing(operation: &'static str) -> impl Fn(candle_core::Error) -> ModelError {
+    move |source| ModelError::Compute { operation, source }
+}

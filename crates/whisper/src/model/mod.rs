@@ -1,0 +1,430 @@
+//! The network: immutable weights, and the passes over them.
+//!
+//! ```text
+//! mel (n_mels, frames) ─encode▶ (frames / 2, d_model) ─start▶ State: cross-attention keys and values per item
+//!                                                                │
+//! tokens of a prompt ──────────prefill──────────────▶ logits ◀───┤ self-attention caches per row
+//! one token per row ───────────step─────────────────▶ logits ◀───┘
+//! ```
+
+pub(crate) mod attention;
+mod decoder;
+mod encoder;
+mod layers;
+mod ops;
+mod vector;
+
+use candle_core::{Device, Tensor};
+use candle_transformers::models::whisper::Config;
+
+use self::{
+    attention::TextShape,
+    decoder::Decoder,
+    encoder::{Encoder, FRAMES_PER_POSITION},
+    layers::{Source, computing},
+};
+use crate::{
+    checkpoint::{Checkpoint, LoadError},
+    mel::LogMel,
+    state::{Span, State},
+};
+
+/// Encoder and decoder with their weights on one device. Immutable: threads may share it.
+#[derive(Debug)]
+pub struct Model {
+    config: Config,
+    device: Device,
+    encoder: Encoder,
+    decoder: Decoder,
+    parameters: u64,
+}
+
+/// Tokens to append to one row, and which of their logits are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefill<'a> {
+    /// The row.
+    pub row: usize,
+    /// What to append; not empty.
+    pub tokens: &'a [u32],
+    /// Indices into `tokens` after which logits are wanted, in the order wanted.
+    pub asked: &'a [usize],
+}
+
+/// A pass that cannot be made. The state is unchanged, except after [`ModelError::Compute`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Candle could not compute.
+    #[error("{operation} failed")]
+    Compute {
+        /// Which part of the network.
+        operation: &'static str,
+        /// What Candle said.
+        source: candle_core::Error,
+    },
+    /// A spectrogram of another shape than the encoder reads.
+    #[error(
+        "the encoder reads {n_mels} mel bins and an even number of at most {frames} frames, not a spectrogram of shape {found:?}"
+    )]
+    MelShape {
+        /// Bins of this model.
+        n_mels: usize,
+        /// Frames of its whole window.
+        frames: usize,
+        /// What came.
+        found: Vec<usize>,
+    },
+    /// Encoded audio of another shape than the decoder reads.
+    #[error("the decoder reads encoded audio of shape (positions, {width}), not {found:?}")]
+    EncodedShape {
+        /// Width of this model.
+        width: usize,
+        /// What came.
+        found: Vec<usize>,
+    },
+    /// No such row.
+    #[error("there is no row {row} among {rows}")]
+    NoSuchRow {
+        /// What was asked for.
+        row: usize,
+        /// How many there are.
+        rows: usize,
+    },
+    /// A row was named twice in one pass.
+    #[error("row {row} is named twice in one pass")]
+    RowTwice {
+        /// The row.
+        row: usize,
+    },
+    /// Rows of different items cannot be copied: they hear different audio.
+    #[error("rows {from} and {to} are of different items")]
+    OtherItem {
+        /// Copied from.
+        from: usize,
+        /// Copied to.
+        to: usize,
+    },
+    /// The row cannot take so many tokens.
+    #[error(
+        "row {row} with {length} tokens has no room for {more} more, its capacity is {capacity}"
+    )]
+    RowFull {
+        /// The row.
+        row: usize,
+        /// Tokens that it has.
+        length: usize,
+        /// Tokens that should come.
+        more: usize,
+        /// Most tokens of a row.
+        capacity: usize,
+    },
+    /// A prefill without tokens.
+    #[error("row {row} was given no tokens")]
+    NoTokens {
+        /// The row.
+        row: usize,
+    },
+    /// A token that the vocabulary does not have.
+    #[error("token {token} is outside of the vocabulary of {vocab_size}")]
+    UnknownToken {
+        /// The token.
+        token: u32,
+        /// Size of the vocabulary.
+        vocab_size: usize,
+    },
+    /// Logits were asked for behind the tokens given.
+    #[error("logits after token {asked} were asked for, but only {tokens} tokens were given")]
+    AskedBehindEnd {
+        /// Index asked for.
+        asked: usize,
+        /// Tokens given.
+        tokens: usize,
+    },
+}
+
+impl Model {
+    /// Puts the weights of `checkpoint` on `device`, as f32.
+    ///
+    /// # Errors
+    /// [`LoadError`] for a tensor that is missing, of another shape than the configuration says, or not finite.
+    pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, LoadError> {
+        let tensors = checkpoint.tensors()?;
+        let source = Source::new(&tensors, device);
+        let config = checkpoint.config();
+        let output = if checkpoint.ties_output() {
+            None
+        } else {
+            let shape = [config.vocab_size, config.d_model];
+            let values = tensors.read_stored("proj_out.weight", &shape)?;
+            Some(source.put("proj_out.weight", values, &shape[..])?)
+        };
+        Ok(Self {
+            encoder: Encoder::load(&source, config)?,
+            decoder: Decoder::load(&source, config, output)?,
+            parameters: tensors.values_read(),
+            config: config.clone(),
+            device: device.clone(),
+        })
+    }
+
+    /// The shape of the network.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Number of weights, a tied output matrix counted once.
+    pub fn parameters(&self) -> u64 {
+        self.parameters
+    }
+
+    /// Precision of weights and arithmetic.
+    pub fn precision(&self) -> &'static str {
+        "f32"
+    }
+
+    /// Mel frames of a whole window: 3000 for 30 s.
+    pub fn window_frames(&self) -> usize {
+        FRAMES_PER_POSITION * self.config.max_source_positions
+    }
+
+    /// Puts windows of the same number of frames together: `(batch, n_mels, frames)`.
+    ///
+    /// # Errors
+    /// [`ModelError::MelShape`] for a window that the encoder does not read, or of another length than the first.
+    pub fn mel_batch(&self, windows: &[&LogMel]) -> Result<Tensor, ModelError> {
+        let frames = windows.first().map_or(0, |window| window.frames());
+        let (n_mels, batch) = (self.config.num_mel_bins, windows.len());
+        let mut values = Vec::with_capacity(batch * n_mels * frames);
+        for window in windows {
+            self.check_mel(&[window.n_mels(), window.frames()], frames)?;
+            values.extend_from_slice(window.data());
+        }
+        Tensor::from_vec(values, (batch, n_mels, frames), &self.device)
+            .map_err(computing("copying the spectrogram"))
+    }
+
+    /// Runs the encoder: `(batch, n_mels, frames)` → `(batch, frames / 2, d_model)`. `frames` is even and at most
+    /// [`Model::window_frames`].
+    ///
+    /// # Errors
+    /// [`ModelError::MelShape`] for another shape.
+    pub fn encode(&self, mel: &Tensor) -> Result<Tensor, ModelError> {
+        let shape = mel.dims().get(1..).unwrap_or_default();
+        self.check_mel(shape, shape.last().copied().unwrap_or(0))?;
+        let compute = || {
+            // One window after the other: each fills all threads, and together they would leave the caches.
+            let windows = (0..mel.dim(0)?).map(|item| self.encoder.forward(&mel.get(item)?));
+            Tensor::stack(&windows.collect::<candle_core::Result<Vec<_>>>()?, 0)
+        };
+        compute().map_err(computing("the encoder"))
+    }
+
+    /// Runs the encoder over windows of any lengths: `(frames / 2, d_model)` for each.
+    ///
+    /// # Errors
+    /// [`ModelError::MelShape`] for a window that the encoder does not read.
+    pub fn encode_each(&self, windows: &[&LogMel]) -> Result<Vec<Tensor>, ModelError> {
+        windows
+            .iter()
+            .map(|window| {
+                let mel = self.mel_batch(&[window])?;
+                let compute = || self.encoder.forward(&mel.get(0)?);
+                compute().map_err(computing("the encoder"))
+            })
+            .collect()
+    }
+
+    /// Begins decoding: projects the cross-attention keys and values of each item, once. Item `i` gets the rows
+    /// `i * rows_per_item ..`, all empty; they share the item's projections.
+    ///
+    /// `encoded`: one tensor per item, `(positions, d_model)` or `(1, positions, d_model)`; lengths may differ.
+    ///
+    /// # Errors
+    /// [`ModelError::EncodedShape`] for another shape.
+    pub fn start(&self, encoded: &[Tensor], rows_per_item: usize) -> Result<State, ModelError> {
+        let heads = self.config.decoder_attention_heads;
+        let shape = TextShape {
+            heads,
+            head_width: self.config.d_model / heads,
+            capacity: self.config.max_target_positions,
+        };
+        let items = encoded
+            .iter()
+            .map(|item| self.project_audio(item))
+            .collect::<Result<_, _>>()?;
+        State::new(items, rows_per_item.max(1), shape, &self.device)
+            .map_err(computing("making room for the caches"))
+    }
+
+    /// Appends `tokens` to one row and returns the logits `(vocab)` after each of the `asked` ones (indices into
+    /// `tokens`), in that order.
+    ///
+    /// # Errors
+    /// [`ModelError`] for a row or token that does not exist, or a row that has no room.
+    pub fn prefill(
+        &self,
+        state: &mut State,
+        row: usize,
+        tokens: &[u32],
+        asked: &[usize],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        let prompt = Prefill { row, tokens, asked };
+        let mut logits = self.prefill_rows(state, &[prompt])?;
+        Ok(logits.pop().unwrap_or_default())
+    }
+
+    /// [`Model::prefill`] of several rows in one pass; the logits are grouped by row. Rows of one item should be
+    /// neighbours: its audio is then read once for all of them.
+    ///
+    /// # Errors
+    /// As [`Model::prefill`], and [`ModelError::RowTwice`].
+    pub fn prefill_rows(
+        &self,
+        state: &mut State,
+        prompts: &[Prefill<'_>],
+    ) -> Result<Vec<Vec<Vec<f32>>>, ModelError> {
+        let mut spans = Vec::with_capacity(prompts.len());
+        let mut asked = Vec::new();
+        let mut first = 0;
+        for prompt in prompts {
+            spans.push(Span {
+                row: prompt.row,
+                length: state.len(prompt.row),
+                tokens: prompt.tokens,
+            });
+            for index in prompt.asked {
+                if *index >= prompt.tokens.len() {
+                    return Err(ModelError::AskedBehindEnd {
+                        asked: *index,
+                        tokens: prompt.tokens.len(),
+                    });
+                }
+                asked.push(first + index);
+            }
+            first += prompt.tokens.len();
+        }
+        let mut logits = self.pass(state, &spans, &asked)?.into_iter();
+        let per_row = |prompt: &Prefill<'_>| logits.by_ref().take(prompt.asked.len()).collect();
+        Ok(prompts.iter().map(per_row).collect())
+    }
+
+    /// Appends one token to each of the rows named, in one pass, and returns the logits `(vocab)` after it, one vector
+    /// per pair. Rows may have different lengths; rows that have ended are left out. Rows of one item should be
+    /// neighbours.
+    ///
+    /// # Errors
+    /// As [`Model::prefill`], and [`ModelError::RowTwice`].
+    pub fn step(
+        &self,
+        state: &mut State,
+        tokens: &[(usize, u32)],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        let spans: Vec<Span<'_>> = tokens
+            .iter()
+            .map(|(row, token)| Span {
+                row: *row,
+                length: state.len(*row),
+                tokens: std::slice::from_ref(token),
+            })
+            .collect();
+        let asked: Vec<usize> = (0..spans.len()).collect();
+        self.pass(state, &spans, &asked)
+    }
+
+    fn pass(
+        &self,
+        state: &mut State,
+        spans: &[Span<'_>],
+        asked: &[usize],
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        self.check_spans(state, spans)?;
+        if spans.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked: Vec<u32> = asked
+            .iter()
+            .filter_map(|index| u32::try_from(*index).ok())
+            .collect();
+        let logits = self
+            .decoder
+            .forward(state, spans, &asked)
+            .and_then(|logits| ops::to_host_rows(&logits))
+            .map_err(computing("the decoder"))?;
+        state.grow(spans);
+        Ok(logits)
+    }
+
+    fn project_audio(&self, encoded: &Tensor) -> Result<Vec<attention::AudioKeys>, ModelError> {
+        let width = self.config.d_model;
+        let wrong_shape = || ModelError::EncodedShape {
+            width,
+            found: encoded.dims().to_vec(),
+        };
+        let (positions, found) = match encoded.dims() {
+            [positions, width] | [1, positions, width] => (*positions, *width),
+            _ => return Err(wrong_shape()),
+        };
+        if found != width || positions == 0 {
+            return Err(wrong_shape());
+        }
+        encoded
+            .reshape((positions, width))
+            .and_then(|encoded| self.decoder.project_audio(&encoded))
+            .map_err(computing("the projection of the audio"))
+    }
+
+    /// `shape`: `[n_mels, frames]`, which should have `frames` frames.
+    fn check_mel(&self, shape: &[usize], frames: usize) -> Result<(), ModelError> {
+        let fits = frames > 0
+            && frames.is_multiple_of(FRAMES_PER_POSITION)
+            && frames <= self.window_frames();
+        if fits && shape == [self.config.num_mel_bins, frames] {
+            return Ok(());
+        }
+        Err(ModelError::MelShape {
+            n_mels: self.config.num_mel_bins,
+            frames: self.window_frames(),
+            found: shape.to_vec(),
+        })
+    }
+
+    fn check_spans(&self, state: &State, spans: &[Span<'_>]) -> Result<(), ModelError> {
+        let mut seen = vec![false; state.rows()];
+        for span in spans {
+            let row = span.row;
+            match seen.get_mut(row) {
+                None => {
+                    let rows = state.rows();
+                    return Err(ModelError::NoSuchRow { row, rows });
+                }
+                Some(true) => return Err(ModelError::RowTwice { row }),
+                Some(seen) => *seen = true,
+            }
+            if span.tokens.is_empty() {
+                return Err(ModelError::NoTokens { row });
+            }
+            if span.length + span.tokens.len() > state.capacity() {
+                return Err(ModelError::RowFull {
+                    row,
+                    length: span.length,
+                    more: span.tokens.len(),
+                    capacity: state.capacity(),
+                });
+            }
+            let vocab_size = self.config.vocab_size;
+            let unknown = |token: &&u32| usize::try_from(**token).is_ok_and(|t| t >= vocab_size);
+            if let Some(token) = span.tokens.iter().find(unknown) {
+                return Err(ModelError::UnknownToken {
+                    token: *token,
+                    vocab_size,
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,271 @@
+//! The operations of the network on tensors: on the CPU by the loops of `vector` on host slices, elsewhere by Candle.
+//!
+//! This file and `vector` are the seam for faster kernels: `attention`, `encoder` and `decoder` only say what is
+//! computed. All tensors are f32 on the CPU and contiguous unless said otherwise.
+
+use candle_core::{CpuStorage, D, Device, InplaceOp1, Layout, Result, Storage, Tensor, bail};
+use rayon::prelude::*;
+
+use super::vector;
+
+/// Below this many multiplications an operation stays on one thread: waking another one costs 10 to 50 µs.
+const PARALLEL_FROM: usize = 1 << 20;
+
+/// Up to this many rows a linear layer is read row by row; above, Candle's blocked product is faster.
+const FEW_ROWS: usize = 16;
+
+/// What follows the product of a linear layer, in the same pass over its result.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Then<'a> {
+    /// Nothing.
+    Nothing,
+    /// The exact GELU.
+    Gelu,
+    /// Adding this tensor, of the result's shape.
+    Add(&'a Tensor),
+}
+
+/// `x · weightᵀ + bias`, and what follows. `x`: `(rows, in)`, `weight`: `(out, in)`, `bias`: `(out)`.
+pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, then: Then<'_>) -> Result<Tensor> {
+    if !is_host(x) {
+        let product = x.matmul(&weight.t()?)?.broadcast_add(bias)?;
+        return match then {
+            Then::Nothing => Ok(product),
+            Then::Gelu => product.gelu_erf(),
+            Then::Add(other) => product + other,
+        };
+    }
+    let product = products(x, weight)?;
+    let width = weight.dim(0)?;
+    with_slice(bias, |bias| {
+        for_rows(&product, width, |row| match then {
+            Then::Gelu => vector::gelu(row, bias),
+            Then::Nothing | Then::Add(_) => vector::add(row, bias),
+        })
+    })??;
+    if let Then::Add(other) = then {
+        add_in_place(&product, other)?;
+    }
+    Ok(product)
+}
+
+/// `x · matrixᵀ`: `(rows, in)`, `(out, in)` → `(rows, out)`.
+pub(super) fn products(x: &Tensor, matrix: &Tensor) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    let outs = matrix.dim(0)?;
+    if !is_host(x) || rows > FEW_ROWS {
+        return x.matmul(&matrix.t()?);
+    }
+    let mut out = vec![0.0; rows * outs];
+    with_slice(x, |x| {
+        with_slice(matrix, |matrix| {
+            let inputs: Vec<&[f32]> = x.chunks_exact(width).collect();
+            few_products(matrix, &inputs, &mut out);
+        })
+    })??;
+    Tensor::from_vec(out, (rows, outs), &Device::Cpu)
+}
+
+/// Layer norm over the last dimension of `(rows, width)`.
+pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if !is_host(x) {
+        return candle_nn::ops::layer_norm(x, weight, bias, vector::LAYER_NORM_EPSILON);
+    }
+    let (rows, width) = x.dims2()?;
+    let mut out = vec![0.0; rows * width];
+    with_slices([x, weight, bias], |[x, weight, bias]| {
+        let row = |(out, x): (&mut [f32], &[f32])| vector::layer_norm(x, weight, bias, out);
+        if x.len() * NORM_COST < PARALLEL_FROM {
+            out.chunks_mut(width).zip(x.chunks(width)).for_each(row);
+        } else {
+            out.par_chunks_mut(width)
+                .zip(x.par_chunks(width))
+                .with_min_len(ROWS_PER_TASK)
+                .for_each(row);
+        }
+    })?;
+    Tensor::from_vec(out, (rows, width), &Device::Cpu)
+}
+
+/// Rows that are handled together by one thread, so that a task is worth its dispatch.
+const ROWS_PER_TASK: usize = 32;
+/// Multiplications per value that a norm or an activation is worth.
+const NORM_COST: usize = 8;
+
+/// The three taps of a convolution of width 3 with padding 1 beside each other: `(length, channels)` →
+/// `(length / stride, 3 * channels)`, tap by tap, for stride 1 or 2 and an even length.
+pub(super) fn unfold(x: &Tensor, stride: usize) -> Result<Tensor> {
+    let (length, channels) = x.dims2()?;
+    let steps = length / stride;
+    if !is_host(x) {
+        let padded = x.pad_with_zeros(0, 1, 1)?;
+        let tap = |tap: usize| {
+            padded
+                .narrow(0, tap, steps * stride)?
+                .reshape((steps, stride, channels))?
+                .narrow(1, 0, 1)?
+                .squeeze(1)
+        };
+        return Tensor::cat(&[tap(0)?, tap(1)?, tap(2)?], 1);
+    }
+    let mut out = vec![0.0; steps * 3 * channels];
+    with_slice(x, |x| {
+        let row = |(step, out): (usize, &mut [f32])| {
+            for (tap, out) in out.chunks_exact_mut(channels).enumerate() {
+                // Position −1 and position `length` are the padding, already zero.
+                if let Some(position) = (step * stride + tap).checked_sub(1)
+                    && position < length
+                {
+                    out.copy_from_slice(&x[position * channels..][..channels]);
+                }
+            }
+        };
+        out.par_chunks_mut(3 * channels)
+            .enumerate()
+            .with_min_len(ROWS_PER_TASK)
+            .for_each(row);
+    })?;
+    Tensor::from_vec(out, (steps, 3 * channels), &Device::Cpu)
+}
+
+/// Softmax over the last dimension; on the CPU in place, so `x` must be the only owner of its values.
+pub(super) fn softmax(x: Tensor) -> Result<Tensor> {
+    if !is_host(&x) {
+        return candle_nn::ops::softmax_last_dim(&x);
+    }
+    let width = x.dim(D::Minus1)?;
+    for_rows(&x, width, vector::softmax)?;
+    Ok(x)
+}
+
+/// Rows `tokens` of the embedding plus rows `positions` of the position table: `(tokens, width)`.
+pub(super) fn embed(
+    table: &Tensor,
+    position_table: &Tensor,
+    tokens: &[u32],
+    positions: &[u32],
+) -> Result<Tensor> {
+    let pick =
+        |table: &Tensor, rows: &[u32]| table.index_select(&Tensor::new(rows, table.device())?, 0);
+    pick(table, tokens)? + pick(position_table, positions)?
+}
+
+/// The rows of `(rows, width)` as host vectors.
+pub(super) fn to_host_rows(x: &Tensor) -> Result<Vec<Vec<f32>>> {
+    if is_host(x) {
+        let width = x.dim(1)?;
+        return with_slice(x, |x| x.chunks_exact(width).map(<[f32]>::to_vec).collect());
+    }
+    x.to_vec2()
+}
+
+/// Whether the loops of `vector` can work on this tensor.
+pub(super) fn is_host(x: &Tensor) -> bool {
+    x.device().is_cpu()
+}
+
+/// Reads the values of a contiguous f32 tensor on the CPU.
+pub(super) fn with_slice<R>(x: &Tensor, read: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    let (storage, layout) = x.storage_and_layout();
+    let Storage::Cpu(CpuStorage::F32(values)) = &*storage else {
+        bail!("expected f32 values on the CPU, found {:?}", x.dtype());
+    };
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("expected a contiguous tensor, found {layout:?}");
+    };
+    Ok(read(&values[start..end]))
+}
+
+/// As [`with_slice`] for several tensors.
+pub(super) fn with_slices<R, const N: usize>(
+    tensors: [&Tensor; N],
+    read: impl FnOnce([&[f32]; N]) -> R,
+) -> Result<R> {
+    let guards = tensors.map(Tensor::storage_and_layout);
+    let mut slices: [&[f32]; N] = [&[]; N];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+        let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) =
+            (&**storage, layout.contiguous_offsets())
+        else {
+            bail!("expected contiguous f32 values on the CPU, found {layout:?}");
+        };
+        *slice = &values[start..end];
+    }
+    Ok(read(slices))
+}
+
+/// The products of a few inputs with a matrix, split over threads when the matrix is large.
+fn few_products(matrix: &[f32], inputs: &[&[f32]], out: &mut [f32]) {
+    let width = inputs.first().map_or(1, |input| input.len());
+    let outs = matrix.len() / width;
+    let mut rows: Vec<&mut [f32]> = out.chunks_exact_mut(outs).collect();
+    if matrix.len() * inputs.len() < PARALLEL_FROM {
+        return vector::products(matrix, inputs, &mut rows);
+    }
+    // A multiple of four, because `vector::products` takes four rows of the matrix together.
+    let per_task = outs
+        .div_ceil(2 * rayon::current_num_threads())
+        .next_multiple_of(4);
+    let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
+    tasks.resize_with(outs.div_ceil(per_task), Vec::new);
+    for row in rows {
+        for (task, part) in tasks.iter_mut().zip(row.chunks_mut(per_task)) {
+            task.push(part);
+        }
+    }
+    tasks
+        .par_iter_mut()
+        .zip(matrix.par_chunks(per_task * width))
+        .for_each(|(parts, matrix)| vector::products(matrix, inputs, parts));
+}
+
+/// Changes each row of `width` values of a freshly made tensor on the CPU.
+fn for_rows(x: &Tensor, width: usize, change: impl Fn(&mut [f32]) + Sync) -> Result<()> {
+    x.inplace_op1(&InPlace(|values: &mut [f32]| {
+        if values.len() * NORM_COST < PARALLEL_FROM {
+            values.chunks_mut(width).for_each(&change);
+        } else {
+            let rows_per_task = ROWS_PER_TASK.min(values.len() / width / 2 + 1);
+            values
+                .par_chunks_mut(width)
+                .with_min_len(rows_per_task)
+                .for_each(&change);
+        }
+    }))
+}
+
+fn add_in_place(x: &Tensor, other: &Tensor) -> Result<()> {
+    with_slice(other, |other| {
+        x.inplace_op1(&InPlace(|values: &mut [f32]| {
+            const PIECE: usize = 1 << 14;
+            if values.len() * NORM_COST < PARALLEL_FROM {
+                vector::add(values, other);
+            } else {
+                values
+                    .par_chunks_mut(PIECE)
+                    .zip(other.par_chunks(PIECE))
+                    .for_each(|(values, other)| vector::add(values, other));
+            }
+        }))
+    })?
+}
+
+/// A change of the values of a contiguous f32 tensor on the CPU.
+struct InPlace<F>(F);
+
+impl<F: Fn(&mut [f32])> InplaceOp1 for InPlace<F> {
+    fn name(&self) -> &'static str {
+        "in-place loop"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let CpuStorage::F32(values) = storage else {
+            bail!("expected f32 values");
+        };
+        let Some((start, end)) = layout.contiguous_offsets() else {
+            bail!("expected a contiguous tensor, found {layout:?}");
+        };
+        (self.0)(&mut values[start..end]);
+        Ok(())
+    }
+}
