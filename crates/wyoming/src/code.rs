@@ -1,0 +1,100 @@
+//! Every error code that this project puts into an `error` event.
+
+/// Machine-readable reason of an `error` event. The protocol leaves codes free-form; these are
+/// ours, and they stay stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Code {
+    /// The header is not one JSON object in one line, or its `type` or lengths make no sense.
+    BadHeader,
+    /// The header line is longer than the limit.
+    HeaderTooLong,
+    /// The data block is longer than the limit.
+    DataTooLong,
+    /// The payload is longer than the limit.
+    PayloadTooLong,
+    /// The data block is not a JSON object.
+    BadData,
+    /// The connection ended in the middle of an event.
+    Truncated,
+    /// A field that the event needs is missing or has the wrong type.
+    BadEvent,
+    /// An event came where the protocol does not allow it.
+    ProtocolOrder,
+    /// PCM of this rate, width or number of channels cannot be converted.
+    BadAudioFormat,
+    /// The utterance is longer than the server accepts.
+    UtteranceTooLong,
+    /// The queue is full.
+    Overloaded,
+    /// More connections than the server accepts.
+    TooManyConnections,
+    /// The model could not be loaded.
+    NotReady,
+    /// The server is shutting down.
+    Draining,
+    /// The answer was not ready in time.
+    Deadline,
+    /// Nothing came for too long.
+    IdleTimeout,
+    /// The model cannot transcribe this language, or the server is not allowed to.
+    UnsupportedLanguage,
+    /// No model of this name is served here.
+    UnknownModel,
+    /// No program of this name is served here.
+    UnknownProgram,
+    /// Something failed that the client has no part in.
+    Internal,
+}
+
+impl Code {
+    /// Every code, for metrics and documentation.
+    pub const ALL: [Self; 20] = [
+        Self::BadHeader,
+        Self::HeaderTooLong,
+        Self::DataTooLong,
+        Self::PayloadTooLong,
+        Self::BadData,
+        Self::Truncated,
+        Self::BadEvent,
+        Self::ProtocolOrder,
+        Self::BadAudioFormat,
+        Self::UtteranceTooLong,
+        Self::Overloaded,
+        Self::TooManyConnections,
+        Self::NotReady,
+        Self::Draining,
+        Self::Deadline,
+        Self::IdleTimeout,
+        Self::UnsupportedLanguage,
+        Self::UnknownModel,
+        Self::UnknownProgram,
+        Self::Internal,
+    ];
+
+    /// The text on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadHeader => "bad-header",
+            Self::HeaderTooLong => "header-too-long",
+            Self::DataTooLong => "data-too-long",
+            Self::PayloadTooLong => "payload-too-long",
+            Self::BadData => "bad-data",
+            Self::Truncated => "truncated",
+            Self::BadEvent => "bad-event",
+            Self::ProtocolOrder => "protocol-order",
+            Self::BadAudioFormat => "bad-audio-format",
+            Self::UtteranceTooLong => "utterance-too-long",
+            Self::Overloaded => "overloaded",
+            Self::TooManyConnections => "too-many-connections",
+            Self::NotReady => "not-ready",
+            Self::Draining => "draining",
+            Self::Deadline => "deadline",
+            Self::IdleTimeout => "idle-timeout",
+            Self::UnsupportedLanguage => "unsupported-language",
+            Self::UnknownModel => "unknown-model",
+            Self::UnknownProgram => "unknown-program",
+            Self::Internal => "internal",
+        }
+    }
+}
