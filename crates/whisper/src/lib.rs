@@ -5,6 +5,8 @@ pub mod device;
 pub mod mel;
 mod model;
 mod state;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod window;
 
 pub use checkpoint::{Checkpoint, EmbeddedFiles, GenerationConfig, LoadError};

@@ -75,10 +75,10 @@ mod tests {
 
     #[test]
     fn dynamic_window_holds_all_audio_and_some_silence() {
-        for samples in (0..460_000).step_by(997) {
+        for samples in (0..458_000).step_by(997) {
             let frames = Window::Dynamic.frames(samples, 3000);
             assert!(frames * 160 >= samples + 128 * 160, "{samples} samples");
-            assert_eq!(frames % 64, 0, "{samples} samples");
+            assert!(frames % 64 == 0 || frames == 3000, "{samples} samples");
         }
     }
 }
