@@ -403,3 +403,124 @@ fn mel_to_hz(mel: f64) -> f64 {
         LINEAR_UP_TO_HZ * ((mel - LINEAR_UP_TO_MEL) * log_step()).exp()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::audio;
+
+    fn extractor() -> Arc<MelExtractor> {
+        MelExtractor::new(80)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// To the bit, because each column is computed from the same samples in the same way.
+        #[test]
+        fn any_chunking_gives_the_same_spectrogram(
+            chunks in prop::collection::vec(0_usize..3000, 0..12),
+            frames in 250_usize..400,
+        ) {
+            let samples = audio(3, chunks.iter().sum());
+            let mut stream = MelStream::new(extractor());
+            let mut rest = &samples[..];
+            for chunk in chunks {
+                let (now, later) = rest.split_at(chunk);
+                stream.push(now);
+                rest = later;
+            }
+            let at_once = extractor().stream_of(&samples);
+            prop_assert_eq!(stream.samples(), samples.len());
+            prop_assert_eq!(stream.window(frames), at_once.window(frames));
+            prop_assert_eq!(stream.whole(), at_once.whole());
+        }
+
+        #[test]
+        fn window_equals_that_of_audio_padded_by_hand(length in 0_usize..9000, frames in 57_usize..70) {
+            let mut samples = audio(4, length);
+            let padded_by_window = extractor().stream_of(&samples).window(frames).unwrap();
+            samples.resize(frames * HOP_LENGTH, 0.0);
+            let padded_by_hand = extractor().stream_of(&samples);
+            prop_assert_eq!(&padded_by_window, &padded_by_hand.window(frames).unwrap());
+            prop_assert_eq!(padded_by_window, padded_by_hand.whole());
+        }
+    }
+
+    #[test]
+    fn taking_a_window_leaves_the_stream_as_it_was() {
+        let samples = audio(1, 20_000);
+        let mut stream = extractor().stream_of(&samples[..7_001]);
+        stream.window(300).unwrap();
+        stream.whole();
+        stream.push(&samples[7_001..]);
+        assert_eq!(
+            stream.window(300),
+            extractor().stream_of(&samples).window(300)
+        );
+    }
+
+    #[test]
+    fn stream_keeps_columns_and_less_than_a_frame_and_a_half() {
+        let mut stream = MelStream::new(extractor());
+        for chunk in audio(1, 160_000).chunks(441) {
+            stream.push(chunk);
+            assert!(stream.carry.len() <= FRAME_LENGTH + HOP_LENGTH);
+        }
+        assert_eq!(stream.columns.len(), 80 * 999);
+    }
+
+    #[test]
+    fn more_audio_than_the_window_holds_is_refused() {
+        let stream = extractor().stream_of(&[0.1; 1601]);
+        let error = MelError::TooLong {
+            samples: 1601,
+            frames: 10,
+        };
+        assert_eq!(stream.window(10), Err(error));
+        assert_eq!(stream.window(11).map(|mel| mel.frames()), Ok(11));
+    }
+
+    #[test]
+    fn very_short_audio_has_a_spectrogram() {
+        for length in [0, 1, 159, 160, 200, 201, 399, 400, 401] {
+            let stream = extractor().stream_of(&audio(1, length));
+            assert_eq!(stream.window(8).unwrap().frames(), 8, "{length} samples");
+            assert_eq!(stream.whole().frames(), length / 160, "{length} samples");
+        }
+    }
+
+    #[test]
+    fn slice_is_padded_with_zeros_behind_the_end() {
+        let whole = extractor().stream_of(&audio(1, 16_000)).whole();
+        let slice = whole.slice(90, 20);
+        for (mel, (row, of)) in slice
+            .data()
+            .chunks(20)
+            .zip(whole.data().chunks(100))
+            .enumerate()
+        {
+            assert_eq!(row[..10], of[90..], "mel {mel}");
+            assert_eq!(row[10..], [0.0; 10], "mel {mel}");
+        }
+        assert_eq!(whole.slice(0, 100), whole);
+        assert_eq!(whole.slice(500, 2).data(), [0.0; 160]);
+    }
+
+    #[test]
+    fn loudest_value_decides_the_floor_of_all_others() {
+        let mel = extractor()
+            .stream_of(&audio(1, 48_000))
+            .window(300)
+            .unwrap();
+        let extreme = |pick: fn(f32, f32) -> f32| mel.data().iter().copied().reduce(pick).unwrap();
+        let [lowest, highest] = [extreme(f32::min), extreme(f32::max)];
+        // 8 decades below, divided by 4.
+        assert!(
+            (highest - lowest - 2.0).abs() < 1e-6,
+            "{lowest} to {highest}"
+        );
+    }
+}

@@ -26,7 +26,7 @@ const ENCODED_TOLERANCE: f32 = 5e-5;
 /// As the encoder, and through as many decoder layers again; logits are up to 8.
 const LOGITS_TOLERANCE: f32 = 2e-4;
 /// candle-transformers approximates GELU by tanh, off by up to 4.7e-4 in every activation.
-const APPROXIMATE_GELU_TOLERANCE: f32 = 3e-2;
+const APPROXIMATE_GELU_TOLERANCE: f32 = 5e-3;
 /// The same sums in another order, or by another kernel.
 const SAME_NETWORK_TOLERANCE: f32 = 5e-5;
 
@@ -79,8 +79,8 @@ fn network_equals_candles_up_to_its_approximate_gelu() {
     };
     let directory = tempfile::tempdir().unwrap();
     tiny.write(directory.path()).unwrap();
+    let bytes = with_sinusoids(&directory.path().join("model.safetensors"));
     let checkpoint = Checkpoint::open(directory.path()).unwrap();
-    let bytes = fs::read(directory.path().join("model.safetensors")).unwrap();
     let weights = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).unwrap();
     let mut candle = Whisper::load(&weights, checkpoint.config().clone()).unwrap();
     let model = Model::load(&checkpoint, &Device::Cpu).unwrap();
@@ -361,6 +361,29 @@ fn fingerprint(tiny: &TinyCheckpoint) -> Vec<Vec<f32>> {
     model
         .prefill(&mut state, 0, &[1, 2, 3], &[0, 1, 2])
         .unwrap()
+}
+
+/// Candle computes the encoder's position table, as published checkpoints have it: the seeded one is put aside.
+fn with_sinusoids(path: &Path) -> Vec<u8> {
+    let bytes = fs::read(path).unwrap();
+    let mut tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+    let table = tensors
+        .get_mut("model.encoder.embed_positions.weight")
+        .unwrap();
+    let (positions, width) = table.dims2().unwrap();
+    let half = width / 2;
+    let angle = |position: usize, i: usize| {
+        let step = 10_000_f32.ln() / (half - 1) as f32;
+        position as f32 * (-step * i as f32).exp()
+    };
+    let row = |position: usize| {
+        let sines = (0..half).map(move |i| angle(position, i).sin());
+        sines.chain((0..half).map(move |i| angle(position, i).cos()))
+    };
+    let values: Vec<f32> = (0..positions).flat_map(row).collect();
+    *table = Tensor::from_vec(values, (positions, width), &Device::Cpu).unwrap();
+    candle_core::safetensors::save(&tensors, path).unwrap();
+    fs::read(path).unwrap()
 }
 
 fn flat(tensor: &Tensor) -> Vec<f32> {
