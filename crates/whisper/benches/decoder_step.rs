@@ -1,10 +1,6 @@
 //! The decoder of Whisper tiny's shape with random weights over a 30 s window: the prompt, and one more token for one
 //! and for several rows.
 
-#![expect(
-    missing_docs,
-    reason = "criterion's macros make undocumented functions"
-)]
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first surprise")]
 
 use candle_core::Device;

@@ -1,9 +1,5 @@
 //! The encoder of Whisper tiny's shape with random weights: the 30 s window, and windows trimmed to short audio.
 
-#![expect(
-    missing_docs,
-    reason = "criterion's macros make undocumented functions"
-)]
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first surprise")]
 
 use candle_core::Device;

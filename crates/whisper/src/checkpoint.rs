@@ -211,6 +211,42 @@ pub enum LoadError {
         /// What Candle said.
         source: candle_core::Error,
     },
+
+    /// There is no such device.
+    #[error("the device cannot be opened")]
+    NoDevice {
+        /// Which, and why.
+        source: crate::device::DeviceError,
+    },
+
+    /// `tokenizer.json` cannot be read.
+    #[error(
+        "tokenizer.json of {origin} cannot be read: take the file that belongs to the checkpoint"
+    )]
+    Tokenizer {
+        /// Directory or name of the checkpoint.
+        origin: String,
+        /// What the tokenizer said.
+        source: tokenizers::Error,
+    },
+
+    /// A token without which nothing can be decoded is not named anywhere.
+    #[error(
+        "neither tokenizer.json nor generation_config.json of {origin} has the token {token}: is it a Whisper checkpoint?"
+    )]
+    SpecialTokenMissing {
+        /// Directory or name of the checkpoint.
+        origin: String,
+        /// The token.
+        token: &'static str,
+    },
+
+    /// The threads for the model cannot be started.
+    #[error("threads for the model cannot be started")]
+    Threads {
+        /// What rayon said.
+        source: rayon::ThreadPoolBuildError,
+    },
 }
 
 impl Checkpoint {
@@ -270,21 +306,17 @@ impl Checkpoint {
         let config_path = origin.join(CONFIG);
         let config_file: ConfigFile = parse(&config_path, &files.config)?;
         config_file.check(&config_path)?;
-        match &files.preprocessor_config {
-            Some(bytes) => {
-                let path = origin.join(PREPROCESSOR_CONFIG);
-                parse::<PreprocessorFile>(&path, bytes)?.check(&path, &config_file)?;
-            }
-            None => {
-                tracing::debug!(checkpoint = %origin.display(), "no preprocessor_config.json, taking num_mel_bins of config.json");
-            }
+        if let Some(bytes) = &files.preprocessor_config {
+            let path = origin.join(PREPROCESSOR_CONFIG);
+            parse::<PreprocessorFile>(&path, bytes)?.check(&path, &config_file)?;
+        } else {
+            tracing::debug!(checkpoint = %origin.display(), "no preprocessor_config.json, taking num_mel_bins of config.json");
         }
-        let generation = match &files.generation_config {
-            Some(bytes) => parse(&origin.join(GENERATION_CONFIG), bytes)?,
-            None => {
-                tracing::debug!(checkpoint = %origin.display(), "no generation_config.json, taking what config.json says");
-                GenerationConfig::default()
-            }
+        let generation = if let Some(bytes) = &files.generation_config {
+            parse(&origin.join(GENERATION_CONFIG), bytes)?
+        } else {
+            tracing::debug!(checkpoint = %origin.display(), "no generation_config.json, taking what config.json says");
+            GenerationConfig::default()
         };
         let generation = config_file.complete(generation);
         Ok(Self {
@@ -380,7 +412,9 @@ impl<'a> Tensors<'a> {
         Ok(Self {
             views,
             values_read: AtomicU64::new(0),
-            first_file: files.first().map_or(Path::new(WEIGHTS), |file| &file.path),
+            first_file: files
+                .first()
+                .map_or_else(|| Path::new(WEIGHTS), |file| &file.path),
             prefix: if with_prefix { "model." } else { "" },
         })
     }

@@ -267,6 +267,7 @@ impl LogMel {
 
     /// `frames` frames from frame `start` on. What lies behind the end is 0.0: so do both reference implementations
     /// pad the last window of long audio, after normalising.
+    #[must_use]
     pub fn slice(&self, start: usize, frames: usize) -> Self {
         let start = start.min(self.frames);
         let taken = frames.min(self.frames - start);
@@ -513,7 +514,7 @@ mod tests {
     fn loudest_value_decides_the_floor_of_all_others() {
         let mel = extractor()
             .stream_of(&audio(1, 48_000))
-            .window(300)
+            .window(400)
             .unwrap();
         let extreme = |pick: fn(f32, f32) -> f32| mel.data().iter().copied().reduce(pick).unwrap();
         let [lowest, highest] = [extreme(f32::min), extreme(f32::max)];

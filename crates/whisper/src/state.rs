@@ -102,13 +102,10 @@ impl State {
     /// [`ModelError::NoSuchRow`] or [`ModelError::OtherItem`]; nothing has changed then.
     pub fn copy_row(&mut self, from: usize, to: usize) -> Result<(), ModelError> {
         self.check_same_item(from, to)?;
-        if from == to {
+        let Ok([from, to]) = self.rows.get_disjoint_mut([from, to]) else {
+            // Both exist, so they are the same row.
             return Ok(());
-        }
-        let [from, to] = self
-            .rows
-            .get_disjoint_mut([from, to])
-            .expect("two different rows that exist");
+        };
         to.copy_from(from, self.shape)
     }
 

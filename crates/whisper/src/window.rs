@@ -78,7 +78,10 @@ mod tests {
         for samples in (0..458_000).step_by(997) {
             let frames = Window::Dynamic.frames(samples, 3000);
             assert!(frames * 160 >= samples + 128 * 160, "{samples} samples");
-            assert!(frames % 64 == 0 || frames == 3000, "{samples} samples");
+            assert!(
+                frames.is_multiple_of(64) || frames == 3000,
+                "{samples} samples"
+            );
         }
     }
 }

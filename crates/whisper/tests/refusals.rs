@@ -78,11 +78,7 @@ fn damaged_json_is_named_with_its_cause() {
         );
     }
     check(
-        |dir| {
-            edit(dir, "config.json", |config| {
-                config["d_model"] = json!("wide")
-            })
-        },
+        |dir| set(dir, "config.json", "d_model", &json!("wide")),
         "config.json is not valid",
     );
 }
@@ -108,17 +104,10 @@ fn other_models_and_impossible_sizes_are_refused() {
             "decoder_attention_heads is 3, which should be a divisor of d_model",
         ),
     ] {
-        check(
-            |dir| edit(dir, "config.json", |config| config[field] = value.clone()),
-            message,
-        );
+        check(|dir| set(dir, "config.json", field, &value), message);
     }
     check(
-        |dir| {
-            edit(dir, "preprocessor_config.json", |config| {
-                config["feature_size"] = json!(128)
-            })
-        },
+        |dir| set(dir, "preprocessor_config.json", "feature_size", &json!(128)),
         "preprocessor_config.json says feature_size is 128, which should be 80",
     );
 }
@@ -152,11 +141,7 @@ fn weights_that_do_not_fit_the_configuration_are_named() {
         );
     }
     check(
-        |dir| {
-            edit(dir, "config.json", |config| {
-                config["encoder_layers"] = json!(3)
-            })
-        },
+        |dir| set(dir, "config.json", "encoder_layers", &json!(3)),
         "has no tensor model.encoder.layers.2.",
     );
 }
@@ -196,9 +181,12 @@ fn shards_must_be_there_and_in_the_directory() {
         "..",
         "a/b.safetensors",
     ] {
-        edit(directory.path(), "model.safetensors.index.json", |index| {
-            index["weight_map"] = json!({ "model.encoder.conv1.weight": outside });
-        });
+        set(
+            directory.path(),
+            "model.safetensors.index.json",
+            "weight_map",
+            &json!({ "model.encoder.conv1.weight": outside }),
+        );
         let error = Checkpoint::open(directory.path()).unwrap_err();
         assert!(
             matches!(error, LoadError::ShardName { .. }),
@@ -214,11 +202,7 @@ fn untied_output_matrix_is_read_where_the_configuration_says_so() {
         let mut state = model.start(&[encoded], 1).unwrap();
         model.prefill(&mut state, 0, &[1], &[0]).unwrap().concat()
     };
-    let untie = |dir: &Path| {
-        edit(dir, "config.json", |config| {
-            config["tie_word_embeddings"] = json!(false)
-        })
-    };
+    let untie = |dir: &Path| set(dir, "config.json", "tie_word_embeddings", &json!(false));
     check(untie, "has no tensor proj_out.weight");
     let tied = load(|_| {}).unwrap();
     let untied = load(|dir| {
@@ -419,6 +403,10 @@ fn edit(directory: &Path, name: &str, change: impl FnOnce(&mut Value)) {
     let mut value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     change(&mut value);
     fs::write(path, value.to_string()).unwrap();
+}
+
+fn set(directory: &Path, name: &str, field: &str, value: &Value) {
+    edit(directory, name, |file| file[field] = value.clone());
 }
 
 fn edit_weights(directory: &Path, change: impl FnOnce(&mut HashMap<String, Tensor>)) {

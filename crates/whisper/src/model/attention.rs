@@ -127,7 +127,7 @@ impl TextShape {
 impl TextKeys {
     /// Room for a row of this shape. Memory that is never written is never touched.
     pub(crate) fn new(shape: TextShape, device: &Device) -> Result<Self> {
-        if device.is_cpu() {
+        if ops::is_host_device(device) {
             return Ok(Self::Host {
                 keys: vec![0.0; shape.values()],
                 values: vec![0.0; shape.values()],

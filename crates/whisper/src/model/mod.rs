@@ -428,3 +428,50 @@ impl Model {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ops::elsewhere, *};
+    use crate::{
+        mel::MelExtractor,
+        testing::{TinyCheckpoint, audio},
+    };
+
+    /// Everything that other devices do in another way: prompt, steps of rows of two items, beams.
+    fn transcript_of_everything(model: &Model) -> Vec<Vec<f32>> {
+        let extractor = MelExtractor::new(128);
+        let windows = [(5, 704), (6, 448)]
+            .map(|(seed, frames)| extractor.stream_of(&audio(seed, 60_000)).window(frames));
+        let windows = windows.map(Result::unwrap);
+        let encoded = model.encode_each(&windows.each_ref()).unwrap();
+        let mut state = model.start(&encoded, 2).unwrap();
+        let mut logits = Vec::new();
+        for row in 0..4 {
+            let prompt: Vec<u32> = (0..20 + row).map(|token| 3 * token).collect();
+            let row = row as usize;
+            logits.extend(model.prefill(&mut state, row, &prompt, &[0, 7]).unwrap());
+        }
+        logits.extend(model.step(&mut state, &[(0, 1), (1, 2), (3, 4)]).unwrap());
+        state.reorder(0, &[1, 0]).unwrap();
+        state.copy_row(3, 2).unwrap();
+        let step = [(0, 5), (1, 5), (2, 6), (3, 6)];
+        logits.extend(model.step(&mut state, &step).unwrap());
+        logits
+    }
+
+    #[test]
+    fn other_devices_compute_the_same_as_the_loops_for_the_cpu() {
+        let directory = tempfile::tempdir().unwrap();
+        let tiny = TinyCheckpoint::large_v3();
+        tiny.write(directory.path()).unwrap();
+        let checkpoint = Checkpoint::open(directory.path()).unwrap();
+        let model = Model::load(&checkpoint, &Device::Cpu).unwrap();
+        let host = transcript_of_everything(&model);
+        let elsewhere = elsewhere::pretend(|| transcript_of_everything(&model));
+        assert_eq!(host.len(), elsewhere.len());
+        for (host, elsewhere) in host.concat().iter().zip(elsewhere.concat()) {
+            // Other kernels, another order of sums; logits up to 8.
+            assert!((host - elsewhere).abs() < 1e-4, "{host} and {elsewhere}");
+        }
+    }
+}

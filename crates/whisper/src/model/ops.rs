@@ -159,9 +159,38 @@ pub(super) fn to_host_rows(x: &Tensor) -> Result<Vec<Vec<f32>>> {
     x.to_vec2()
 }
 
-/// Whether the loops of `vector` can work on this tensor.
+/// Whether the loops of `vector` work on this tensor.
 pub(super) fn is_host(x: &Tensor) -> bool {
-    x.device().is_cpu()
+    is_host_device(x.device())
+}
+
+/// Whether the loops of `vector` work on tensors of this device.
+pub(super) fn is_host_device(device: &Device) -> bool {
+    #[cfg(test)]
+    if elsewhere::is_pretended() {
+        return false;
+    }
+    device.is_cpu()
+}
+
+/// Lets tests run on the CPU what is otherwise computed on other devices only.
+#[cfg(test)]
+pub(super) mod elsewhere {
+    use std::cell::Cell;
+
+    thread_local!(static PRETENDED: Cell<bool> = const { Cell::new(false) });
+
+    pub(super) fn is_pretended() -> bool {
+        PRETENDED.get()
+    }
+
+    /// Runs `compute` as if its tensors were not on the CPU.
+    pub(in crate::model) fn pretend<R>(compute: impl FnOnce() -> R) -> R {
+        PRETENDED.set(true);
+        let result = compute();
+        PRETENDED.set(false);
+        result
+    }
 }
 
 /// Reads the values of a contiguous f32 tensor on the CPU.

@@ -2,6 +2,11 @@
 //!
 //! Nothing here knows tensors or the network. Each loop is tested against its textbook form.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a loop gets the vector instructions of the function that it is inlined into, and only then"
+)]
+
 use pulp::{Arch, Simd, WithSimd};
 
 /// Adds `term` to `values`.
