@@ -1,1 +1,18 @@
-//! stub
+//! Any speech audio becomes a [`Waveform`]: mono, 16 kHz, `f32`.
+//!
+//! A stream goes through [`Ingest`]: bytes → samples ([`pcm`]) → one channel ([`mix`]) → 16 kHz
+//! ([`resample`]), under a limit of time. A file goes through [`file`], which ends in the same steps.
+
+pub mod file;
+mod ingest;
+mod mix;
+mod pcm;
+mod resample;
+mod silence;
+mod waveform;
+
+pub use ingest::{Ingest, IngestError};
+pub use pcm::{FormatError, PcmFormat};
+pub use resample::Resampler;
+pub use silence::trailing_silence;
+pub use waveform::{SAMPLE_RATE_HZ, Waveform};
