@@ -1,17 +1,29 @@
 //! Loads a Whisper checkpoint on a device and transcribes batches of waveforms.
 
 pub mod checkpoint;
+mod decode;
+#[cfg(feature = "demo-model")]
+mod demo;
 pub mod device;
 pub mod mel;
 mod model;
+mod options;
 mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod transcript;
+mod transcription;
+mod vocabulary;
+mod whisper;
 pub mod window;
 
 pub use checkpoint::{Checkpoint, EmbeddedFiles, GenerationConfig, LoadError};
 pub use device::DeviceChoice;
 pub use mel::{LogMel, MelError, MelExtractor, MelStream};
 pub use model::{Model, ModelError, Prefill};
+pub use options::{Cancel, Input, Language, Options, Task};
 pub use state::State;
+pub use transcript::{Segment, Timings, Transcript};
+pub use vocabulary::Vocabulary;
+pub use whisper::{LoadOptions, ModelInfo, Whisper, WhisperError};
 pub use window::Window;

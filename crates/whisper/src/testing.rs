@@ -503,3 +503,29 @@ fn byte_vocabulary() -> BTreeMap<String, u8> {
         })
         .collect()
 }
+
+/// Word errors between what was said and what was heard: substitutions, insertions and deletions,
+/// without regard to case and punctuation at the ends of words.
+pub fn word_errors(said: &str, heard: &str) -> usize {
+    let words = |text: &str| -> Vec<String> {
+        text.split_whitespace()
+            .map(|word| {
+                word.trim_matches(|c: char| ".,!?".contains(c))
+                    .to_lowercase()
+            })
+            .filter(|word| !word.is_empty())
+            .collect()
+    };
+    let (said, heard) = (words(said), words(heard));
+    let mut row: Vec<usize> = (0..=heard.len()).collect();
+    for (i, expected) in said.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, found) in heard.iter().enumerate() {
+            let replaced = diagonal + usize::from(expected != found);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[heard.len()]
+}

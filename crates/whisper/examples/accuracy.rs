@@ -1,0 +1,75 @@
+//! Word errors over a folder of spoken clips.
+//!
+//! `accuracy DIR [MODEL_DIR]`: DIR holds `NAME.wav` or `NAME.flac`, each with its words in `NAME.txt`.
+//! Without a model folder the demo model is measured.
+#![allow(clippy::print_stdout, reason = "a command-line example")]
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use whisper::{Checkpoint, DeviceChoice, Input, LoadOptions, Whisper, Window};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let clips = arguments.next().ok_or("usage: accuracy DIR [MODEL_DIR]")?;
+    let checkpoint = match arguments.next() {
+        Some(directory) => Checkpoint::open(&directory)?,
+        None => Checkpoint::demo()?,
+    };
+    let whisper = Whisper::load(&checkpoint, DeviceChoice::Auto, LoadOptions::default())?;
+    for (window, timestamps) in [
+        (Window::Exact, false),
+        (Window::Dynamic, false),
+        (Window::Exact, true),
+    ] {
+        measure(&whisper, &clips, window, timestamps)?;
+    }
+    Ok(())
+}
+
+fn measure(
+    whisper: &Whisper,
+    clips: &Path,
+    window: Window,
+    timestamps: bool,
+) -> Result<(), Box<dyn Error>> {
+    let (mut errors, mut words, mut exact, mut count) = (0, 0, 0, 0);
+    let mut spent = Duration::ZERO;
+    for path in spoken(clips)? {
+        let expected = std::fs::read_to_string(path.with_extension("txt"))?;
+        let waveform = audio::file::open(&path, Duration::from_secs(600))?.ok_or("empty clip")?;
+        let mut input = Input::new(waveform);
+        input.options.window = window;
+        input.options.timestamps = timestamps;
+        let start = Instant::now();
+        let mut results = whisper.transcribe(&[input]);
+        spent += start.elapsed();
+        let heard = results.pop().ok_or("no result")??.text;
+        let wrong = whisper::testing::word_errors(&expected, &heard);
+        if wrong > 0 {
+            println!("{}: {} | {heard}", path.display(), expected.trim());
+        }
+        errors += wrong;
+        words += expected.split_whitespace().count();
+        exact += usize::from(expected.trim() == heard);
+        count += 1;
+    }
+    println!(
+        "{window:?}, timestamps {timestamps}: {count} clips, {:.1} % word errors, {exact} exact, {:.0} ms a clip",
+        100.0 * f64::from(u32::try_from(errors)?) / f64::from(u32::try_from(words)?),
+        spent.as_secs_f64() * 1e3 / f64::from(count),
+    );
+    Ok(())
+}
+
+fn spoken(directory: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)?
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "wav" || e == "flac"))
+        .collect();
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,190 @@
+//! Which tokens may come next.
+//!
+//! Source: `SuppressBlank`, `SuppressTokens` and `ApplyTimestampRules` in openai-whisper's
+//! `decoding.py`; transformers' logits processors state the same rules.
+
+use crate::vocabulary::Vocabulary;
+
+/// Forbids, by −∞, what may not follow `chosen` (the tokens after the prompt).
+pub(crate) fn apply(vocabulary: &Vocabulary, timestamps: bool, chosen: &[u32], logits: &mut [f32]) {
+    if chosen.is_empty() {
+        forbid_each(logits, vocabulary.suppressed_first());
+    }
+    forbid_each(logits, vocabulary.suppressed());
+    if timestamps {
+        let rules = TimestampRules {
+            end_of_text: vocabulary.end_of_text() as usize,
+            no_timestamps: vocabulary.no_timestamps() as usize,
+            first: vocabulary.first_timestamp() as usize,
+            max_initial: vocabulary
+                .max_initial_timestamp()
+                .map(|index| index as usize),
+        };
+        rules.apply(chosen, logits);
+    }
+}
+
+/// What timestamps obey, by token index.
+struct TimestampRules {
+    end_of_text: usize,
+    no_timestamps: usize,
+    first: usize,
+    max_initial: Option<usize>,
+}
+
+impl TimestampRules {
+    fn apply(&self, chosen: &[u32], logits: &mut [f32]) {
+        forbid(logits, self.no_timestamps, self.no_timestamps + 1);
+        self.keep_pairs(chosen, logits);
+        self.keep_order(chosen, logits);
+        if chosen.is_empty() {
+            self.begin(logits);
+        }
+        self.prefer_likely_timestamps(logits);
+    }
+
+    fn is_timestamp(&self, token: Option<&u32>) -> bool {
+        token.is_some_and(|&token| token as usize >= self.first)
+    }
+
+    /// A segment's end is followed by a segment's start or by the end of text; a start by words.
+    fn keep_pairs(&self, chosen: &[u32], logits: &mut [f32]) {
+        let mut latest = chosen.iter().rev();
+        let last = self.is_timestamp(latest.next());
+        if !last {
+            return;
+        }
+        let penultimate = chosen.len() < 2 || self.is_timestamp(latest.next());
+        if penultimate {
+            forbid(logits, self.first, logits.len());
+        } else {
+            forbid(logits, 0, self.end_of_text);
+        }
+    }
+
+    /// Time never goes back, and no segment is empty.
+    fn keep_order(&self, chosen: &[u32], logits: &mut [f32]) {
+        let Some(&last) = chosen.iter().rfind(|&token| self.is_timestamp(Some(token))) else {
+            return;
+        };
+        let ended = self.is_timestamp(chosen.last())
+            && chosen.len() >= 2
+            && !self.is_timestamp(chosen.iter().rev().nth(1));
+        let allowed = last as usize + usize::from(!ended);
+        forbid(logits, self.first, allowed);
+    }
+
+    /// The first token is a timestamp, and not a late one.
+    fn begin(&self, logits: &mut [f32]) {
+        forbid(logits, 0, self.first);
+        if let Some(max_initial) = self.max_initial {
+            forbid(logits, self.first + max_initial + 1, logits.len());
+        }
+    }
+
+    /// When all timestamps together are likelier than any word, it is time for one.
+    fn prefer_likely_timestamps(&self, logits: &mut [f32]) {
+        let Some((words, timestamps)) = logits.split_at_mut_checked(self.first) else {
+            return;
+        };
+        if log_sum_exp(timestamps) > maximum(words) {
+            words.fill(f32::NEG_INFINITY);
+        }
+    }
+}
+
+fn forbid(logits: &mut [f32], from: usize, to: usize) {
+    let to = to.min(logits.len());
+    if let Some(range) = logits.get_mut(from.min(to)..to) {
+        range.fill(f32::NEG_INFINITY);
+    }
+}
+
+fn forbid_each(logits: &mut [f32], tokens: &[u32]) {
+    for &token in tokens {
+        if let Some(logit) = logits.get_mut(token as usize) {
+            *logit = f32::NEG_INFINITY;
+        }
+    }
+}
+
+fn maximum(logits: &[f32]) -> f32 {
+    logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Logarithm of the sum of exponentials; −∞ when there is nothing to add.
+pub(crate) fn log_sum_exp(logits: &[f32]) -> f32 {
+    let maximum = maximum(logits);
+    if maximum == f32::NEG_INFINITY {
+        return maximum;
+    }
+    let sum: f32 = logits.iter().map(|logit| (logit - maximum).exp()).sum();
+    maximum + sum.ln()
+}
+
+/// Probability of one token under plain softmax.
+pub(crate) fn probability(logits: &[f32], token: u32) -> f32 {
+    logits
+        .get(token as usize)
+        .map_or(0.0, |logit| (logit - log_sum_exp(logits)).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words 0..5, end of text 5, no-timestamps 6, timestamps 7..12.
+    const RULES: TimestampRules = TimestampRules {
+        end_of_text: 5,
+        no_timestamps: 6,
+        first: 7,
+        max_initial: Some(2),
+    };
+
+    /// Which tokens stay possible after `chosen` when words are likelier than timestamps.
+    fn check(chosen: &[u32], allowed: &[usize]) {
+        let mut logits = vec![9.0; 7];
+        logits.extend([0.0; 5]);
+        RULES.apply(chosen, &mut logits);
+        let left: Vec<usize> = (0..logits.len())
+            .filter(|&t| logits[t].is_finite())
+            .collect();
+        assert_eq!(left, allowed, "after {chosen:?}");
+    }
+
+    #[test]
+    fn an_early_timestamp_comes_first() {
+        check(&[], &[7, 8, 9]);
+    }
+
+    #[test]
+    fn words_follow_a_segments_start() {
+        check(&[7], &[0, 1, 2, 3, 4, 5]);
+        check(&[7, 1, 9, 9], &[0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn time_does_not_go_back_within_words() {
+        check(&[8, 1], &[0, 1, 2, 3, 4, 5, 9, 10, 11]);
+    }
+
+    #[test]
+    fn a_start_or_the_end_follows_a_segments_end() {
+        check(&[7, 1, 9], &[5, 9, 10, 11]);
+    }
+
+    #[test]
+    fn likely_timestamps_displace_words() {
+        let mut logits = vec![1.0; 12];
+        RULES.apply(&[7, 1], &mut logits);
+        assert!(logits[..7].iter().all(|logit| logit.is_infinite()));
+    }
+
+    #[test]
+    fn probabilities_sum_to_one() {
+        let logits = [0.5, -1.0, 3.0, f32::NEG_INFINITY];
+        let sum: f32 = (0..4).map(|token| probability(&logits, token)).sum();
+        assert!((sum - 1.0).abs() < 1e-6);
+        assert!(log_sum_exp(&[f32::NEG_INFINITY]).is_infinite());
+    }
+}

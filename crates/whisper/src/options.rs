@@ -1,0 +1,131 @@
+//! What a caller may ask of one transcription.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use audio::Waveform;
+
+use crate::{MelStream, Window};
+
+/// One utterance to transcribe.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The sound.
+    pub waveform: Arc<Waveform>,
+    /// The spectrogram of exactly this waveform when it was computed while audio arrived.
+    pub mel: Option<MelStream>,
+    /// How it is wanted.
+    pub options: Options,
+    /// Stops the work between two decoder steps.
+    pub cancel: Cancel,
+}
+
+impl Input {
+    /// A waveform with default options.
+    pub fn new(waveform: Waveform) -> Self {
+        Self {
+            waveform: Arc::new(waveform),
+            mel: None,
+            options: Options::default(),
+            cancel: Cancel::default(),
+        }
+    }
+}
+
+/// A flag that many may hold and one may raise.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Asks whoever works under this flag to stop.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Which language the audio is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// This one, by Whisper's code (`en`, `yue`).
+    Fixed(String),
+    /// The most probable of these; of all when the list is empty.
+    Detect {
+        /// Codes to choose from.
+        allowed: Vec<String>,
+    },
+}
+
+/// What to write down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Task {
+    /// The words that were said.
+    #[default]
+    Transcribe,
+    /// The same in English.
+    Translate,
+}
+
+/// How to transcribe. The defaults and the names of the thresholds are those of openai-whisper's
+/// `transcribe.py`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// Given or to be detected.
+    pub language: Language,
+    /// Transcribe or translate.
+    pub task: Task,
+    /// 1 decodes greedily; more keeps that many hypotheses.
+    pub beam_size: usize,
+    /// Tried in turn until the result passes the thresholds. Above 0 tokens are drawn at random.
+    pub temperatures: Vec<f32>,
+    /// Text that compresses better than this repeats itself. `None`: not checked.
+    pub compression_ratio_threshold: Option<f32>,
+    /// Mean log probability of the tokens under which a result is doubted. `None`: not checked.
+    pub log_prob_threshold: Option<f32>,
+    /// Probability of silence over which a doubted result is taken for silence. `None`: not checked.
+    pub no_speech_threshold: Option<f32>,
+    /// Text that is taken to come before the audio.
+    pub initial_prompt: Option<String>,
+    /// Unique names to expect.
+    pub names: Vec<String>,
+    /// Words to expect; they give way to names.
+    pub terms: Vec<String>,
+    /// Split into segments with times. Audio over one window always is.
+    pub timestamps: bool,
+    /// Long audio: whether the text so far is the prompt of the next window.
+    pub condition_on_previous_text: bool,
+    /// How much of the window the encoder sees.
+    pub window: Window,
+    /// Most tokens of a window; never more than half of the decoder's positions.
+    pub max_new_tokens: Option<usize>,
+    /// Start of the random numbers that temperatures above 0 use.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            language: Language::Detect {
+                allowed: Vec::new(),
+            },
+            task: Task::Transcribe,
+            beam_size: 1,
+            temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
+            compression_ratio_threshold: Some(2.4),
+            log_prob_threshold: Some(-1.0),
+            no_speech_threshold: Some(0.6),
+            initial_prompt: None,
+            names: Vec::new(),
+            terms: Vec::new(),
+            timestamps: false,
+            condition_on_previous_text: true,
+            window: Window::Exact,
+            max_new_tokens: None,
+            seed: 0,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What comes out.
+
+use std::time::Duration;
+
+/// The words of one utterance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Transcript {
+    /// All words, without space at the ends. Empty when nothing was said.
+    pub text: String,
+    /// Whisper's code of the language that was given or detected.
+    pub language: String,
+    /// How sure the detection was; `None` when the language was given.
+    pub language_probability: Option<f32>,
+    /// The parts. One without timestamps for a single window.
+    pub segments: Vec<Segment>,
+    /// Length of the audio.
+    pub audio: Duration,
+    /// Where the time went; shared by all utterances of a batch.
+    pub timings: Timings,
+}
+
+/// A part of a transcript.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Segment {
+    /// Seconds from the start of the audio.
+    pub start_s: f64,
+    /// Seconds from the start of the audio.
+    pub end_s: f64,
+    /// The words, with the space that Whisper puts in front.
+    pub text: String,
+    /// The tokens behind the words, timestamps included.
+    pub tokens: Vec<u32>,
+    /// Temperature of the attempt that gave it.
+    pub temperature: f32,
+    /// Mean log probability of its window's tokens.
+    pub avg_log_prob: f32,
+    /// How well its window's text compresses.
+    pub compression_ratio: f32,
+    /// Probability that its window holds no speech.
+    pub no_speech_prob: f32,
+}
+
+/// Wall time by stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Spectrograms that had not been computed before.
+    pub mel: Duration,
+    /// Encoder.
+    pub encode: Duration,
+    /// Decoder, with language detection.
+    pub decode: Duration,
+}

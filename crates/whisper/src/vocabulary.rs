@@ -1,0 +1,297 @@
+//! The tokenizer and the tokens that steer decoding, read from the checkpoint's files.
+//!
+//! Nothing is known by number: `tokenizer.json` names the special tokens, and
+//! `generation_config.json` has the last word where it names one.
+
+use std::collections::BTreeMap;
+
+use tokenizers::Tokenizer;
+
+use crate::{Checkpoint, LoadError, Task};
+
+/// Text ⇄ tokens, and the special tokens.
+#[derive(Debug)]
+pub struct Vocabulary {
+    tokenizer: Tokenizer,
+    end_of_text: u32,
+    start_of_transcript: u32,
+    no_timestamps: u32,
+    first_timestamp: u32,
+    start_of_previous: Option<u32>,
+    no_speech: Option<u32>,
+    tasks: Option<Tasks>,
+    languages: BTreeMap<String, u32>,
+    suppressed: Vec<u32>,
+    suppressed_first: Vec<u32>,
+    max_initial_timestamp: Option<u32>,
+}
+
+/// Present in multilingual checkpoints.
+#[derive(Clone, Copy, Debug)]
+struct Tasks {
+    transcribe: u32,
+    translate: u32,
+}
+
+impl Vocabulary {
+    /// Reads the tokenizer and finds the special tokens.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot be read or lacks a token without which nothing can be decoded.
+    pub fn read(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
+        let tokenizer = Tokenizer::from_bytes(checkpoint.tokenizer_json()).map_err(|source| {
+            LoadError::Tokenizer {
+                origin: checkpoint.origin().to_owned(),
+                source,
+            }
+        })?;
+        let generation = checkpoint.generation();
+        let named = |configured: Option<u32>, names: &[&str]| {
+            configured.or_else(|| names.iter().find_map(|name| tokenizer.token_to_id(name)))
+        };
+        let needed = |configured: Option<u32>, name: &'static str| {
+            named(configured, &[name]).ok_or_else(|| LoadError::SpecialTokenMissing {
+                origin: checkpoint.origin().to_owned(),
+                token: name,
+            })
+        };
+        let end_of_text = needed(generation.eos_token_id, "<|endoftext|>")?;
+        let start_of_transcript =
+            needed(generation.decoder_start_token_id, "<|startoftranscript|>")?;
+        let no_timestamps = needed(generation.no_timestamps_token_id, "<|notimestamps|>")?;
+        let languages = languages(checkpoint, &tokenizer);
+        let task = |name: &str, token: &str| {
+            let configured = generation.task_to_id.as_ref();
+            named(
+                configured.and_then(|tasks| tasks.get(name).copied()),
+                &[token],
+            )
+        };
+        let tasks = task("transcribe", "<|transcribe|>")
+            .zip(task("translate", "<|translate|>"))
+            .filter(|_| !languages.is_empty())
+            .map(|(transcribe, translate)| Tasks {
+                transcribe,
+                translate,
+            });
+        let mut vocabulary = Self {
+            end_of_text,
+            start_of_transcript,
+            no_timestamps,
+            first_timestamp: named(None, &["<|0.00|>"]).unwrap_or(no_timestamps + 1),
+            start_of_previous: named(generation.prev_sot_token_id, &["<|startofprev|>"]),
+            no_speech: named(None, &["<|nospeech|>", "<|nocaptions|>"]),
+            tasks,
+            languages,
+            suppressed: Vec::new(),
+            suppressed_first: Vec::new(),
+            max_initial_timestamp: generation.max_initial_timestamp_index,
+            tokenizer,
+        };
+        vocabulary.suppressed = vocabulary.suppressed_by(generation.suppress_tokens.as_deref());
+        vocabulary.suppressed_first =
+            vocabulary.suppressed_first_by(generation.begin_suppress_tokens.as_deref());
+        Ok(vocabulary)
+    }
+
+    /// Whether the checkpoint knows languages other than English.
+    pub fn is_multilingual(&self) -> bool {
+        !self.languages.is_empty()
+    }
+
+    /// Codes of the languages that can be transcribed; `en` alone for English-only checkpoints.
+    pub fn languages(&self) -> Vec<String> {
+        if self.is_multilingual() {
+            self.languages.keys().cloned().collect()
+        } else {
+            vec!["en".to_owned()]
+        }
+    }
+
+    pub(crate) fn language_tokens(&self) -> &BTreeMap<String, u32> {
+        &self.languages
+    }
+
+    pub(crate) fn end_of_text(&self) -> u32 {
+        self.end_of_text
+    }
+
+    pub(crate) fn start_of_transcript(&self) -> u32 {
+        self.start_of_transcript
+    }
+
+    pub(crate) fn no_timestamps(&self) -> u32 {
+        self.no_timestamps
+    }
+
+    pub(crate) fn first_timestamp(&self) -> u32 {
+        self.first_timestamp
+    }
+
+    pub(crate) fn start_of_previous(&self) -> Option<u32> {
+        self.start_of_previous
+    }
+
+    pub(crate) fn no_speech(&self) -> Option<u32> {
+        self.no_speech
+    }
+
+    pub(crate) fn suppressed(&self) -> &[u32] {
+        &self.suppressed
+    }
+
+    pub(crate) fn suppressed_first(&self) -> &[u32] {
+        &self.suppressed_first
+    }
+
+    pub(crate) fn max_initial_timestamp(&self) -> Option<u32> {
+        self.max_initial_timestamp
+    }
+
+    /// Start of transcript, language and task: what every prompt ends with, before
+    /// [`Vocabulary::no_timestamps`]. English-only checkpoints have the first alone.
+    pub(crate) fn start_sequence(&self, language: &str, task: Task) -> Vec<u32> {
+        let mut tokens = vec![self.start_of_transcript];
+        if let (Some(&language), Some(tasks)) = (self.languages.get(language), self.tasks) {
+            tokens.push(language);
+            tokens.push(match task {
+                Task::Transcribe => tasks.transcribe,
+                Task::Translate => tasks.translate,
+            });
+        }
+        tokens
+    }
+
+    /// Text to tokens; no special ones are added or recognised.
+    pub(crate) fn encode(&self, text: &str) -> Vec<u32> {
+        self.tokenizer
+            .encode_fast(text, false)
+            .map(|encoding| encoding.get_ids().to_vec())
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|&token| !self.is_special(token))
+            .collect()
+    }
+
+    /// Tokens to text, special ones and timestamps left out.
+    pub(crate) fn decode(&self, tokens: &[u32]) -> String {
+        let words: Vec<u32> = tokens
+            .iter()
+            .copied()
+            .filter(|&token| !self.is_special(token))
+            .collect();
+        self.tokenizer.decode(&words, false).unwrap_or_default()
+    }
+
+    /// Special tokens come behind the words in every Whisper vocabulary.
+    fn is_special(&self, token: u32) -> bool {
+        token >= self.end_of_text
+    }
+
+    /// The configured list; the reference's own rule where there is none or it says −1.
+    fn suppressed_by(&self, configured: Option<&[i64]>) -> Vec<u32> {
+        match configured {
+            Some(list) if !list.contains(&-1) => tokens_of(list),
+            _ => self.non_speech_tokens(),
+        }
+    }
+
+    fn suppressed_first_by(&self, configured: Option<&[i64]>) -> Vec<u32> {
+        match configured {
+            Some(list) => tokens_of(list),
+            None => {
+                let mut tokens = self.encode(" ");
+                tokens.push(self.end_of_text);
+                tokens
+            }
+        }
+    }
+
+    /// Signs that nobody speaks, and the tokens that only stand in prompts: openai-whisper's
+    /// `non_speech_tokens` and `_get_suppress_tokens`.
+    fn non_speech_tokens(&self) -> Vec<u32> {
+        const SINGLE: &str = "\"#()*+/:;<=>@[\\]^_`{|}~「」『』";
+        const LONGER: [&str; 16] = [
+            "<<", ">>", "<<<", ">>>", "--", "---", "-(", "-[", "('", "(\"", "((", "))", "(((",
+            ")))", "[[", "]]",
+        ];
+        const ALWAYS: [&str; 12] = [
+            "{{",
+            "}}",
+            "♪♪",
+            "♪♪♪",
+            "♩",
+            "♪",
+            "♫",
+            "♬",
+            "♭",
+            "♮",
+            "♯",
+            "–",
+        ];
+        let first = |text: &str| self.encode(text).first().copied();
+        let only = |text: &str| match self.encode(text)[..] {
+            [token] => Some(token),
+            _ => None,
+        };
+        let mut tokens: Vec<u32> = [" -", " '"].into_iter().filter_map(first).collect();
+        let singles = SINGLE.chars().map(String::from);
+        let longer = LONGER.into_iter().chain(ALWAYS).map(str::to_owned);
+        for text in singles.chain(longer) {
+            tokens.extend(only(&text));
+            tokens.extend(only(&format!(" {text}")));
+        }
+        tokens.push(self.start_of_transcript);
+        tokens.extend(self.start_of_previous);
+        tokens.extend(self.no_speech);
+        tokens.extend(self.tokenizer.token_to_id("<|startoflm|>"));
+        tokens.extend(
+            self.tasks
+                .into_iter()
+                .flat_map(|t| [t.transcribe, t.translate]),
+        );
+        tokens.sort_unstable();
+        tokens.dedup();
+        tokens
+    }
+}
+
+fn tokens_of(list: &[i64]) -> Vec<u32> {
+    list.iter()
+        .filter_map(|&token| u32::try_from(token).ok())
+        .collect()
+}
+
+/// Code → token. Empty for English-only checkpoints, though their tokenizer may name languages.
+fn languages(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> BTreeMap<String, u32> {
+    /// Size of the vocabulary of OpenAI's English-only checkpoints.
+    const ENGLISH_ONLY_VOCABULARY: usize = 51_864;
+    let generation = checkpoint.generation();
+    let english_only = match generation.is_multilingual {
+        Some(is_multilingual) => !is_multilingual,
+        None => checkpoint.config().vocab_size == ENGLISH_ONLY_VOCABULARY,
+    };
+    if english_only {
+        return BTreeMap::new();
+    }
+    if let Some(configured) = &generation.lang_to_id {
+        return configured
+            .iter()
+            .filter_map(|(name, &token)| Some((code_of(name)?.to_owned(), token)))
+            .collect();
+    }
+    // A language code has two or three letters; the other special tokens have more.
+    tokenizer
+        .get_added_vocabulary()
+        .get_vocab()
+        .iter()
+        .filter_map(|(name, &token)| Some((code_of(name)?.to_owned(), token)))
+        .filter(|(code, _)| {
+            matches!(code.len(), 2 | 3) && code.bytes().all(|b| b.is_ascii_lowercase())
+        })
+        .collect()
+}
+
+fn code_of(token: &str) -> Option<&str> {
+    token.strip_prefix("<|")?.strip_suffix("|>")
+}
