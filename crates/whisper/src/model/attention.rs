@@ -80,8 +80,11 @@ impl AudioKeys {
             [queries, &self.keys, &self.values],
             |[queries, keys, values]| {
                 let size = positions * head_width;
+                let is_small = 2 * keys.len() * count < ops::PARALLEL_FROM;
+                let heads_per_task = if is_small { heads } else { 1 };
                 let heads: Vec<Vec<f32>> = (0..heads)
                     .into_par_iter()
+                    .with_min_len(heads_per_task)
                     .map(|head| {
                         let queries: Vec<&[f32]> = queries
                             .chunks_exact(width)

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::vector;
 
 /// Below this many multiplications an operation stays on one thread: waking another one costs 10 to 50 µs.
-const PARALLEL_FROM: usize = 1 << 20;
+pub(super) const PARALLEL_FROM: usize = 1 << 20;
 
 /// Up to this many rows a linear layer is read row by row; above, Candle's blocked product is faster.
 const FEW_ROWS: usize = 16;
@@ -173,26 +173,6 @@ pub(super) fn is_host_device(device: &Device) -> bool {
     device.is_cpu()
 }
 
-/// Lets tests run on the CPU what is otherwise computed on other devices only.
-#[cfg(test)]
-pub(super) mod elsewhere {
-    use std::cell::Cell;
-
-    thread_local!(static PRETENDED: Cell<bool> = const { Cell::new(false) });
-
-    pub(super) fn is_pretended() -> bool {
-        PRETENDED.get()
-    }
-
-    /// Runs `compute` as if its tensors were not on the CPU.
-    pub(in crate::model) fn pretend<R>(compute: impl FnOnce() -> R) -> R {
-        PRETENDED.set(true);
-        let result = compute();
-        PRETENDED.set(false);
-        result
-    }
-}
-
 /// Reads the values of a contiguous f32 tensor on the CPU.
 pub(super) fn with_slice<R>(x: &Tensor, read: impl FnOnce(&[f32]) -> R) -> Result<R> {
     let (storage, layout) = x.storage_and_layout();
@@ -231,10 +211,7 @@ fn few_products(matrix: &[f32], inputs: &[&[f32]], out: &mut [f32]) {
     if matrix.len() * inputs.len() < PARALLEL_FROM {
         return vector::products(matrix, inputs, &mut rows);
     }
-    // A multiple of four, because `vector::products` takes four rows of the matrix together.
-    let per_task = outs
-        .div_ceil(2 * rayon::current_num_threads())
-        .next_multiple_of(4);
+    let per_task = outs.div_ceil(2 * rayon::current_num_threads());
     let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
     tasks.resize_with(outs.div_ceil(per_task), Vec::new);
     for row in rows {
@@ -296,5 +273,25 @@ impl<F: Fn(&mut [f32])> InplaceOp1 for InPlace<F> {
         };
         (self.0)(&mut values[start..end]);
         Ok(())
+    }
+}
+
+/// Lets tests run on the CPU what is otherwise computed on other devices only.
+#[cfg(test)]
+pub(super) mod elsewhere {
+    use std::cell::Cell;
+
+    thread_local!(static PRETENDED: Cell<bool> = const { Cell::new(false) });
+
+    pub(super) fn is_pretended() -> bool {
+        PRETENDED.get()
+    }
+
+    /// Runs `compute` as if its tensors were not on the CPU.
+    pub(in crate::model) fn pretend<R>(compute: impl FnOnce() -> R) -> R {
+        PRETENDED.set(true);
+        let result = compute();
+        PRETENDED.set(false);
+        result
     }
 }

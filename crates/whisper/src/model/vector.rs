@@ -11,39 +11,26 @@ use pulp::{Arch, Simd, WithSimd};
 
 /// Adds `term` to `values`.
 pub(super) fn add(values: &mut [f32], term: &[f32]) {
-    Arch::new().dispatch(|| {
-        for (value, term) in values.iter_mut().zip(term) {
-            *value += term;
-        }
-    });
+    Arch::new().dispatch(Add { values, term });
 }
 
 /// The exact GELU, `x / 2 * (1 + erf(x / √2))`, in place, after adding `bias`.
 pub(super) fn gelu(values: &mut [f32], bias: &[f32]) {
-    Arch::new().dispatch(|| {
-        for (value, bias) in values.iter_mut().zip(bias) {
-            let x = *value + bias;
-            *value = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
-        }
-    });
+    Arch::new().dispatch(Gelu { values, bias });
 }
 
 /// Softmax of one row, in place.
 pub(super) fn softmax(values: &mut [f32]) {
-    Arch::new().dispatch(|| softmax_inlined(values));
+    Arch::new().dispatch(Softmax { values });
 }
 
 /// Layer norm of one row with epsilon 1e-5: `weight * (x − mean) / √(variance + ε) + bias`.
 pub(super) fn layer_norm(values: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
-    Arch::new().dispatch(|| {
-        let width = values.len() as f32;
-        let mean = sum(values, |value| value) / width;
-        let variance = sum(values, |value| (value - mean) * (value - mean)) / width;
-        let scale = 1.0 / (variance + LAYER_NORM_EPSILON).sqrt();
-        let affine = weight.iter().zip(bias);
-        for ((out, value), (weight, bias)) in out.iter_mut().zip(values).zip(affine) {
-            *out = (value - mean) * scale * weight + bias;
-        }
+    Arch::new().dispatch(Norm {
+        values,
+        weight,
+        bias,
+        out,
     });
 }
 
@@ -69,40 +56,131 @@ pub(super) const LAYER_NORM_EPSILON: f32 = 1e-5;
 /// Lanes kept apart in reductions, so that they become vector registers.
 const LANES: usize = 16;
 
-#[inline(always)]
-fn softmax_inlined(values: &mut [f32]) {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let mut chunks = values.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if *value > *lane { *value } else { *lane };
+struct Add<'a> {
+    values: &'a mut [f32],
+    term: &'a [f32],
+}
+
+impl WithSimd for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (value, term) in self.values.iter_mut().zip(self.term) {
+            *value += term;
         }
-    }
-    let largest = chunks
-        .remainder()
-        .iter()
-        .chain(&lanes)
-        .fold(f32::NEG_INFINITY, |largest, value| largest.max(*value));
-    for value in values.iter_mut() {
-        *value = exp(*value - largest);
-    }
-    let scale = 1.0 / sum(values, |value| value);
-    for value in values {
-        *value *= scale;
     }
 }
 
-#[inline(always)]
-fn sum(values: &[f32], map: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0_f32; LANES];
-    let mut chunks = values.chunks_exact(LANES);
-    for chunk in &mut chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += map(*value);
+struct Gelu<'a> {
+    values: &'a mut [f32],
+    bias: &'a [f32],
+}
+
+impl WithSimd for Gelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (value, bias) in self.values.iter_mut().zip(self.bias) {
+            let x = *value + bias;
+            *value = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
         }
     }
-    let rest: f32 = chunks.remainder().iter().map(|value| map(*value)).sum();
-    lanes.iter().sum::<f32>() + rest
+}
+
+struct Softmax<'a> {
+    values: &'a mut [f32],
+}
+
+impl WithSimd for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let values = self.values;
+        let mut lanes = [f32::NEG_INFINITY; LANES];
+        let (chunks, rest) = values.as_chunks::<LANES>();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                // Not `max`: a comparison that fails on NaN is one instruction, and NaN comes through `exp` anyway.
+                lanes[lane] = if chunk[lane] > lanes[lane] {
+                    chunk[lane]
+                } else {
+                    lanes[lane]
+                };
+            }
+        }
+        let mut largest = f32::NEG_INFINITY;
+        for value in lanes.iter().chain(rest) {
+            largest = largest.max(*value);
+        }
+        let mut lanes = [0.0_f32; LANES];
+        let (chunks, rest) = values.as_chunks_mut::<LANES>();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                chunk[lane] = exp(chunk[lane] - largest);
+                lanes[lane] += chunk[lane];
+            }
+        }
+        let mut total = 0.0;
+        for value in rest {
+            *value = exp(*value - largest);
+            total += *value;
+        }
+        for lane in lanes {
+            total += lane;
+        }
+        let scale = 1.0 / total;
+        for value in values {
+            *value *= scale;
+        }
+    }
+}
+
+struct Norm<'a> {
+    values: &'a [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Norm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let width = self.values.len() as f32;
+        let mean = sum_of_squares_around::<false>(self.values, 0.0) / width;
+        let variance = sum_of_squares_around::<true>(self.values, mean) / width;
+        let scale = 1.0 / (variance + LAYER_NORM_EPSILON).sqrt();
+        let affine = self.weight.iter().zip(self.bias);
+        for ((out, value), (weight, bias)) in self.out.iter_mut().zip(self.values).zip(affine) {
+            *out = (value - mean) * scale * weight + bias;
+        }
+    }
+}
+
+/// The sum of `(x − centre)²`, or of `x − centre` where not `SQUARED`.
+#[inline(always)]
+fn sum_of_squares_around<const SQUARED: bool>(values: &[f32], centre: f32) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            let x = chunk[lane] - centre;
+            lanes[lane] += if SQUARED { x * x } else { x };
+        }
+    }
+    let mut total = 0.0;
+    for value in rest {
+        let x = value - centre;
+        total += if SQUARED { x * x } else { x };
+    }
+    for lane in lanes {
+        total += lane;
+    }
+    total
 }
 
 /// e^x within 2e-7 of relative error, for −87 ≤ x ≤ 88 (clamped outside): 2^n times the series of the rest.
@@ -147,79 +225,90 @@ struct Products<'a, 'b> {
     outputs: &'a mut [&'b mut [f32]],
 }
 
-/// Rows of the matrix taken together: with four inputs that is sixteen sums in registers.
-const TILE: usize = 4;
-
 impl WithSimd for Products<'_, '_> {
     type Output = ();
 
+    /// One row of the matrix after the other, against all inputs: the matrix is then read as one stream from start to
+    /// end, which the CPU can fetch ahead. Four rows at a time have fewer loads, and took twice as long on weights that
+    /// come from memory.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let width = self.inputs.first().map_or(0, |input| input.len());
+        let Self {
+            matrix,
+            inputs,
+            outputs,
+        } = self;
+        let width = inputs.first().map_or(0, |input| input.len());
         if width == 0 {
             return;
         }
-        let mut tiles = self.matrix.chunks_exact(TILE * width);
-        let mut first = 0;
-        for tile in &mut tiles {
-            let rows: [&[f32]; TILE] = std::array::from_fn(|i| &tile[i * width..(i + 1) * width]);
-            tile_products(simd, rows, self.inputs, self.outputs, first);
-            first += TILE;
-        }
-        for row in tiles.remainder().chunks_exact(width) {
-            tile_products(simd, [row], self.inputs, self.outputs, first);
-            first += 1;
-        }
-    }
-}
-
-#[inline(always)]
-fn tile_products<S: Simd, const ROWS: usize>(
-    simd: S,
-    rows: [&[f32]; ROWS],
-    inputs: &[&[f32]],
-    outputs: &mut [&mut [f32]],
-    first: usize,
-) {
-    let mut fours = inputs.chunks_exact(4);
-    let mut done = 0;
-    for four in &mut fours {
-        let dots = dots(simd, rows, [four[0], four[1], four[2], four[3]]);
-        for (output, dots) in outputs[done..].iter_mut().zip(dots) {
-            output[first..first + ROWS].copy_from_slice(&dots);
-        }
-        done += 4;
-    }
-    for input in fours.remainder() {
-        let [dots] = dots(simd, rows, [input]);
-        outputs[done][first..first + ROWS].copy_from_slice(&dots);
-        done += 1;
-    }
-}
-
-#[inline(always)]
-fn dots<S: Simd, const ROWS: usize, const INPUTS: usize>(
-    simd: S,
-    rows: [&[f32]; ROWS],
-    inputs: [&[f32]; INPUTS],
-) -> [[f32; ROWS]; INPUTS] {
-    let rows = rows.map(S::as_simd_f32s);
-    let inputs = inputs.map(S::as_simd_f32s);
-    let length = rows[0].0.len();
-    let mut sums = [[simd.splat_f32s(0.0); ROWS]; INPUTS];
-    for i in 0..length {
-        for (sums, input) in sums.iter_mut().zip(&inputs) {
-            let input = input.0[i];
-            for (sum, row) in sums.iter_mut().zip(&rows) {
-                *sum = simd.mul_add_e_f32s(row.0[i], input, *sum);
+        for (index, row) in matrix.chunks_exact(width).enumerate() {
+            let mut done = 0;
+            while done + 4 <= inputs.len() {
+                let four = [
+                    inputs[done],
+                    inputs[done + 1],
+                    inputs[done + 2],
+                    inputs[done + 3],
+                ];
+                let dots = dots::<S, 4, 2>(simd, row, four);
+                for input in 0..4 {
+                    outputs[done + input][index] = dots[input];
+                }
+                done += 4;
+            }
+            while done < inputs.len() {
+                outputs[done][index] = dots::<S, 1, 4>(simd, row, [inputs[done]])[0];
+                done += 1;
             }
         }
     }
-    let mut dots = [[0.0; ROWS]; INPUTS];
-    for ((dots, sums), input) in dots.iter_mut().zip(sums).zip(&inputs) {
-        for ((dot, sum), row) in dots.iter_mut().zip(sums).zip(&rows) {
-            let rest = row.1.iter().zip(input.1).map(|(row, input)| row * input);
-            *dot = simd.reduce_sum_f32s(sum) + rest.sum::<f32>();
+}
+
+/// Dot products of a row with `INPUTS` inputs, each in `SUMS` sums that do not wait for each other.
+// Index loops instead of iterators: adapters that take a closure or an array by value stay calls here, and a call has
+// neither the vector instructions nor the registers.
+#[inline(always)]
+fn dots<S: Simd, const INPUTS: usize, const SUMS: usize>(
+    simd: S,
+    row: &[f32],
+    inputs: [&[f32]; INPUTS],
+) -> [f32; INPUTS] {
+    let (row_vectors, row_rest) = S::as_simd_f32s(row);
+    let mut input_vectors: [&[S::f32s]; INPUTS] = [&[]; INPUTS];
+    let mut input_rests: [&[f32]; INPUTS] = [&[]; INPUTS];
+    for input in 0..INPUTS {
+        let (vectors, rest) = S::as_simd_f32s(inputs[input]);
+        // The length is the same for all, and saying so takes the checks out of the loops below.
+        input_vectors[input] = &vectors[..row_vectors.len()];
+        input_rests[input] = &rest[..row_rest.len()];
+    }
+    let mut sums = [[simd.splat_f32s(0.0); SUMS]; INPUTS];
+    let mut first = 0;
+    while first + SUMS <= row_vectors.len() {
+        for part in 0..SUMS {
+            let x = row_vectors[first + part];
+            for input in 0..INPUTS {
+                sums[input][part] =
+                    simd.mul_add_e_f32s(x, input_vectors[input][first + part], sums[input][part]);
+            }
+        }
+        first += SUMS;
+    }
+    for i in first..row_vectors.len() {
+        for input in 0..INPUTS {
+            sums[input][0] =
+                simd.mul_add_e_f32s(row_vectors[i], input_vectors[input][i], sums[input][0]);
+        }
+    }
+    let mut dots = [0.0; INPUTS];
+    for input in 0..INPUTS {
+        for part in 1..SUMS {
+            sums[input][0] = simd.add_f32s(sums[input][0], sums[input][part]);
+        }
+        dots[input] = simd.reduce_sum_f32s(sums[input][0]);
+        for i in 0..row_rest.len() {
+            dots[input] += row_rest[i] * input_rests[input][i];
         }
     }
     dots
@@ -235,51 +324,43 @@ impl WithSimd for WeightedSum<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { weights, rows, out } = self;
-        let width = out.len();
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let width = self.out.len();
         let mut column = 0;
         while width - column >= 4 * S::F32_LANES {
-            sum_columns::<S, 4>(simd, weights, rows, width, column, out);
+            self.sum_columns::<S, 4>(simd, column);
             column += 4 * S::F32_LANES;
         }
         while width - column >= S::F32_LANES {
-            sum_columns::<S, 1>(simd, weights, rows, width, column, out);
+            self.sum_columns::<S, 1>(simd, column);
             column += S::F32_LANES;
         }
         for column in column..width {
-            let values = rows.chunks_exact(width).map(|row| row[column]);
-            out[column] = weights
-                .iter()
-                .zip(values)
-                .map(|(weight, value)| weight * value)
-                .sum();
+            let mut sum = 0.0;
+            for (weight, row) in self.weights.iter().zip(self.rows.chunks_exact(width)) {
+                sum += weight * row[column];
+            }
+            self.out[column] = sum;
         }
     }
 }
 
-/// The sum over all rows of `VECTORS` vectors of columns from `column` on.
-#[inline(always)]
-fn sum_columns<S: Simd, const VECTORS: usize>(
-    simd: S,
-    weights: &[f32],
-    rows: &[f32],
-    width: usize,
-    column: usize,
-    out: &mut [f32],
-) {
-    let columns = column..column + VECTORS * S::F32_LANES;
-    let mut sums = [simd.splat_f32s(0.0); VECTORS];
-    for (weight, row) in weights.iter().zip(rows.chunks_exact(width)) {
-        let weight = simd.splat_f32s(*weight);
-        let (values, _) = S::as_simd_f32s(&row[columns.clone()]);
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum = simd.mul_add_e_f32s(weight, *value, *sum);
+impl WeightedSum<'_> {
+    /// The sum over all rows of `VECTORS` vectors of columns from `column` on.
+    #[inline(always)]
+    fn sum_columns<S: Simd, const VECTORS: usize>(&mut self, simd: S, column: usize) {
+        let width = self.out.len();
+        let columns = VECTORS * S::F32_LANES;
+        let mut sums = [simd.splat_f32s(0.0); VECTORS];
+        for row in 0..self.weights.len() {
+            let weight = simd.splat_f32s(self.weights[row]);
+            let (values, _) = S::as_simd_f32s(&self.rows[row * width + column..][..columns]);
+            for vector in 0..VECTORS {
+                sums[vector] = simd.mul_add_e_f32s(weight, values[vector], sums[vector]);
+            }
         }
-    }
-    let (out, _) = S::as_mut_simd_f32s(&mut out[columns]);
-    for (out, sum) in out.iter_mut().zip(sums) {
-        *out = sum;
+        let (out, _) = S::as_mut_simd_f32s(&mut self.out[column..][..columns]);
+        out.copy_from_slice(&sums);
     }
 }
 
@@ -345,6 +426,76 @@ mod tests {
         let mut row = vec![f32::NAN];
         gelu(&mut row, &[0.0]);
         assert!(row[0].is_nan());
+    }
+
+    /// The levels that this CPU has; the property tests below run on the best one.
+    fn levels() -> Vec<Arch> {
+        #[cfg(target_arch = "x86_64")]
+        let lower = pulp::x86::V3::try_new().map(Arch::V3);
+        #[cfg(not(target_arch = "x86_64"))]
+        let lower = None;
+        let mut levels = vec![Arch::Scalar, Arch::new()];
+        levels.extend(lower);
+        levels
+    }
+
+    /// Every loop once, on lengths with remainders.
+    fn everything_at(level: Arch) -> Vec<f32> {
+        let values: Vec<f32> = (0..67 * 9_i16)
+            .map(|i| f32::from(i * 37 % 101) / 25.0 - 2.0)
+            .collect();
+        let [a, b] = [&values[..67], &values[67..134]];
+        let mut all = vec![vec![0.0; 67]; 6];
+        let [norm, sum, sum_of_rows, softmax, gelu, _] = &mut all[..] else {
+            unreachable!("six results")
+        };
+        level.dispatch(Norm {
+            values: a,
+            weight: b,
+            bias: a,
+            out: norm,
+        });
+        sum.copy_from_slice(a);
+        level.dispatch(Add {
+            values: sum,
+            term: b,
+        });
+        level.dispatch(WeightedSum {
+            weights: &a[..9],
+            rows: &values,
+            out: sum_of_rows,
+        });
+        softmax.copy_from_slice(a);
+        level.dispatch(Softmax { values: softmax });
+        gelu.copy_from_slice(a);
+        level.dispatch(Gelu {
+            values: gelu,
+            bias: b,
+        });
+        let inputs: Vec<&[f32]> = values.chunks(67).take(6).collect();
+        let mut products = vec![vec![0.0; 9]; 6];
+        let mut outputs: Vec<&mut [f32]> = products.iter_mut().map(Vec::as_mut_slice).collect();
+        level.dispatch(Products {
+            matrix: &values,
+            inputs: &inputs,
+            outputs: &mut outputs,
+        });
+        all.push(products.concat());
+        all.concat()
+    }
+
+    #[test]
+    fn every_vector_level_computes_the_same() {
+        let scalar = everything_at(Arch::Scalar);
+        for level in levels() {
+            for (scalar, found) in scalar.iter().zip(everything_at(level)) {
+                // Sums of 67 products up to 4, in another order.
+                assert!(
+                    (scalar - found).abs() < 1e-4,
+                    "{level:?}: {found} for {scalar}"
+                );
+            }
+        }
     }
 
     proptest! {
