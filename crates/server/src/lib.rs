@@ -1,1 +1,20 @@
-//! stub
+//! The speech-to-text server: Wyoming in front, one queue, Whisper behind.
+//!
+//! [`config`] turns what was typed into checked settings, [`app`] binds every port and makes every
+//! channel, [`wyoming_server`] speaks to clients, [`queue`] bounds and orders the work, and
+//! [`recognizer`] does it on a thread of its own.
+
+pub mod app;
+pub mod blocklist;
+pub mod config;
+pub mod describe;
+pub mod fault;
+pub mod language;
+pub mod lifecycle;
+pub mod metrics;
+pub mod model_store;
+pub mod probe;
+pub mod queue;
+pub mod recognizer;
+pub mod transcribe;
+pub mod wyoming_server;

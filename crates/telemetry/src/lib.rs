@@ -1,1 +1,11 @@
-//! stub
+//! How a process is seen: logs, traces, metrics, the load report and the admin pages.
+
+pub mod admin;
+mod build_info;
+pub mod load;
+mod logging;
+mod metrics;
+
+pub use build_info::{BUILD, BuildInfo};
+pub use logging::{Guard, LogFormat, Settings, TelemetryError, init};
+pub use metrics::Meters;

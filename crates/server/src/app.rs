@@ -1,0 +1,443 @@
+//! Checked settings → a running server. Every port is bound and every channel made here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use audio::Waveform;
+use serde_json::Value;
+use telemetry::admin::Pages;
+use telemetry::load::{LoadReport, ModelReport};
+use telemetry::{BuildInfo, Meters, TelemetryError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+use whisper::{Input, LoadOptions, Whisper};
+
+use crate::config::{Config, ModelArgs};
+use crate::fault::Fault;
+use crate::lifecycle::{Grace, Signals};
+use crate::metrics::Metrics;
+use crate::model_store;
+use crate::queue::policy::BatchLimits;
+use crate::queue::{Loaded, ModelState, Queue, Worker, WorkerSettings};
+use crate::recognizer::Recognizer;
+use crate::wyoming_server::{BindError, Doors, Listener, Service, Uri};
+
+/// After the grace for utterances: for their connections to be told and closed.
+const ABORT_GRACE: Duration = Duration::from_secs(2);
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address is taken or not ours.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin address is taken or not ours.
+    #[error("cannot listen on {address} for the admin pages; choose another with --admin, or off")]
+    Admin {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Metrics cannot be collected.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The system gives no thread or no signal handler.
+    #[error("the system refused what a server needs")]
+    System(
+        /// What it said.
+        #[from]
+        std::io::Error,
+    ),
+}
+
+/// How the server ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Asked to, and everything was finished.
+    Drained,
+    /// Asked twice, or something was not finished in time.
+    Cut,
+    /// The model could not be loaded.
+    NoModel(Arc<str>),
+}
+
+/// A server with its ports bound.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    listeners: Vec<Listener>,
+    admin: Option<TcpListener>,
+    service: Arc<Service>,
+    view: Arc<View>,
+    meters: Meters,
+    worker: Worker,
+    signals: Signals,
+    /// Cancelled to stop accepting.
+    accept: CancellationToken,
+}
+
+impl App {
+    /// Binds every address and starts loading the model.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn build(config: Config) -> Result<Self, StartError> {
+        let signals = Signals::take()?;
+        let mut listeners = Vec::new();
+        for uri in &config.uris {
+            listeners.push(Listener::bind(uri).await?);
+        }
+        let admin = match &config.admin {
+            None => None,
+            Some(address) => {
+                Some(
+                    TcpListener::bind(address)
+                        .await
+                        .map_err(|source| StartError::Admin {
+                            address: address.clone(),
+                            source,
+                        })?,
+                )
+            }
+        };
+        let meters = Meters::new(
+            "wyoming-stt",
+            "stt",
+            config.telemetry.otlp_endpoint.as_deref(),
+        )?;
+        let meter = meters.meter("wyoming-stt");
+        let metrics = Metrics::new(&meter);
+        let queue = Queue::new(config.queue, metrics.clone());
+        let worker = Worker::start(queue.clone(), worker_settings(&config), loader(&config))?;
+        let service = Arc::new(Service {
+            limits: config.limits,
+            model: config.model.model.clone(),
+            languages: config.languages.clone(),
+            options: config.options.clone(),
+            queue: queue.clone(),
+            state: worker.state(),
+            metrics,
+            open_streams: AtomicUsize::new(0),
+            closing: CancellationToken::new(),
+            abort: CancellationToken::new(),
+        });
+        let view = Arc::new(View {
+            service: Arc::clone(&service),
+            draining: AtomicBool::new(false),
+            slots: config.max_batch,
+            revision: config.model.revision.clone(),
+        });
+        let report = {
+            let view = Arc::clone(&view);
+            move || view.load()
+        };
+        Metrics::observe(&meter, report, move || queue.waiting_audio());
+        Ok(Self {
+            config,
+            listeners,
+            admin,
+            service,
+            view,
+            meters,
+            worker,
+            signals,
+            accept: CancellationToken::new(),
+        })
+    }
+
+    /// Where clients connect, with the ports that the system chose.
+    pub fn uris(&self) -> Vec<Uri> {
+        self.listeners.iter().map(Listener::uri).collect()
+    }
+
+    /// The addresses in one line: `wyoming tcp://127.0.0.1:10300, admin http://127.0.0.1:10390`.
+    pub fn addresses(&self) -> String {
+        let mut parts: Vec<String> = self
+            .uris()
+            .iter()
+            .map(|uri| format!("wyoming {uri}"))
+            .collect();
+        let admin = self
+            .admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok());
+        parts.push(admin.map_or_else(
+            || "admin off".to_owned(),
+            |address| format!("admin http://{address}"),
+        ));
+        parts.join(", ")
+    }
+
+    /// Serves until a signal, or until the model turns out not to load. `say` gets the line that
+    /// tells that the server is ready.
+    pub async fn run(mut self, say: impl Fn(&str)) -> Ended {
+        let addresses = self.addresses();
+        say(&format!("listening: {addresses}"));
+        let connections = TaskTracker::new();
+        let mut accepting = self.accept_all(&connections);
+        let admin = self.start_admin();
+        let mut state = self.worker.state();
+        // A pipe's end ends its server, once the model is there to answer what was asked.
+        let ended = tokio::select! {
+            reason = failed(&mut state) => Some(Ended::NoModel(reason)),
+            () = ready(self.worker.state(), &self.service, &say, &addresses) => None,
+            () = self.signals.next() => None,
+            () = self.accept.cancelled() => None,
+        };
+        if let Some(ended) = ended {
+            return ended;
+        }
+        let drained = self.drain(&connections).await;
+        while accepting.join_next().await.is_some() {}
+        admin.cancel();
+        if !drained {
+            return Ended::Cut;
+        }
+        let worker = self.worker;
+        match tokio::task::spawn_blocking(move || worker.join()).await {
+            Ok(()) => Ended::Drained,
+            Err(_panic) => Ended::Cut,
+        }
+    }
+
+    fn accept_all(&mut self, connections: &TaskTracker) -> JoinSet<()> {
+        let doors = Doors::new(self.config.max_connections);
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners.drain(..) {
+            accepting.spawn(listener.run(
+                Arc::clone(&self.service),
+                doors.clone(),
+                connections.clone(),
+                self.accept.clone(),
+            ));
+        }
+        accepting
+    }
+
+    fn start_admin(&mut self) -> CancellationToken {
+        let stop = CancellationToken::new();
+        if let Some(listener) = self.admin.take() {
+            let pages: Arc<dyn Pages> = Arc::<View>::clone(&self.view);
+            let router = telemetry::admin::router(pages, self.meters.clone());
+            let stopped = stop.clone();
+            tokio::spawn(async move {
+                if let Err(error) = telemetry::admin::serve(listener, router, stopped).await {
+                    warn!(%error, "admin pages ended");
+                }
+            });
+        }
+        stop
+    }
+
+    /// Unready → stop accepting → finish what has begun → close the queue. False when cut short.
+    async fn drain(&mut self, connections: &TaskTracker) -> bool {
+        let grace = Grace {
+            notice: self.config.drain_notice,
+            finish: self.config.drain_timeout,
+        };
+        info!(
+            notice_s = grace.notice.as_secs(),
+            finish_s = grace.finish.as_secs(),
+            "draining"
+        );
+        self.view.draining.store(true, Ordering::Relaxed);
+        connections.close();
+        let closing = self.service.closing.clone();
+        let accept = self.accept.clone();
+        let orderly = async {
+            tokio::time::sleep(grace.notice).await;
+            accept.cancel();
+            closing.cancel();
+            tokio::time::timeout(grace.finish, connections.wait())
+                .await
+                .is_ok()
+        };
+        let finished = tokio::select! {
+            finished = orderly => finished,
+            () = self.signals.next() => false,
+        };
+        accept.cancel();
+        if !finished {
+            warn!(open = connections.len(), "not everything was finished");
+            self.service.abort.cancel();
+            self.service.queue.abandon(&Fault::Draining);
+            // Those who do not take their answer even now are left behind.
+            tokio::time::timeout(ABORT_GRACE, connections.wait())
+                .await
+                .ok();
+        }
+        self.service.queue.close(Fault::Draining);
+        finished
+    }
+}
+
+/// Tells that the model is there, then never ends.
+async fn ready(
+    mut state: watch::Receiver<ModelState>,
+    service: &Service,
+    say: &impl Fn(&str),
+    addresses: &str,
+) {
+    let loaded = match state
+        .wait_for(|state| matches!(state, ModelState::Ready(_)))
+        .await
+    {
+        Ok(state) => match &*state {
+            ModelState::Ready(loaded) => Arc::clone(loaded),
+            _ => return std::future::pending().await,
+        },
+        Err(_worker_gone) => return std::future::pending().await,
+    };
+    service.metrics.model_loaded(loaded.took);
+    info!(
+        model = service.model,
+        parameters = loaded.info.parameters,
+        device = loaded.info.device,
+        precision = loaded.info.precision,
+        took_s = loaded.took.as_secs_f64(),
+        "model loaded"
+    );
+    say(&format!("ready: {addresses}, model {}", service.model));
+    std::future::pending().await
+}
+
+/// Why the model cannot be loaded; never ends when it can.
+async fn failed(state: &mut watch::Receiver<ModelState>) -> Arc<str> {
+    match state
+        .wait_for(|state| matches!(state, ModelState::Failed(_)))
+        .await
+    {
+        Ok(state) => match &*state {
+            ModelState::Failed(reason) => Arc::clone(reason),
+            _ => std::future::pending().await,
+        },
+        Err(_worker_gone) => std::future::pending().await,
+    }
+}
+
+fn worker_settings(config: &Config) -> WorkerSettings {
+    WorkerSettings {
+        batch: BatchLimits {
+            jobs: config.max_batch,
+            // Every Whisper hears 30 s at once.
+            window_samples: 30 * audio::SAMPLE_RATE_HZ as usize,
+        },
+        blocklist: Arc::clone(&config.blocklist),
+    }
+}
+
+type Load = Result<(Box<dyn Recognizer>, Loaded), String>;
+
+fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
+    let model = config.model.clone();
+    let options = config.options.clone();
+    move || {
+        let began = Instant::now();
+        let whisper = load(&model)?;
+        // The first pass touches every weight and every code path: the first client does not wait
+        // for that.
+        let mut silence = Input::new(silence()?);
+        silence.options = options;
+        for result in whisper.transcribe(&[silence]) {
+            result.map_err(|error| format!("the model cannot transcribe: {}", chain(&error)))?;
+        }
+        let loaded = Loaded {
+            info: whisper.info().clone(),
+            mel: Arc::clone(whisper.mel_extractor()),
+            took: began.elapsed(),
+        };
+        Ok((Box::new(whisper), loaded))
+    }
+}
+
+/// Loads a model as the settings say.
+///
+/// # Errors
+/// One line that says what is wrong and what to do.
+pub fn load(model: &ModelArgs) -> Result<Whisper, String> {
+    let checkpoint = model_store::open(model).map_err(|error| chain(&error))?;
+    let options = LoadOptions {
+        threads: model.cpu_threads,
+    };
+    Whisper::load(&checkpoint, model.device, options).map_err(|error| chain(&error))
+}
+
+fn silence() -> Result<Waveform, String> {
+    Waveform::new(vec![0.0; audio::SAMPLE_RATE_HZ as usize]).ok_or_else(|| "no silence".to_owned())
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// What the admin pages show.
+#[derive(Debug)]
+struct View {
+    service: Arc<Service>,
+    draining: AtomicBool,
+    slots: usize,
+    revision: String,
+}
+
+impl Pages for View {
+    fn health(&self) -> Result<(), String> {
+        match &*self.service.state.borrow() {
+            ModelState::Failed(reason) => Err(reason.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("the server is shutting down".to_owned());
+        }
+        match &*self.service.state.borrow() {
+            ModelState::Loading => Err("the model is being loaded".to_owned()),
+            ModelState::Failed(reason) => Err(reason.to_string()),
+            ModelState::Ready(_) => Ok(()),
+        }
+    }
+
+    fn load(&self) -> LoadReport {
+        let mut report = LoadReport {
+            ready: self.ready().is_ok(),
+            draining: self.draining.load(Ordering::Relaxed),
+            slots: self.slots,
+            open_streams: self.service.open_streams.load(Ordering::Relaxed),
+            model: ModelReport {
+                name: self.service.model.clone(),
+                revision: self.revision.clone(),
+                ..ModelReport::default()
+            },
+            build: BuildInfo::current(),
+            ..LoadReport::default()
+        };
+        if let ModelState::Ready(loaded) = &*self.service.state.borrow() {
+            report.model.sha256.clone_from(&loaded.info.sha256);
+            report.model.bytes = loaded.info.weight_bytes;
+            report.device.clone_from(&loaded.info.device);
+        }
+        self.service.queue.report(&mut report);
+        report
+    }
+
+    fn info(&self) -> Option<Value> {
+        serde_json::to_value(self.service.info()).ok()
+    }
+}

@@ -1,0 +1,88 @@
+//! The describe answer: who we are, which model, which languages.
+
+use wyoming::info::{AsrModel, AsrProgram, Attribution, Info};
+
+use crate::language::LanguageRule;
+
+/// Name of the program in `info`, and for `select-program`. Home Assistant shows it as the entity.
+pub const PROGRAM: &str = "wyoming-stt";
+
+/// Whisper's languages. Advertised until the model is loaded and says which it knows.
+const WHISPER_LANGUAGES: [&str; 99] = [
+    "af", "am", "ar", "as", "az", "ba", "be", "bg", "bn", "bo", "br", "bs", "ca", "cs", "cy", "da",
+    "de", "el", "en", "es", "et", "eu", "fa", "fi", "fo", "fr", "gl", "gu", "ha", "haw", "he",
+    "hi", "hr", "ht", "hu", "hy", "id", "is", "it", "ja", "jw", "ka", "kk", "km", "kn", "ko", "la",
+    "lb", "ln", "lo", "lt", "lv", "mg", "mi", "mk", "ml", "mn", "mr", "ms", "mt", "my", "ne", "nl",
+    "nn", "no", "oc", "pa", "pl", "ps", "pt", "ro", "ru", "sa", "sd", "si", "sk", "sl", "sn", "so",
+    "sq", "sr", "su", "sv", "sw", "ta", "te", "tg", "th", "tk", "tl", "tr", "tt", "uk", "ur", "uz",
+    "vi", "yi", "yo", "zh",
+];
+
+/// What a model of this name may know before it is loaded: English alone where the name says so.
+pub fn presumed_languages(model: &str) -> Vec<String> {
+    let english_only = model == "demo" || model.ends_with(".en") || model.contains(".en-");
+    if english_only {
+        vec!["en".to_owned()]
+    } else {
+        WHISPER_LANGUAGES.map(str::to_owned).to_vec()
+    }
+}
+
+/// The answer. `known` are the model's languages; what is advertised is what can be answered.
+pub fn info(model: &str, known: &[String], rule: &LanguageRule) -> Info {
+    let attribution = |name: &str, url: &str| Attribution {
+        name: name.to_owned(),
+        url: url.to_owned(),
+    };
+    let of_model = if model == "demo" {
+        attribution(PROGRAM, "")
+    } else {
+        attribution("OpenAI", "https://github.com/openai/whisper")
+    };
+    let version = Some(telemetry::BUILD.0.to_owned());
+    Info {
+        asr: vec![AsrProgram {
+            name: PROGRAM.to_owned(),
+            attribution: attribution(PROGRAM, ""),
+            installed: true,
+            description: Some("Whisper speech-to-text on Candle".to_owned()),
+            version: version.clone(),
+            models: vec![AsrModel {
+                name: model.to_owned(),
+                attribution: of_model,
+                installed: true,
+                description: Some(format!("Whisper checkpoint {model}")),
+                version,
+                languages: rule.offered(known),
+            }],
+            supports_transcript_streaming: false,
+            // The client decides where an utterance ends; we do not endpoint.
+            requires_external_vad: true,
+            // Whisper's log-mel is normalised per window, so gain changes nothing; it was trained
+            // on noisy audio, and noise reduction smears what it knows.
+            prefers_auto_gain_enabled: false,
+            prefers_noise_reduction_enabled: false,
+        }],
+        ..Info::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_advertised_is_what_can_be_answered() {
+        let rule = LanguageRule {
+            allowed: vec!["de".to_owned(), "xx".to_owned()],
+            ..LanguageRule::default()
+        };
+        let info = info(
+            "openai/whisper-tiny",
+            &presumed_languages("openai/whisper-tiny"),
+            &rule,
+        );
+        assert_eq!(info.asr[0].models[0].languages, ["de"]);
+        assert_eq!(presumed_languages("openai/whisper-base.en"), ["en"]);
+    }
+}

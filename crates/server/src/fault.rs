@@ -1,0 +1,126 @@
+//! What may go wrong for a client, and what the client is told. The log has the whole chain.
+
+use std::time::Duration;
+
+use wyoming::{Code, Event};
+
+/// One way to fail, with what the client needs to know about it.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The bytes are no event, or the event lacks a field.
+    #[error("{reason}; see the Wyoming protocol")]
+    BadInput {
+        /// Which rule.
+        code: Code,
+        /// What was wrong.
+        reason: String,
+    },
+    /// An event at the wrong time.
+    #[error("{reason}")]
+    Order {
+        /// What was wrong.
+        reason: &'static str,
+    },
+    /// PCM that cannot be converted.
+    #[error("{reason}; send 16 kHz, 16-bit, mono PCM, for instance")]
+    AudioFormat {
+        /// What was wrong.
+        reason: String,
+    },
+    /// Too much audio in one utterance.
+    #[error("the utterance is longer than {} s; send audio-stop earlier, or raise --max-utterance", limit.as_secs())]
+    TooLong {
+        /// The limit in force.
+        limit: Duration,
+    },
+    /// The queue is full.
+    #[error("the server is busy: {waiting} utterances wait; try again in a few seconds")]
+    Overloaded {
+        /// How many wait.
+        waiting: usize,
+    },
+    /// Too many connections.
+    #[error(
+        "the server has {limit} connections and takes no more; close idle ones, or raise --max-connections"
+    )]
+    TooManyConnections {
+        /// The limit in force.
+        limit: usize,
+    },
+    /// The model could not be loaded.
+    #[error("the model could not be loaded; the server's log says why")]
+    NotReady,
+    /// The server is going down.
+    #[error("the server is shutting down; connect again")]
+    Draining,
+    /// No result in time.
+    #[error("no result within {} s; the server is too slow for its load", limit.as_secs())]
+    Deadline {
+        /// The limit in force.
+        limit: Duration,
+    },
+    /// Nothing came from the client.
+    #[error("nothing was received for {} s; connect again when there is something to send", limit.as_secs())]
+    Idle {
+        /// The limit in force.
+        limit: Duration,
+    },
+    /// A language that cannot be answered.
+    #[error("language {language:?} is not available here; available: {}", available.join(", "))]
+    UnsupportedLanguage {
+        /// What was asked for.
+        language: String,
+        /// What can be.
+        available: Vec<String>,
+    },
+    /// A model that is not served.
+    #[error("there is no model {name:?} here, only {available:?}")]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// What is served.
+        available: String,
+    },
+    /// A program that is not served.
+    #[error("there is no program {name:?} here, only {available:?}")]
+    UnknownProgram {
+        /// What was asked for.
+        name: String,
+        /// What is served.
+        available: &'static str,
+    },
+    /// The client went away, or the job was dropped.
+    #[error("cancelled")]
+    Cancelled,
+    /// Our own failure.
+    #[error("the server failed on this utterance; its log says why")]
+    Internal,
+}
+
+impl Fault {
+    /// The code on the wire and in metrics.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::BadInput { code, .. } => *code,
+            Self::Order { .. } => Code::ProtocolOrder,
+            Self::AudioFormat { .. } => Code::BadAudioFormat,
+            Self::TooLong { .. } => Code::UtteranceTooLong,
+            Self::Overloaded { .. } => Code::Overloaded,
+            Self::TooManyConnections { .. } => Code::TooManyConnections,
+            Self::NotReady => Code::NotReady,
+            Self::Draining => Code::Draining,
+            Self::Deadline { .. } => Code::Deadline,
+            Self::Idle { .. } => Code::IdleTimeout,
+            Self::UnsupportedLanguage { .. } => Code::UnsupportedLanguage,
+            Self::UnknownModel { .. } => Code::UnknownModel,
+            Self::UnknownProgram { .. } => Code::UnknownProgram,
+            Self::Cancelled | Self::Internal => Code::Internal,
+        }
+    }
+
+    /// The event that tells the client.
+    pub fn to_event(&self) -> Event {
+        Event::error(self.code(), self.to_string())
+    }
+}

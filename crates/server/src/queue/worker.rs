@@ -1,0 +1,165 @@
+//! The thread that owns the device: loads the model, then runs one batch after the other.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use whisper::{Input, MelExtractor, ModelInfo, Transcript, WhisperError};
+
+use super::policy::BatchLimits;
+use super::{Job, Queue};
+use crate::blocklist::Blocklist;
+use crate::fault::Fault;
+use crate::recognizer::Recognizer;
+
+/// How far the model is.
+#[derive(Clone, Debug)]
+pub enum ModelState {
+    /// Being read, or warmed up.
+    Loading,
+    /// Transcribing.
+    Ready(Arc<Loaded>),
+    /// Not to be had; the text says why.
+    Failed(Arc<str>),
+}
+
+/// What is known of a loaded model.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it is and can do.
+    pub info: ModelInfo,
+    /// Computes spectrograms while audio arrives.
+    pub mel: Arc<MelExtractor>,
+    /// How long it took to load and warm up.
+    pub took: Duration,
+}
+
+/// How the worker works.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Bounds of a batch.
+    pub batch: BatchLimits,
+    /// Phrases that are taken for silence.
+    pub blocklist: Arc<Blocklist>,
+}
+
+/// The running thread.
+pub struct Worker {
+    thread: JoinHandle<()>,
+    state: watch::Receiver<ModelState>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Starts the thread; `load` runs on it, so that the caller goes on at once.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start<L>(queue: Queue, settings: WorkerSettings, load: L) -> std::io::Result<Self>
+    where
+        L: FnOnce() -> Result<(Box<dyn Recognizer>, Loaded), String> + Send + 'static,
+    {
+        let (tell, state) = watch::channel(ModelState::Loading);
+        let thread = std::thread::Builder::new()
+            .name("device".to_owned())
+            .spawn(move || {
+                let loaded = catch_unwind(AssertUnwindSafe(load))
+                    .unwrap_or_else(|_panic| Err("loading the model panicked".to_owned()));
+                match loaded {
+                    Ok((recognizer, loaded)) => {
+                        tell.send_replace(ModelState::Ready(Arc::new(loaded)));
+                        work(&queue, &settings, recognizer);
+                    }
+                    Err(reason) => {
+                        tell.send_replace(ModelState::Failed(reason.into()));
+                        queue.abandon(&Fault::NotReady);
+                    }
+                }
+            })?;
+        Ok(Self { thread, state })
+    }
+
+    /// Follows how far the model is.
+    pub fn state(&self) -> watch::Receiver<ModelState> {
+        self.state.clone()
+    }
+
+    /// Waits for the thread, which ends when its queue is closed and empty. Blocks.
+    pub fn join(self) {
+        // A panic was told where it happened; there is nothing left to do about it here.
+        self.thread.join().ok();
+    }
+}
+
+fn work(queue: &Queue, settings: &WorkerSettings, mut recognizer: Box<dyn Recognizer>) {
+    while let Some(batch) = queue.next_batch(settings.batch) {
+        let began = Instant::now();
+        run(queue, settings, recognizer.as_mut(), batch, began);
+        queue.batch_ended(began.elapsed());
+    }
+}
+
+/// Runs one batch. Whatever happens, each of its jobs is answered: a panic costs its batch only,
+/// since weights are immutable and every batch has its own decoding state.
+fn run(
+    queue: &Queue,
+    settings: &WorkerSettings,
+    recognizer: &mut dyn Recognizer,
+    batch: Vec<Job>,
+    began: Instant,
+) {
+    let metrics = &queue.shared.metrics;
+    metrics.batch(batch.len());
+    let inputs: Vec<Input> = batch.iter().map(|job| job.input.clone()).collect();
+    let mut jobs: Vec<Option<Job>> = batch.into_iter().map(Some).collect();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        recognizer.recognize(&inputs, &mut |index, result| {
+            if let Some(job) = jobs.get_mut(index).and_then(Option::take) {
+                metrics.transcribed(job.audio(), began - job.since, began.elapsed());
+                let answer = answer(&settings.blocklist, result);
+                job.answer(queue, answer);
+            }
+        });
+    }));
+    if outcome.is_err() {
+        metrics.panicked();
+        tracing::error!(jobs = inputs.len(), "recognition panicked");
+    }
+    for job in jobs.into_iter().flatten() {
+        job.answer(queue, Err(Fault::Internal));
+    }
+}
+
+/// What the client gets: words, nothing in place of an invented phrase, or a fault.
+fn answer(
+    blocklist: &Blocklist,
+    result: Result<Transcript, WhisperError>,
+) -> Result<Transcript, Fault> {
+    match result {
+        Ok(transcript) if blocklist.rejects(&transcript) => Ok(Transcript {
+            text: String::new(),
+            segments: Vec::new(),
+            ..transcript
+        }),
+        Ok(transcript) => Ok(transcript),
+        Err(WhisperError::Cancelled) => Err(Fault::Cancelled),
+        Err(WhisperError::UnsupportedLanguage { language }) => Err(Fault::UnsupportedLanguage {
+            language,
+            available: Vec::new(),
+        }),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "utterance failed");
+            Err(Fault::Internal)
+        }
+    }
+}

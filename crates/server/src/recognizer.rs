@@ -1,0 +1,96 @@
+//! What the worker runs: Whisper, or a stand-in that tests hold in their hand.
+
+use std::fmt;
+
+use whisper::{Input, Transcript, Whisper, WhisperError};
+
+/// Results by index of the batch, handed over as they come.
+pub type OnResult<'a> = &'a mut (dyn FnMut(usize, Result<Transcript, WhisperError>) + Send);
+
+/// Turns batches into transcripts.
+pub trait Recognizer: Send {
+    /// Calls `on_result` once for each input.
+    fn recognize(&mut self, batch: &[Input], on_result: OnResult<'_>);
+}
+
+impl Recognizer for Whisper {
+    fn recognize(&mut self, batch: &[Input], on_result: OnResult<'_>) {
+        self.transcribe_each(batch, on_result);
+    }
+}
+
+impl fmt::Debug for dyn Recognizer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Recognizer")
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What the fake does with its next batch.
+    #[derive(Clone, Debug)]
+    pub(crate) enum Order {
+        Say(&'static str),
+        Fail,
+        Panic,
+        /// Waits until every job of the batch is cancelled, or ten seconds.
+        UntilCancelled,
+    }
+
+    /// Does as it is told, one order a batch; waits for orders.
+    pub(crate) struct FakeRecognizer {
+        orders: Receiver<Order>,
+        batches: Sender<usize>,
+    }
+
+    pub(crate) struct Handle {
+        pub(crate) orders: Sender<Order>,
+        /// Sizes of the batches that began.
+        pub(crate) batches: Receiver<usize>,
+    }
+
+    impl FakeRecognizer {
+        pub(crate) fn new() -> (Self, Handle) {
+            let (orders, orders_in) = channel();
+            let (batches_out, batches) = channel();
+            let fake = Self {
+                orders: orders_in,
+                batches: batches_out,
+            };
+            (fake, Handle { orders, batches })
+        }
+    }
+
+    impl Recognizer for FakeRecognizer {
+        fn recognize(&mut self, batch: &[Input], on_result: OnResult<'_>) {
+            self.batches.send(batch.len()).ok();
+            let order = self.orders.recv_timeout(Duration::from_secs(30));
+            for (index, input) in batch.iter().enumerate() {
+                let result = match &order {
+                    Ok(Order::Say(text)) => Ok(Transcript {
+                        text: (*text).to_owned(),
+                        language: "en".to_owned(),
+                        ..Transcript::default()
+                    }),
+                    Ok(Order::Panic) => panic!("ordered to"),
+                    Ok(Order::UntilCancelled) => {
+                        for _ in 0..1_000 {
+                            if input.cancel.is_cancelled() {
+                                break;
+                            }
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                        Err(WhisperError::Cancelled)
+                    }
+                    Ok(Order::Fail) | Err(_) => Err(WhisperError::NotFinite),
+                };
+                on_result(index, result);
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `wyoming-stt transcribe`: audio files to text, without a server.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde_json::json;
+use whisper::{Input, Language, Transcript, Whisper};
+
+use crate::app::{chain, load};
+use crate::config::ModelArgs;
+
+/// Longest file: a day.
+const LIMIT: Duration = Duration::from_secs(24 * 3_600);
+
+/// `wyoming-stt transcribe`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// WAV, FLAC, MP3, Ogg Vorbis or M4A files.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// How to print the words.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub format: Format,
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Output formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The words.
+    Text,
+    /// One object a file, with segments.
+    Json,
+    /// Subtitles.
+    Srt,
+    /// Subtitles for browsers.
+    Vtt,
+}
+
+/// Runs the command. The exit code is 0 when every file gave a transcript, 69 without a model, else 1.
+pub fn run(args: &Args) -> ExitCode {
+    let progress = Progress::new();
+    progress.show("loading the model");
+    let whisper = match load(&args.model) {
+        Ok(whisper) => whisper,
+        Err(error) => {
+            progress.complain(&error);
+            return ExitCode::from(69);
+        }
+    };
+    let mut code = ExitCode::SUCCESS;
+    for (index, file) in args.files.iter().enumerate() {
+        progress.show(&format!(
+            "{} ({} of {})",
+            file.display(),
+            index + 1,
+            args.files.len()
+        ));
+        match transcribe(&whisper, args, file) {
+            Ok(transcript) => {
+                progress.clear();
+                // A closed output ends nothing: the exit codes of the others still count.
+                write!(std::io::stdout(), "{}", shown(args, file, &transcript)).ok();
+            }
+            Err(error) => {
+                progress.complain(&format!("{}: {error}", file.display()));
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    progress.clear();
+    code
+}
+
+fn transcribe(whisper: &Whisper, args: &Args, file: &Path) -> Result<Transcript, String> {
+    let waveform = audio::file::open(file, LIMIT).map_err(|error| chain(&error))?;
+    let Some(waveform) = waveform else {
+        return Ok(Transcript::default());
+    };
+    let mut input = Input::new(waveform);
+    input.options = args.model.options();
+    if args.model.language != "auto" {
+        let known = &whisper.info().languages;
+        let language = crate::language::resolve(&args.model.language, known)
+            .ok_or_else(|| format!("the model knows {} only", known.join(", ")))?;
+        input.options.language = Language::Fixed(language);
+    }
+    input.options.timestamps = matches!(args.format, Format::Srt | Format::Vtt);
+    let result = whisper.transcribe(&[input]).pop();
+    result
+        .ok_or_else(|| "no result".to_owned())?
+        .map_err(|error| chain(&error))
+}
+
+fn shown(args: &Args, file: &Path, transcript: &Transcript) -> String {
+    match args.format {
+        Format::Text => format!("{}\n", transcript.text),
+        Format::Json => format!("{}\n", as_json(file, transcript)),
+        Format::Srt => as_srt(transcript),
+        Format::Vtt => as_vtt(transcript),
+    }
+}
+
+fn as_json(file: &Path, transcript: &Transcript) -> serde_json::Value {
+    let segments: Vec<serde_json::Value> = transcript
+        .segments
+        .iter()
+        .map(|segment| {
+            json!({
+                "start": segment.start_s,
+                "end": segment.end_s,
+                "text": segment.text.trim(),
+                "temperature": segment.temperature,
+                "avg_logprob": segment.avg_log_prob,
+                "compression_ratio": segment.compression_ratio,
+                "no_speech_prob": segment.no_speech_prob,
+            })
+        })
+        .collect();
+    json!({
+        "file": file.display().to_string(),
+        "text": transcript.text,
+        "language": transcript.language,
+        "language_probability": transcript.language_probability,
+        "duration": transcript.audio.as_secs_f64(),
+        "segments": segments,
+    })
+}
+
+fn as_srt(transcript: &Transcript) -> String {
+    let mut text = String::new();
+    for (number, segment) in (1..).zip(&transcript.segments) {
+        let (start, end) = (time(segment.start_s, ','), time(segment.end_s, ','));
+        // Writing to a String cannot fail.
+        writeln!(
+            text,
+            "{number}\n{start} --> {end}\n{}\n",
+            segment.text.trim()
+        )
+        .ok();
+    }
+    text
+}
+
+fn as_vtt(transcript: &Transcript) -> String {
+    let mut text = "WEBVTT\n\n".to_owned();
+    for segment in &transcript.segments {
+        let (start, end) = (time(segment.start_s, '.'), time(segment.end_s, '.'));
+        // Writing to a String cannot fail.
+        writeln!(text, "{start} --> {end}\n{}\n", segment.text.trim()).ok();
+    }
+    text
+}
+
+/// `01:02:03,450`; the mark before the milliseconds is the only difference between the formats.
+fn time(seconds: f64, mark: char) -> String {
+    let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let whole = time.as_secs();
+    format!(
+        "{:02}:{:02}:{:02}{mark}{:03}",
+        whole / 3_600,
+        whole / 60 % 60,
+        whole % 60,
+        time.subsec_millis()
+    )
+}
+
+/// One line that is rewritten, on a terminal only.
+struct Progress {
+    terminal: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            terminal: std::io::stderr().is_terminal(),
+        }
+    }
+
+    fn show(&self, text: &str) {
+        if self.terminal {
+            // Progress may be lost.
+            write!(std::io::stderr(), "\r\x1b[K{text}…").ok();
+        }
+    }
+
+    fn clear(&self) {
+        if self.terminal {
+            write!(std::io::stderr(), "\r\x1b[K").ok();
+        }
+    }
+
+    fn complain(&self, text: &str) {
+        self.clear();
+        // Without an output there is nobody to tell; the exit code says it too.
+        writeln!(std::io::stderr(), "wyoming-stt: {text}").ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whisper::Segment;
+
+    use super::*;
+
+    fn transcript() -> Transcript {
+        let segment = |start_s, end_s, text: &str| Segment {
+            start_s,
+            end_s,
+            text: text.to_owned(),
+            ..Segment::default()
+        };
+        Transcript {
+            segments: vec![
+                segment(0.0, 1.5, " One."),
+                segment(3_661.25, 3_662.0, " Two."),
+            ],
+            ..Transcript::default()
+        }
+    }
+
+    #[test]
+    fn subtitles_have_their_formats_times() {
+        assert_eq!(
+            as_srt(&transcript()),
+            "1\n00:00:00,000 --> 00:00:01,500\nOne.\n\n2\n01:01:01,250 --> 01:01:02,000\nTwo.\n\n"
+        );
+        assert_eq!(
+            as_vtt(&transcript()),
+            "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nOne.\n\n01:01:01.250 --> 01:01:02.000\nTwo.\n\n"
+        );
+    }
+}

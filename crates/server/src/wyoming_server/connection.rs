@@ -1,0 +1,498 @@
+//! One connection: reads events, feeds audio, waits for words, answers in order.
+//!
+//! The end of the client's stream means that the client is gone, as it does to the reference
+//! servers: what it still waited for is cancelled. Only on standard input, where a pipe ends when it
+//! is empty, what was asked is still answered.
+//!
+//! Every fault ends the connection: an `error` event, then the write side is closed, then what the
+//! client still sends is read and thrown away for a while. Some clients upload everything before
+//! they read, and closing with unread bytes would reset the connection and lose the `error`.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use audio::{Ingest, PcmFormat};
+use futures::StreamExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::bytes::BytesMut;
+use tokio_util::codec::{Encoder, FramedRead};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+use whisper::{Input, MelStream, Options, Transcript};
+use wyoming::{AudioFormat, Code, Event, EventError, Form, FrameCodec, FrameError, Transcribe};
+
+use super::session::{Session, Step};
+use crate::describe;
+use crate::fault::Fault;
+use crate::language::LanguageRule;
+use crate::metrics::{Metrics, OpenGuard};
+use crate::queue::{Loaded, ModelState, Queue, Ticket};
+
+/// Utterances of one connection whose words have not come yet. Beyond it the connection is not read.
+const MAX_PIPELINED: usize = 4;
+/// After an `error` this much is read and thrown away, at most: a minute of 48 kHz stereo.
+const DRAIN_BYTES: u64 = 16 << 20;
+
+/// A place of the reserve is not kept for longer without an event.
+const RESERVE_IDLE: Duration = Duration::from_secs(5);
+
+/// Bounds of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// What an event may hold.
+    pub frame: wyoming::Limits,
+    /// Audio of one utterance.
+    pub utterance: Duration,
+    /// Without an event, and with nothing to answer.
+    pub idle: Duration,
+    /// For the client to take an answer.
+    pub write: Duration,
+    /// From the end of audio to the words.
+    pub answer: Duration,
+    /// For the client to stop sending after an `error`.
+    pub drain: Duration,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Service {
+    /// Bounds.
+    pub limits: Limits,
+    /// Name of the model.
+    pub model: String,
+    /// Which languages are answered.
+    pub languages: LanguageRule,
+    /// Options of every utterance; language, names and terms are set for each.
+    pub options: Options,
+    /// Where utterances go.
+    pub queue: Queue,
+    /// How far the model is.
+    pub state: watch::Receiver<ModelState>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Utterances whose audio is arriving.
+    pub open_streams: AtomicUsize,
+    /// Cancelled when connections that have nothing to do should end.
+    pub closing: CancellationToken,
+    /// Cancelled when all connections must end.
+    pub abort: CancellationToken,
+}
+
+impl Service {
+    /// The describe answer now.
+    pub fn info(&self) -> wyoming::info::Info {
+        describe::info(&self.model, &self.known_languages(), &self.languages)
+    }
+
+    fn known_languages(&self) -> Vec<String> {
+        self.loaded().map_or_else(
+            || describe::presumed_languages(&self.model),
+            |loaded| loaded.info.languages.clone(),
+        )
+    }
+
+    fn loaded(&self) -> Option<Arc<Loaded>> {
+        match &*self.state.borrow() {
+            ModelState::Ready(loaded) => Some(Arc::clone(loaded)),
+            _ => None,
+        }
+    }
+}
+
+/// What a connection may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everything.
+    Full,
+    /// Describe and ping only: the server has all the connections that it wants.
+    DescribeOnly {
+        /// How many those are.
+        limit: usize,
+    },
+}
+
+/// What the end of the client's stream means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndOfStream {
+    /// The client is gone.
+    Gone,
+    /// Nothing more comes, but answers are read.
+    NoMoreInput,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+enum End {
+    /// By the client, or because there was nothing left to do.
+    Closed,
+    /// The client takes no answers.
+    Unwritable,
+    /// With an `error` event.
+    Fault(Fault, Form),
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve<S>(service: Arc<Service>, stream: S, access: Access, eof: EndOfStream)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let _open = service.metrics.connection();
+    let (reader, writer) = tokio::io::split(stream);
+    let abort = service.abort.clone();
+    let mut connection = Connection {
+        session: Session::new(service.model.clone()),
+        incoming: FramedRead::new(reader, FrameCodec::new(service.limits.frame)),
+        writer,
+        form: Form::Block,
+        current: None,
+        pending: VecDeque::new(),
+        access,
+        eof,
+        service,
+    };
+    // Biased, so that a pending abort wins over a busy client.
+    tokio::select! {
+        biased;
+        () = abort.cancelled() => connection.fail(Fault::Draining, connection.form).await,
+        end = connection.run() => match end {
+            End::Closed => connection.close().await,
+            End::Unwritable => debug!("client takes no answers"),
+            End::Fault(fault, form) => connection.fail(fault, form).await,
+        },
+    }
+}
+
+struct Connection<S> {
+    service: Arc<Service>,
+    session: Session,
+    incoming: FramedRead<ReadHalf<S>, FrameCodec>,
+    writer: WriteHalf<S>,
+    /// How the client reads events.
+    form: Form,
+    /// The utterance whose audio is arriving.
+    current: Option<Utterance>,
+    /// Utterances that wait for their words, in order.
+    pending: VecDeque<Pending>,
+    access: Access,
+    eof: EndOfStream,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Transcript, Fault>> + Send>>;
+
+/// An utterance that waits for its words.
+struct Pending {
+    answer: Answer,
+    form: Form,
+    audio: Duration,
+    ended: Instant,
+}
+
+impl<S: AsyncRead + AsyncWrite> Connection<S> {
+    async fn run(&mut self) -> End {
+        let mut idle_since = Instant::now();
+        let mut no_more_input = false;
+        loop {
+            let waiting = !self.pending.is_empty();
+            let resting = !waiting && !self.session.is_receiving();
+            if no_more_input && !waiting {
+                return End::Closed;
+            }
+            let reading = !no_more_input && self.pending.len() < MAX_PIPELINED;
+            let idle = self.idle_limit();
+            let closing = self.service.closing.clone();
+            // Every branch is cancel-safe: a frame is taken whole or stays in the buffer, an answer
+            // is polled in place, the others hold nothing.
+            tokio::select! {
+                frame = self.incoming.next(), if reading => {
+                    idle_since = Instant::now();
+                    let step = match frame {
+                        None if self.eof == EndOfStream::Gone => return End::Closed,
+                        None => { no_more_input = true; continue; }
+                        Some(frame) => self.understand(frame),
+                    };
+                    match self.act(step).await {
+                        Ok(()) => {}
+                        Err(end) => return end,
+                    }
+                }
+                answer = front(&mut self.pending), if waiting => {
+                    idle_since = Instant::now();
+                    if let Err(end) = self.answered(answer).await {
+                        return end;
+                    }
+                }
+                () = closing.cancelled(), if resting => return End::Closed,
+                () = sleep_until(idle_since + idle), if !waiting => {
+                    return End::Fault(Fault::Idle { limit: idle }, self.form);
+                }
+            }
+        }
+    }
+
+    fn idle_limit(&self) -> Duration {
+        match self.access {
+            Access::Full => self.service.limits.idle,
+            Access::DescribeOnly { .. } => self.service.limits.idle.min(RESERVE_IDLE),
+        }
+    }
+
+    fn understand(&mut self, frame: Result<wyoming::Frame, FrameError>) -> Step {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => return Step::Fail(bad_frame(&error)),
+        };
+        self.form = frame.form;
+        let event = match Event::from_frame(frame) {
+            Ok(event) => event,
+            Err(error) => return Step::Fail(bad_event(&error)),
+        };
+        match (self.access, event) {
+            (_, event @ (Event::Describe | Event::Ping { .. } | Event::Other { .. }))
+            | (Access::Full, event) => self.session.take(event),
+            (Access::DescribeOnly { limit }, _) => Step::Fail(Fault::TooManyConnections { limit }),
+        }
+    }
+
+    async fn act(&mut self, step: Step) -> Result<(), End> {
+        let form = self.form;
+        match step {
+            Step::Nothing => Ok(()),
+            Step::Describe => {
+                let info = self.service.info();
+                self.write(Event::Info(Box::new(info)), form).await?;
+                self.service.metrics.described();
+                Ok(())
+            }
+            Step::Reply(event) => self.write(event, form).await,
+            Step::Append(format, pcm) => self
+                .append(format, &pcm)
+                .map_err(|fault| End::Fault(fault, form)),
+            Step::Transcribe(request) => self
+                .transcribe(&request)
+                .map_err(|fault| End::Fault(fault, form)),
+            Step::Fail(fault) => Err(End::Fault(fault, form)),
+        }
+    }
+
+    fn append(&mut self, format: AudioFormat, pcm: &[u8]) -> Result<(), Fault> {
+        let service = &self.service;
+        self.current
+            .get_or_insert_with(|| Utterance::begin(service))
+            .push(format, pcm)
+    }
+
+    /// Hands the utterance to the queue; its words are answered when those before it are.
+    fn transcribe(&mut self, request: &Transcribe) -> Result<(), Fault> {
+        let known = self.service.known_languages();
+        let language = self
+            .service
+            .languages
+            .choose(request.language.as_deref(), &known)?;
+        let utterance = match self.current.take() {
+            Some(utterance) => utterance.end()?,
+            None => None,
+        };
+        let mut audio = Duration::ZERO;
+        let answer: Answer = match utterance {
+            // Nothing was said: the answer is known.
+            None => Box::pin(std::future::ready(Ok(Transcript::default()))),
+            Some((waveform, mel)) => {
+                audio = waveform.duration();
+                let ticket = self.service.queue.submit(Input {
+                    waveform: Arc::new(waveform),
+                    mel,
+                    options: Options {
+                        language,
+                        names: request.transcript_names.clone(),
+                        terms: request.transcript_terms.clone(),
+                        ..self.service.options.clone()
+                    },
+                    cancel: whisper::Cancel::default(),
+                })?;
+                let limit = self.service.limits.answer;
+                Box::pin(Ticket::wait(ticket, limit))
+            }
+        };
+        self.pending.push_back(Pending {
+            answer,
+            form: self.form,
+            audio,
+            ended: Instant::now(),
+        });
+        Ok(())
+    }
+
+    /// The oldest utterance has its words, or will never have any.
+    async fn answered(&mut self, answer: Result<Transcript, Fault>) -> Result<(), End> {
+        let Some(pending) = self.pending.pop_front() else {
+            return Ok(());
+        };
+        let transcript = answer.map_err(|fault| End::Fault(fault, pending.form))?;
+        info!(
+            audio_s = pending.audio.as_secs_f64(),
+            answer_s = pending.ended.elapsed().as_secs_f64(),
+            encode_s = transcript.timings.encode.as_secs_f64(),
+            decode_s = transcript.timings.decode.as_secs_f64(),
+            language = %transcript.language,
+            empty = transcript.text.is_empty(),
+            "utterance transcribed"
+        );
+        debug!(text = %transcript.text, "transcript");
+        self.service.metrics.answered(transcript.language.clone());
+        let language = Some(transcript.language).filter(|language| !language.is_empty());
+        let event = Event::Transcript(wyoming::Transcript {
+            text: transcript.text,
+            language,
+            context: None,
+        });
+        self.write(event, pending.form).await
+    }
+
+    async fn write(&mut self, event: Event, form: Form) -> Result<(), End> {
+        let mut bytes = BytesMut::new();
+        FrameCodec::new(self.service.limits.frame)
+            .encode((event, form), &mut bytes)
+            .map_err(|_unwritable| End::Fault(Fault::Internal, form))?;
+        let written = timeout(self.service.limits.write, async {
+            self.writer.write_all(&bytes).await?;
+            self.writer.flush().await
+        });
+        match written.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Unwritable),
+        }
+    }
+
+    /// Tells the client, then reads until it stops sending, so that it gets to read what it was told.
+    async fn fail(&mut self, fault: Fault, form: Form) {
+        self.pending.clear();
+        self.current = None;
+        self.service.metrics.fault(fault.code());
+        // Noise from probes and port scanners is not worth a line each.
+        match fault.code() {
+            Code::BadHeader | Code::Truncated | Code::IdleTimeout => {
+                debug!(%fault, "connection ended")
+            }
+            code => info!(code = code.as_str(), %fault, "connection ended"),
+        }
+        if self.write(fault.to_event(), form).await.is_ok() {
+            self.close().await;
+        }
+    }
+
+    async fn close(&mut self) {
+        let limits = self.service.limits;
+        let reader = self.incoming.get_mut();
+        let writer = &mut self.writer;
+        let drained = async {
+            writer.shutdown().await?;
+            let mut rest = reader.take(DRAIN_BYTES);
+            tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+        };
+        // However it ends, the connection is over.
+        timeout(limits.drain, drained).await.ok();
+    }
+}
+
+/// The answer of the oldest utterance.
+async fn front(pending: &mut VecDeque<Pending>) -> Result<Transcript, Fault> {
+    match pending.front_mut() {
+        Some(pending) => (&mut pending.answer).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn bad_frame(error: &FrameError) -> Fault {
+    match error.code() {
+        Some(code) => Fault::BadInput {
+            code,
+            reason: error.to_string(),
+        },
+        None => Fault::Cancelled,
+    }
+}
+
+fn bad_event(error: &EventError) -> Fault {
+    Fault::BadInput {
+        code: error.code(),
+        reason: error.to_string(),
+    }
+}
+
+/// An utterance whose audio is arriving.
+struct Utterance {
+    ingest: Ingest,
+    /// The spectrogram so far, once the model is there to say how many bins it has.
+    mel: Option<MelStream>,
+    service: Arc<Service>,
+    _open: OpenGuard,
+}
+
+impl Utterance {
+    fn begin(service: &Arc<Service>) -> Self {
+        service.open_streams.fetch_add(1, Ordering::Relaxed);
+        Self {
+            ingest: Ingest::new(service.limits.utterance),
+            mel: None,
+            service: Arc::clone(service),
+            _open: service.metrics.stream(),
+        }
+    }
+
+    fn push(&mut self, format: AudioFormat, pcm: &[u8]) -> Result<(), Fault> {
+        let (rate, width, channels) = (format.rate_hz(), format.width_bytes(), format.channels());
+        let format = PcmFormat::new(rate, width, channels).map_err(|error| Fault::AudioFormat {
+            reason: error.to_string(),
+        })?;
+        self.ingest
+            .push(format, pcm)
+            .map_err(|_too_long| self.too_long())?;
+        self.extend_mel();
+        Ok(())
+    }
+
+    fn extend_mel(&mut self) {
+        if self.mel.is_none() {
+            self.mel = self
+                .service
+                .loaded()
+                .map(|loaded| MelStream::new(Arc::clone(&loaded.mel)));
+        }
+        if let Some(mel) = &mut self.mel {
+            let fresh = self.ingest.samples().get(mel.samples()..);
+            mel.push(fresh.unwrap_or_default());
+        }
+    }
+
+    /// The waveform with its spectrogram; `None` when no sample came.
+    fn end(mut self) -> Result<Option<(audio::Waveform, Option<MelStream>)>, Fault> {
+        let ingest = std::mem::replace(&mut self.ingest, Ingest::new(Duration::ZERO));
+        let Some(waveform) = ingest.finish().map_err(|_too_long| self.too_long())? else {
+            return Ok(None);
+        };
+        let mut mel = self.mel.take();
+        if let Some(mel) = &mut mel {
+            let fresh = waveform.samples().get(mel.samples()..);
+            mel.push(fresh.unwrap_or_default());
+        }
+        Ok(Some((waveform, mel)))
+    }
+
+    fn too_long(&self) -> Fault {
+        Fault::TooLong {
+            limit: self.service.limits.utterance,
+        }
+    }
+}
+
+impl Drop for Utterance {
+    fn drop(&mut self) {
+        self.service.open_streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,217 @@
+//! What the events of one connection mean, in order. Pure: no clock, no socket, no audio.
+//!
+//! Source: the state machine and the tolerance of the reference servers. Audio without
+//! `audio-start`, `transcribe` after the first chunk and a second `audio-start` are all accepted, as
+//! they are; `audio-stop` without audio is an utterance of silence.
+
+use wyoming::{AudioFormat, Event, Transcribe};
+
+use crate::describe::PROGRAM;
+use crate::fault::Fault;
+
+/// One connection's state.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// Names under which the model may be asked for.
+    model: String,
+    request: Transcribe,
+    receiving: bool,
+}
+
+/// What to do about an event.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Nothing.
+    Nothing,
+    /// Answer with the info.
+    Describe,
+    /// Answer with this event.
+    Reply(Event),
+    /// Audio belongs to the current utterance, which begins with it if there is none.
+    Append(AudioFormat, bytes::Bytes),
+    /// The utterance is over: transcribe what there is.
+    Transcribe(Transcribe),
+    /// Tell the client and close.
+    Fail(Fault),
+}
+
+impl Session {
+    pub(crate) fn new(model: String) -> Self {
+        Self {
+            model,
+            request: Transcribe::default(),
+            receiving: false,
+        }
+    }
+
+    /// Whether an utterance has begun and not ended.
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.receiving
+    }
+
+    pub(crate) fn take(&mut self, event: Event) -> Step {
+        match event {
+            Event::Describe => Step::Describe,
+            Event::Ping { text } => Step::Reply(Event::Pong { text }),
+            Event::SelectProgram { name } if name == PROGRAM => Step::Nothing,
+            Event::SelectProgram { name } => Step::Fail(Fault::UnknownProgram {
+                name,
+                available: PROGRAM,
+            }),
+            Event::Transcribe(request) => self.request(request),
+            Event::AudioStart(_) => {
+                self.receiving = true;
+                Step::Nothing
+            }
+            Event::AudioChunk(chunk) => {
+                self.receiving = true;
+                Step::Append(chunk.format, chunk.pcm)
+            }
+            Event::AudioStop { .. } => {
+                self.receiving = false;
+                Step::Transcribe(std::mem::take(&mut self.request))
+            }
+            _ => Step::Nothing,
+        }
+    }
+
+    fn request(&mut self, request: Transcribe) -> Step {
+        match &request.name {
+            Some(name) if !name.is_empty() && *name != self.model => {
+                Step::Fail(Fault::UnknownModel {
+                    name: name.clone(),
+                    available: self.model.clone(),
+                })
+            }
+            _ => {
+                self.request = request;
+                Step::Nothing
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use wyoming::{AudioChunk, AudioStart, Transcript};
+
+    use super::*;
+
+    fn format() -> AudioFormat {
+        AudioFormat::new(16_000, 2, 1).unwrap()
+    }
+
+    fn start() -> Event {
+        Event::AudioStart(AudioStart {
+            format: format(),
+            timestamp_ms: None,
+        })
+    }
+
+    fn chunk() -> Event {
+        Event::AudioChunk(AudioChunk {
+            format: format(),
+            timestamp_ms: None,
+            pcm: Bytes::from_static(b"ab"),
+        })
+    }
+
+    fn stop() -> Event {
+        Event::AudioStop { timestamp_ms: None }
+    }
+
+    fn german() -> Transcribe {
+        Transcribe {
+            language: Some("de".to_owned()),
+            ..Transcribe::default()
+        }
+    }
+
+    fn append() -> Step {
+        Step::Append(format(), Bytes::from_static(b"ab"))
+    }
+
+    fn check(script: Vec<(Event, Step)>) {
+        let mut session = Session::new("demo".to_owned());
+        for (event, expected) in script {
+            let kind = event.kind().to_owned();
+            assert_eq!(session.take(event), expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_utterance_ends_with_its_request() {
+        check(vec![
+            (Event::Describe, Step::Describe),
+            (Event::Transcribe(german()), Step::Nothing),
+            (start(), Step::Nothing),
+            (chunk(), append()),
+            (stop(), Step::Transcribe(german())),
+            (start(), Step::Nothing),
+            (stop(), Step::Transcribe(Transcribe::default())),
+        ]);
+    }
+
+    #[test]
+    fn order_is_as_free_as_in_the_reference() {
+        check(vec![
+            (chunk(), append()),
+            (Event::Transcribe(german()), Step::Nothing),
+            (start(), Step::Nothing),
+            (chunk(), append()),
+            (stop(), Step::Transcribe(german())),
+            (stop(), Step::Transcribe(Transcribe::default())),
+        ]);
+    }
+
+    #[test]
+    fn events_of_other_services_are_ignored() {
+        let other = Event::Other {
+            kind: "synthesize".to_owned(),
+        };
+        let ping = Event::Ping {
+            text: Some("a".to_owned()),
+        };
+        let pong = Event::Pong {
+            text: Some("a".to_owned()),
+        };
+        check(vec![
+            (other, Step::Nothing),
+            (Event::Transcript(Transcript::default()), Step::Nothing),
+            (ping, Step::Reply(pong)),
+        ]);
+    }
+
+    #[test]
+    fn unknown_names_are_faults() {
+        let select = |name: &str| Event::SelectProgram {
+            name: name.to_owned(),
+        };
+        let model = |name: &str| {
+            Event::Transcribe(Transcribe {
+                name: Some(name.to_owned()),
+                ..Transcribe::default()
+            })
+        };
+        check(vec![
+            (select(PROGRAM), Step::Nothing),
+            (model("demo"), Step::Nothing),
+            (model(""), Step::Nothing),
+            (
+                select("whisper"),
+                Step::Fail(Fault::UnknownProgram {
+                    name: "whisper".to_owned(),
+                    available: PROGRAM,
+                }),
+            ),
+            (
+                model("base"),
+                Step::Fail(Fault::UnknownModel {
+                    name: "base".to_owned(),
+                    available: "demo".to_owned(),
+                }),
+            ),
+        ]);
+    }
+}
