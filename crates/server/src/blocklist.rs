@@ -1,8 +1,9 @@
 //! Phrases that Whisper invents on silence and noise. Pure.
 //!
 //! Whisper learnt from subtitles, so on noise it writes what stands at the end of videos. Such a
-//! phrase is dropped only when it is the *whole* text. Phrases that people also say to a machine
-//! ("Thank you.") are dropped only when the model itself gives silence a fair chance.
+//! phrase is dropped only when it is the *whole* text, and whatever the language: on silence the
+//! detected language is a guess too. Phrases that people also say to a machine ("Thank you.") are
+//! dropped only when the model itself gives silence a fair chance.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +13,10 @@ use whisper::Transcript;
 const SILENCE_IS_LIKELY: f32 = 0.3;
 
 /// Nobody says these to a voice assistant.
-const INVENTED: [&str; 22] = [
+const INVENTED: [&str; 42] = [
     "thanks for watching",
     "thank you for watching",
+    "thank you so much for watching",
     "thanks for watching and see you next time",
     "please subscribe",
     "please subscribe to my channel",
@@ -26,27 +28,50 @@ const INVENTED: [&str; 22] = [
     "untertitel im auftrag des zdf für funk",
     "untertitel der amara.org-community",
     "untertitelung des zdf",
+    "untertitelung aufgrund der amara.org-community",
     "vielen dank fürs zuschauen",
-    "bis zum nächsten mal",
+    "danke fürs zuschauen",
     "sous-titres réalisés par la communauté d'amara.org",
+    "sous-titres réalisés para la communauté d'amara.org",
+    "sous-titrage société radio-canada",
+    "sous-titrage st' 501",
     "merci d'avoir regardé cette vidéo",
     "subtítulos realizados por la comunidad de amara.org",
+    "subtítulos por la comunidad de amara.org",
+    "gracias por ver el video",
     "sottotitoli creati dalla comunità amara.org",
+    "sottotitoli e revisione a cura di qtss",
+    "legendas pela comunidade amara.org",
     "ondertiteld door de amara.org gemeenschap",
+    "undertexter från amara.org-gemenskapen",
+    "napisy stworzone przez społeczność amara.org",
+    "altyazı m.k",
+    "продолжение следует",
+    "субтитры сделал dimatorzok",
+    "субтитры создавал dimatorzok",
+    "дякую за перегляд",
     "ご視聴ありがとうございました",
+    "最後までご視聴ありがとうございました",
+    "시청해주셔서 감사합니다",
     "字幕由amara.org社区提供",
+    "请不吝点赞 订阅 转发 打赏支持明镜与点点栏目",
+    "請不吝點贊 訂閱 轉發 打賞支持明鏡與點點欄目",
 ];
 
 /// People do say these.
-const AMBIGUOUS: [&str; 8] = [
+const AMBIGUOUS: [&str; 12] = [
     "thank you",
     "thank you very much",
     "thanks",
     "you",
     "bye",
+    "bye-bye",
+    "okay",
     "vielen dank",
     "danke",
+    "bis zum nächsten mal",
     "merci",
+    "gracias",
 ];
 
 /// The phrases in force.
@@ -93,11 +118,12 @@ impl Blocklist {
     }
 }
 
-/// Lower case, white space folded, without punctuation at the ends.
+/// Lower case, white space folded, one kind of apostrophe, without punctuation at the ends.
 fn normalised(text: &str) -> String {
     let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
     words
         .join(" ")
+        .replace('\u{2019}', "'")
         .trim_matches(|c: char| !c.is_alphanumeric())
         .to_owned()
 }
@@ -141,5 +167,54 @@ mod tests {
         check(&list, "Thanks for watching!", 0.9, false);
         list.extend("# ours\n\nBuy now!\n");
         check(&list, "buy now", 0.0, true);
+    }
+
+    #[test]
+    fn every_known_phrase_is_dropped_as_it_is_written() {
+        let list = Blocklist::known();
+        for phrase in INVENTED {
+            check(&list, phrase, 0.0, true);
+            check(&list, &format!(" {phrase}! "), 0.0, true);
+        }
+        for phrase in AMBIGUOUS {
+            check(&list, phrase, 0.0, false);
+            check(&list, phrase, 0.9, true);
+        }
+        check(
+            &list,
+            "Merci d\u{2019}avoir regardé cette vidéo !",
+            0.0,
+            true,
+        );
+        check(&list, "ご視聴ありがとうございました。", 0.0, true);
+    }
+
+    #[test]
+    fn silence_is_asked_of_every_segment() {
+        let of = |no_speech_prob| Segment {
+            no_speech_prob,
+            ..Segment::default()
+        };
+        let transcript = |segments| Transcript {
+            text: "Thank you.".to_owned(),
+            segments,
+            ..Transcript::default()
+        };
+        let list = Blocklist::known();
+        assert!(!list.rejects(&transcript(Vec::new())));
+        assert!(list.rejects(&transcript(vec![of(0.1), of(0.9)])));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn normalising_twice_changes_nothing(text in ".{0,40}") {
+            let once = normalised(&text);
+            proptest::prop_assert_eq!(normalised(&once), once);
+        }
+
+        #[test]
+        fn what_is_no_phrase_is_never_dropped(text in "[a-z]{1,6} (light|lamp|door) [a-z]{1,6}") {
+            check(&Blocklist::known(), &text, 1.0, false);
+        }
     }
 }

@@ -18,14 +18,19 @@ const WHISPER_LANGUAGES: [&str; 99] = [
     "vi", "yi", "yo", "zh",
 ];
 
-/// What a model of this name may know before it is loaded: English alone where the name says so.
+/// What a model of this name may know before it is loaded: English alone where the name says so, and
+/// Cantonese since large-v3. Home Assistant reads the languages once, when it is set up, so a good
+/// guess is worth having.
 pub fn presumed_languages(model: &str) -> Vec<String> {
     let english_only = model == "demo" || model.ends_with(".en") || model.contains(".en-");
     if english_only {
-        vec!["en".to_owned()]
-    } else {
-        WHISPER_LANGUAGES.map(str::to_owned).to_vec()
+        return vec!["en".to_owned()];
     }
+    let mut languages = WHISPER_LANGUAGES.map(str::to_owned).to_vec();
+    if model.contains("large-v3") {
+        languages.push("yue".to_owned());
+    }
+    languages
 }
 
 /// The answer. `known` are the model's languages; what is advertised is what can be answered.
@@ -84,5 +89,43 @@ mod tests {
         );
         assert_eq!(info.asr[0].models[0].languages, ["de"]);
         assert_eq!(presumed_languages("openai/whisper-base.en"), ["en"]);
+    }
+
+    #[test]
+    fn every_field_that_clients_require_is_written() {
+        let info = info("demo", &["en".to_owned()], &LanguageRule::default());
+        let json = serde_json::to_value(info).unwrap();
+        let program = &json["asr"][0];
+        let model = &program["models"][0];
+        for described in [program, model] {
+            assert_eq!(described["installed"], true);
+            for field in ["name", "description", "version"] {
+                assert!(described[field].is_string(), "{field}: {described}");
+            }
+            for field in ["name", "url"] {
+                assert!(described["attribution"][field].is_string(), "{described}");
+            }
+        }
+        assert_eq!(model["languages"], serde_json::json!(["en"]));
+        assert_eq!(program["requires_external_vad"], true);
+        for field in [
+            "supports_transcript_streaming",
+            "prefers_auto_gain_enabled",
+            "prefers_noise_reduction_enabled",
+        ] {
+            assert_eq!(program[field], false, "{field}");
+        }
+        for list in ["asr", "tts", "handle", "intent", "wake", "mic", "snd"] {
+            assert!(json[list].is_array(), "{list}");
+        }
+        // Home Assistant takes a peer that has one for a satellite.
+        assert!(json.get("satellite").is_none());
+    }
+
+    #[test]
+    fn cantonese_is_presumed_of_models_that_know_it() {
+        let yue = "yue".to_owned();
+        assert!(presumed_languages("openai/whisper-large-v3-turbo").contains(&yue));
+        assert!(!presumed_languages("openai/whisper-large-v2").contains(&yue));
     }
 }

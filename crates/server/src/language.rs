@@ -15,7 +15,58 @@ pub struct LanguageRule {
     pub allowed: Vec<String>,
 }
 
+/// A rule that a model cannot follow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LanguageError {
+    /// Every utterance, or each that names no language, would fail.
+    #[error("{flag} {language}: this model knows only {}", known.join(", "))]
+    Unknown {
+        /// The setting.
+        flag: &'static str,
+        /// What it says.
+        language: String,
+        /// What the model knows.
+        known: Vec<String>,
+    },
+    /// Nothing could be answered.
+    #[error("--allowed-languages {}: this model knows only {}", allowed.join(","), known.join(", "))]
+    NoneAllowed {
+        /// What the setting says.
+        allowed: Vec<String>,
+        /// What the model knows.
+        known: Vec<String>,
+    },
+}
+
 impl LanguageRule {
+    /// Whether a model that knows these languages can follow the rule.
+    ///
+    /// # Errors
+    /// [`LanguageError`].
+    pub fn check(&self, known: &[String]) -> Result<(), LanguageError> {
+        let settings = [
+            ("--force-language", &self.forced),
+            ("--language", &self.default),
+        ];
+        for (flag, language) in settings {
+            if let Some(language) = language.as_ref().filter(|code| !known.contains(code)) {
+                return Err(LanguageError::Unknown {
+                    flag,
+                    language: language.clone(),
+                    known: known.to_vec(),
+                });
+            }
+        }
+        if self.offered(known).is_empty() && !self.allowed.is_empty() {
+            return Err(LanguageError::NoneAllowed {
+                allowed: self.allowed.clone(),
+                known: known.to_vec(),
+            });
+        }
+        Ok(())
+    }
+
     /// What a client may ask for, of what the model knows.
     pub fn offered(&self, known: &[String]) -> Vec<String> {
         if let Some(forced) = &self.forced {
@@ -56,13 +107,14 @@ impl LanguageRule {
 }
 
 /// The code among `known` that a tag or an English name stands for: `pt-BR` → `pt`, `nb` → `no`,
-/// `iw` → `he`, `English` → `en`.
+/// `iw` → `he`, `zh-HK` → `zh`, `English` → `en`.
 pub fn resolve(tag: &str, known: &[String]) -> Option<String> {
-    let tag = tag.trim().to_lowercase().replace('_', "-");
+    let name = tag.trim().to_lowercase();
+    let tag = name.replace('_', "-");
     let base = tag.split('-').next().unwrap_or_default();
     let named = NAMES
         .iter()
-        .find(|(name, _)| *name == tag)
+        .find(|(other, _)| *other == name)
         .map(|(_, code)| *code);
     let equal = EQUAL
         .iter()
@@ -85,32 +137,121 @@ const EQUAL: [(&str, &str); 6] = [
     ("cmn", "zh"),
 ];
 
-/// English names that people type into settings.
-const NAMES: [(&str, &str); 24] = [
-    ("english", "en"),
-    ("german", "de"),
-    ("french", "fr"),
-    ("spanish", "es"),
-    ("castilian", "es"),
-    ("italian", "it"),
-    ("dutch", "nl"),
-    ("portuguese", "pt"),
-    ("polish", "pl"),
-    ("russian", "ru"),
-    ("ukrainian", "uk"),
-    ("swedish", "sv"),
-    ("norwegian", "no"),
-    ("danish", "da"),
-    ("finnish", "fi"),
-    ("czech", "cs"),
-    ("turkish", "tr"),
-    ("greek", "el"),
-    ("hungarian", "hu"),
-    ("japanese", "ja"),
-    ("korean", "ko"),
-    ("chinese", "zh"),
-    ("mandarin", "zh"),
+/// Whisper's English names of its languages and their other names, as openai-whisper's command line
+/// takes them (`tokenizer.py`).
+const NAMES: [(&str, &str); 112] = [
+    ("afrikaans", "af"),
+    ("albanian", "sq"),
+    ("amharic", "am"),
+    ("arabic", "ar"),
+    ("armenian", "hy"),
+    ("assamese", "as"),
+    ("azerbaijani", "az"),
+    ("bashkir", "ba"),
+    ("basque", "eu"),
+    ("belarusian", "be"),
+    ("bengali", "bn"),
+    ("bosnian", "bs"),
+    ("breton", "br"),
+    ("bulgarian", "bg"),
+    ("burmese", "my"),
     ("cantonese", "yue"),
+    ("castilian", "es"),
+    ("catalan", "ca"),
+    ("chinese", "zh"),
+    ("croatian", "hr"),
+    ("czech", "cs"),
+    ("danish", "da"),
+    ("dutch", "nl"),
+    ("english", "en"),
+    ("estonian", "et"),
+    ("faroese", "fo"),
+    ("finnish", "fi"),
+    ("flemish", "nl"),
+    ("french", "fr"),
+    ("galician", "gl"),
+    ("georgian", "ka"),
+    ("german", "de"),
+    ("greek", "el"),
+    ("gujarati", "gu"),
+    ("haitian", "ht"),
+    ("haitian creole", "ht"),
+    ("hausa", "ha"),
+    ("hawaiian", "haw"),
+    ("hebrew", "he"),
+    ("hindi", "hi"),
+    ("hungarian", "hu"),
+    ("icelandic", "is"),
+    ("indonesian", "id"),
+    ("italian", "it"),
+    ("japanese", "ja"),
+    ("javanese", "jw"),
+    ("kannada", "kn"),
+    ("kazakh", "kk"),
+    ("khmer", "km"),
+    ("korean", "ko"),
+    ("lao", "lo"),
+    ("latin", "la"),
+    ("latvian", "lv"),
+    ("letzeburgesch", "lb"),
+    ("lingala", "ln"),
+    ("lithuanian", "lt"),
+    ("luxembourgish", "lb"),
+    ("macedonian", "mk"),
+    ("malagasy", "mg"),
+    ("malay", "ms"),
+    ("malayalam", "ml"),
+    ("maltese", "mt"),
+    ("mandarin", "zh"),
+    ("maori", "mi"),
+    ("marathi", "mr"),
+    ("moldavian", "ro"),
+    ("moldovan", "ro"),
+    ("mongolian", "mn"),
+    ("myanmar", "my"),
+    ("nepali", "ne"),
+    ("norwegian", "no"),
+    ("nynorsk", "nn"),
+    ("occitan", "oc"),
+    ("panjabi", "pa"),
+    ("pashto", "ps"),
+    ("persian", "fa"),
+    ("polish", "pl"),
+    ("portuguese", "pt"),
+    ("punjabi", "pa"),
+    ("pushto", "ps"),
+    ("romanian", "ro"),
+    ("russian", "ru"),
+    ("sanskrit", "sa"),
+    ("serbian", "sr"),
+    ("shona", "sn"),
+    ("sindhi", "sd"),
+    ("sinhala", "si"),
+    ("sinhalese", "si"),
+    ("slovak", "sk"),
+    ("slovenian", "sl"),
+    ("somali", "so"),
+    ("spanish", "es"),
+    ("sundanese", "su"),
+    ("swahili", "sw"),
+    ("swedish", "sv"),
+    ("tagalog", "tl"),
+    ("tajik", "tg"),
+    ("tamil", "ta"),
+    ("tatar", "tt"),
+    ("telugu", "te"),
+    ("thai", "th"),
+    ("tibetan", "bo"),
+    ("turkish", "tr"),
+    ("turkmen", "tk"),
+    ("ukrainian", "uk"),
+    ("urdu", "ur"),
+    ("uzbek", "uz"),
+    ("valencian", "ca"),
+    ("vietnamese", "vi"),
+    ("welsh", "cy"),
+    ("yiddish", "yi"),
+    ("yoruba", "yo"),
 ];
 
 #[cfg(test)]
@@ -129,6 +270,10 @@ mod tests {
             ("nb", Some("no")),
             ("iw", Some("he")),
             ("German", Some("de")),
+            (" Portuguese ", Some("pt")),
+            ("no-NO", Some("no")),
+            ("nb_NO", Some("no")),
+            ("-", None),
             ("fr", None),
             ("", None),
         ] {
@@ -186,5 +331,64 @@ mod tests {
         };
         check(&rule, None, Ok(Language::Fixed("pt".to_owned())));
         check(&rule, Some("en"), Ok(Language::Fixed("en".to_owned())));
+    }
+
+    #[test]
+    fn every_name_stands_for_a_language_of_whisper_once() {
+        let codes: Vec<String> = NAMES.map(|(_, code)| code.to_owned()).to_vec();
+        for (name, code) in NAMES {
+            assert_eq!(resolve(name, &codes).as_deref(), Some(code), "{name}");
+        }
+        let mut whisper = crate::describe::presumed_languages("large-v3");
+        let mut named = codes;
+        whisper.sort();
+        named.sort();
+        named.dedup();
+        assert_eq!(named, whisper);
+    }
+
+    #[test]
+    fn a_rule_that_the_model_cannot_follow_is_told() {
+        let known = ["en".to_owned()];
+        let rule = |forced: Option<&str>, default: Option<&str>, allowed: &[&str]| LanguageRule {
+            forced: forced.map(str::to_owned),
+            default: default.map(str::to_owned),
+            allowed: allowed.iter().map(|&code| code.to_owned()).collect(),
+        };
+        for good in [
+            rule(None, None, &[]),
+            rule(Some("en"), Some("en"), &["en", "de"]),
+        ] {
+            assert_eq!(good.check(&known), Ok(()));
+        }
+        for (bad, text) in [
+            (
+                rule(Some("de"), None, &[]),
+                "--force-language de: this model knows only en",
+            ),
+            (
+                rule(None, Some("de"), &[]),
+                "--language de: this model knows only en",
+            ),
+            (
+                rule(None, None, &["de", "fr"]),
+                "--allowed-languages de,fr: this model knows only en",
+            ),
+        ] {
+            assert_eq!(bad.check(&known).unwrap_err().to_string(), text);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_chosen_is_offered(
+            asked in proptest::option::of("[a-zA-Z_-]{0,8}"),
+            allowed in proptest::collection::vec("de|en|fr|xx", 0..3),
+        ) {
+            let rule = LanguageRule { allowed, ..LanguageRule::default() };
+            if let Ok(Language::Fixed(code)) = rule.choose(asked.as_deref(), &known()) {
+                proptest::prop_assert!(rule.offered(&known()).contains(&code));
+            }
+        }
     }
 }

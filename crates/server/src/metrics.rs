@@ -16,7 +16,78 @@ const SECONDS: [f64; 13] = [
 ];
 const AUDIO_SECONDS: [f64; 9] = [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 300.0];
 const REAL_TIME_FACTORS: [f64; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+/// Powers of two up to the largest batch that makes sense.
 const BATCH_SIZES: [f64; 6] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
+
+/// Name, unit, help, and where it stands in the load report.
+type FromReport = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&LoadReport) -> f64,
+);
+
+/// How it is now.
+const GAUGES: [FromReport; 5] = [
+    (
+        "ready",
+        "",
+        "1 when utterances are transcribed.",
+        |report| f64::from(u8::from(report.ready)),
+    ),
+    (
+        "draining",
+        "",
+        "1 when the server is shutting down.",
+        |report| f64::from(u8::from(report.draining)),
+    ),
+    ("queue_waiting", "", "Utterances that wait.", |report| {
+        report.queued as f64
+    }),
+    (
+        "queue_running",
+        "",
+        "Utterances being recognised.",
+        |report| report.running as f64,
+    ),
+    (
+        "queue_oldest_wait",
+        "s",
+        "How long the oldest has waited.",
+        |report| report.oldest_wait_s,
+    ),
+];
+
+/// Since the start.
+const TOTALS: [FromReport; 5] = [
+    (
+        "accepted_utterances",
+        "",
+        "Utterances taken into the queue.",
+        |report| report.accepted_total as f64,
+    ),
+    (
+        "finished_utterances",
+        "",
+        "Utterances of the queue that were answered, with words or a fault.",
+        |report| report.finished_total as f64,
+    ),
+    (
+        "refused_utterances",
+        "",
+        "Utterances refused because the queue was full.",
+        |report| report.refused_total as f64,
+    ),
+    (
+        "cancelled_utterances",
+        "",
+        "Utterances whose client went away.",
+        |report| report.cancelled_total as f64,
+    ),
+    ("busy", "s", "Time the device was at work.", |report| {
+        report.busy_s_total
+    }),
+];
 
 /// The instruments; clones share them.
 #[derive(Clone, Debug)]
@@ -27,7 +98,6 @@ pub struct Metrics {
     describes: Counter<u64>,
     faults: Counter<u64>,
     utterances: Counter<u64>,
-    cancelled: Counter<u64>,
     panics: Counter<u64>,
     utterance_audio: Histogram<f64>,
     wait: Histogram<f64>,
@@ -64,8 +134,7 @@ impl Metrics {
             open_streams: gauge("open_streams", "Utterances whose audio is arriving."),
             describes: counter("describes", "Describe requests answered."),
             faults: counter("faults", "Error events sent, by code."),
-            utterances: counter("utterances", "Utterances answered with words, by language."),
-            cancelled: counter("cancelled_utterances", "Utterances whose client went away."),
+            utterances: counter("utterances", "Utterances transcribed, by language."),
             panics: counter("recognition_panics", "Batches lost to a panic."),
             utterance_audio: histogram(
                 "utterance_audio",
@@ -106,34 +175,13 @@ impl Metrics {
         }
     }
 
-    /// Adds the gauges that are read from the load report when the page is.
+    /// Adds what is read from the load report when the page is made.
     pub fn observe(
         meter: &Meter,
         report: impl Fn() -> LoadReport + Clone + Send + Sync + 'static,
         waiting_audio: impl Fn() -> Duration + Send + Sync + 'static,
     ) {
-        type Read = fn(&LoadReport) -> f64;
-        let gauges: [(&'static str, &'static str, &'static str, Read); 5] = [
-            ("ready", "", "1 when utterances are transcribed.", |r| {
-                f64::from(u8::from(r.ready))
-            }),
-            ("draining", "", "1 when the server is shutting down.", |r| {
-                f64::from(u8::from(r.draining))
-            }),
-            ("queue_waiting", "", "Utterances that wait.", |r| {
-                r.queued as f64
-            }),
-            ("queue_running", "", "Utterances being recognised.", |r| {
-                r.running as f64
-            }),
-            (
-                "queue_oldest_wait",
-                "s",
-                "How long the oldest has waited.",
-                |r| r.oldest_wait_s,
-            ),
-        ];
-        for (name, unit, help, read) in gauges {
+        for (name, unit, help, read) in GAUGES {
             let report = report.clone();
             meter
                 .f64_observable_gauge(name)
@@ -148,12 +196,15 @@ impl Metrics {
             .with_description("Audio that waits.")
             .with_callback(move |observer| observer.observe(waiting_audio().as_secs_f64(), &[]))
             .build();
-        let refused = report.clone();
-        meter
-            .u64_observable_counter("refused_utterances")
-            .with_description("Utterances refused because the queue was full.")
-            .with_callback(move |observer| observer.observe(refused().refused_total, &[]))
-            .build();
+        for (name, unit, help, read) in TOTALS {
+            let report = report.clone();
+            meter
+                .f64_observable_counter(name)
+                .with_unit(unit)
+                .with_description(help)
+                .with_callback(move |observer| observer.observe(read(&report()), &[]))
+                .build();
+        }
         let build = BuildInfo::current();
         meter
             .u64_observable_gauge("build_info")
@@ -190,15 +241,15 @@ impl Metrics {
         self.faults.add(1, &[KeyValue::new("code", code.as_str())]);
     }
 
-    /// An utterance was answered with words.
+    /// An utterance was answered. `language` is empty when there was no audio to tell it from.
     pub fn answered(&self, language: String) {
+        let language = if language.is_empty() {
+            "none".to_owned()
+        } else {
+            language
+        };
         self.utterances
             .add(1, &[KeyValue::new("language", language)]);
-    }
-
-    /// A client went away before its words came.
-    pub fn cancelled(&self) {
-        self.cancelled.add(1, &[]);
     }
 
     /// A batch was lost to a panic.
@@ -211,10 +262,14 @@ impl Metrics {
         self.batch_size.record(jobs as f64, &[]);
     }
 
-    /// An utterance was recognised.
-    pub fn transcribed(&self, audio: Duration, waited: Duration, took: Duration) {
-        self.utterance_audio.record(audio.as_secs_f64(), &[]);
+    /// An utterance has waited for the device until now.
+    pub fn waited(&self, waited: Duration) {
         self.wait.record(waited.as_secs_f64(), &[]);
+    }
+
+    /// An utterance was recognised.
+    pub fn transcribed(&self, audio: Duration, took: Duration) {
+        self.utterance_audio.record(audio.as_secs_f64(), &[]);
         self.transcribe.record(took.as_secs_f64(), &[]);
         let factor = took.as_secs_f64() / audio.as_secs_f64().max(1e-3);
         self.real_time_factor.record(factor, &[]);
@@ -245,5 +300,90 @@ impl OpenGuard {
 impl Drop for OpenGuard {
     fn drop(&mut self) {
         self.0.add(-1, &[]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use telemetry::Meters;
+
+    use super::*;
+
+    fn page() -> String {
+        let meters = Meters::new("test", "stt", None).unwrap();
+        let meter = meters.meter("test");
+        let metrics = Metrics::new(&meter);
+        let report = || LoadReport {
+            ready: true,
+            queued: 3,
+            refused_total: 2,
+            busy_s_total: 1.5,
+            ..LoadReport::default()
+        };
+        Metrics::observe(&meter, report, || Duration::from_secs(7));
+        let open = metrics.connection();
+        drop(metrics.connection());
+        let stream = metrics.stream();
+        metrics.described();
+        metrics.fault(Code::Overloaded);
+        metrics.answered("en".to_owned());
+        metrics.answered(String::new());
+        metrics.panicked();
+        metrics.batch(3);
+        metrics.waited(Duration::from_millis(30));
+        metrics.transcribed(Duration::from_secs(2), Duration::from_millis(100));
+        metrics.model_loaded(Duration::from_millis(500));
+        let page = meters.page().unwrap();
+        drop((open, stream));
+        page
+    }
+
+    #[test]
+    fn the_page_has_every_name_with_its_unit() {
+        let page = page();
+        for line in [
+            "stt_connections_total 2",
+            "stt_open_connections 1",
+            "stt_open_streams 1",
+            "stt_describes_total 1",
+            "stt_faults_total{code=\"overloaded\"} 1",
+            "stt_utterances_total{language=\"en\"} 1",
+            "stt_utterances_total{language=\"none\"} 1",
+            "stt_recognition_panics_total 1",
+            "stt_batch_size_sum 3",
+            "stt_queue_wait_duration_seconds_bucket{le=\"0.05\"} 1",
+            "stt_utterance_audio_seconds_sum 2",
+            "stt_transcribe_duration_seconds_bucket{le=\"0.05\"} 0",
+            "stt_transcribe_duration_seconds_bucket{le=\"0.1\"} 1",
+            "stt_real_time_factor_sum 0.05",
+            "stt_model_load_duration_seconds_sum 0.5",
+            "stt_ready 1",
+            "stt_draining 0",
+            "stt_queue_waiting 3",
+            "stt_queue_running 0",
+            "stt_queue_oldest_wait_seconds 0",
+            "stt_queue_waiting_audio_seconds 7",
+            "stt_accepted_utterances_total 0",
+            "stt_finished_utterances_total 0",
+            "stt_refused_utterances_total 2",
+            "stt_cancelled_utterances_total 0",
+            "stt_busy_seconds_total 1.5",
+        ] {
+            assert!(page.lines().any(|found| found == line), "no {line}\n{page}");
+        }
+        assert!(page.contains("stt_build_info{"), "{page}");
+    }
+
+    #[test]
+    fn every_metric_says_what_it_is() {
+        let page = page();
+        let of = |prefix: &str| -> Vec<String> {
+            let names = page.lines().filter_map(|line| line.strip_prefix(prefix));
+            names
+                .filter_map(|rest| rest.split(' ').next().map(str::to_owned))
+                .collect()
+        };
+        assert_eq!(of("# HELP "), of("# TYPE "));
+        assert!(of("# TYPE ").iter().all(|name| name.starts_with("stt_")));
     }
 }

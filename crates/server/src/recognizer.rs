@@ -37,6 +37,8 @@ pub(crate) mod fake {
     pub(crate) enum Order {
         Say(&'static str),
         Fail,
+        /// Says nothing about any job, which no recogniser should.
+        Forget,
         Panic,
         /// Waits until every job of the batch is cancelled, or ten seconds.
         UntilCancelled,
@@ -77,6 +79,7 @@ pub(crate) mod fake {
                         language: "en".to_owned(),
                         ..Transcript::default()
                     }),
+                    Ok(Order::Forget) => return,
                     Ok(Order::Panic) => panic!("ordered to"),
                     Ok(Order::UntilCancelled) => {
                         for _ in 0..1_000 {

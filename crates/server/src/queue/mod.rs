@@ -1,5 +1,12 @@
-//! The one queue between the doors and the device: bounded, first come first served, and every
-//! accepted utterance gets an answer.
+//! The one queue between the doors and the device: bounded, fair, and every accepted utterance gets
+//! an answer.
+//!
+//! Jobs stay in the queue until the device is free, so that the [`policy`] chooses among all of them
+//! and a client that goes away takes its job along. Nothing has to be prepared ahead: spectrograms
+//! are computed while audio arrives.
+//!
+//! At any time accepted = queued + running + finished + cancelled, but for running jobs that were
+//! cancelled and have not stopped yet, which count twice.
 
 pub mod policy;
 mod worker;
@@ -15,9 +22,13 @@ use whisper::{Cancel, Input, Transcript};
 
 use crate::fault::Fault;
 use crate::metrics::Metrics;
-use policy::{BatchLimits, Waiting};
+use policy::{BatchLimits, Line, Waiting};
 
 pub use worker::{Loaded, ModelState, Worker, WorkerSettings};
+
+/// After this many batches in a row that the device failed on, it is taken for broken: a lost GPU
+/// fails every time, and one bad batch need not mean anything.
+const BROKEN_AFTER: u32 = 3;
 
 /// What the queue may hold.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +58,9 @@ struct Shared {
 struct State {
     waiting: VecDeque<Job>,
     running: usize,
+    /// The line that ran last.
+    last: Option<Line>,
+    failed_in_a_row: u32,
     closed: Option<Fault>,
     next_id: u64,
     totals: Totals,
@@ -78,9 +92,11 @@ pub struct Ticket {
     id: u64,
     queue: Queue,
     cancel: Cancel,
+    since: Instant,
     /// The job holds the other end.
     answer: oneshot::Receiver<Result<Transcript, Fault>>,
-    answered: bool,
+    /// The answer was taken, or the place given up.
+    settled: bool,
 }
 
 impl Queue {
@@ -120,10 +136,11 @@ impl Queue {
         state.next_id += 1;
         state.totals.accepted += 1;
         let cancel = input.cancel.clone();
+        let since = Instant::now();
         state.waiting.push_back(Job {
             id,
             input,
-            since: Instant::now(),
+            since,
             reply,
         });
         drop(state);
@@ -132,8 +149,9 @@ impl Queue {
             id,
             queue: self.clone(),
             cancel,
+            since,
             answer,
-            answered: false,
+            settled: false,
         })
     }
 
@@ -146,9 +164,20 @@ impl Queue {
     /// As [`Queue::close`], and what waits is answered with the fault too.
     pub fn abandon(&self, fault: &Fault) {
         self.close(fault.clone());
-        let waiting: Vec<Job> = self.lock().waiting.drain(..).collect();
-        for job in waiting {
-            job.answer(self, Err(fault.clone()));
+        let mut state = self.lock();
+        while let Some(job) = state.waiting.pop_front() {
+            state.answer(job, Err(fault.clone()));
+        }
+    }
+
+    /// Whether the device works.
+    ///
+    /// # Errors
+    /// With the reason when it fails again and again.
+    pub fn health(&self) -> Result<(), String> {
+        match self.lock().failed_in_a_row {
+            failed if failed < BROKEN_AFTER => Ok(()),
+            failed => Err(format!("the last {failed} batches failed")),
         }
     }
 
@@ -177,8 +206,8 @@ impl Queue {
     fn next_batch(&self, limits: BatchLimits) -> Option<Vec<Job>> {
         let mut state = self.lock();
         loop {
-            if !state.waiting.is_empty() {
-                return Some(state.take_batch(limits));
+            if let Some(batch) = state.take_batch(limits) {
+                return Some(batch);
             }
             if state.closed.is_some() {
                 return None;
@@ -191,10 +220,21 @@ impl Queue {
         }
     }
 
-    fn batch_ended(&self, busy: Duration) {
+    /// A job that was running has its answer.
+    fn answer_running(&self, job: Job, answer: Result<Transcript, Fault>) {
         let mut state = self.lock();
-        state.running = 0;
+        state.running = state.running.saturating_sub(1);
+        state.answer(job, answer);
+    }
+
+    fn batch_ended(&self, busy: Duration, device_failed: bool) {
+        let mut state = self.lock();
         state.totals.busy += busy;
+        state.failed_in_a_row = if device_failed {
+            state.failed_in_a_row.saturating_add(1)
+        } else {
+            0
+        };
     }
 
     /// The state is a set of counts and a list, whole at every step, so a panic elsewhere while the
@@ -208,7 +248,7 @@ impl Queue {
 }
 
 impl State {
-    fn take_batch(&mut self, limits: BatchLimits) -> Vec<Job> {
+    fn take_batch(&mut self, limits: BatchLimits) -> Option<Vec<Job>> {
         let waiting: Vec<Waiting> = self
             .waiting
             .iter()
@@ -216,15 +256,24 @@ impl State {
                 samples: job.input.waveform.samples().len(),
             })
             .collect();
+        let (line, indices) = policy::next_batch(&waiting, self.last, limits)?;
+        self.last = Some(line);
         // From the back, so that the indices of the others stay.
-        let mut batch: Vec<Job> = policy::next_batch(&waiting, limits)
+        let mut batch: Vec<Job> = indices
             .into_iter()
             .rev()
             .filter_map(|index| self.waiting.remove(index))
             .collect();
         batch.reverse();
-        self.running = batch.len();
-        batch
+        self.running += batch.len();
+        Some(batch)
+    }
+
+    /// Sends an answer. When nobody waits for it any more, its ticket has counted that.
+    fn answer(&mut self, job: Job, answer: Result<Transcript, Fault>) {
+        if job.reply.send(answer).is_ok() {
+            self.totals.finished += 1;
+        }
     }
 }
 
@@ -232,44 +281,54 @@ impl Job {
     fn audio(&self) -> Duration {
         self.input.waveform.duration()
     }
-
-    fn answer(self, queue: &Queue, answer: Result<Transcript, Fault>) {
-        queue.lock().totals.finished += 1;
-        // Nobody waits any more: the client is gone, and its ticket has counted that.
-        self.reply.send(answer).ok();
-    }
 }
 
 impl Ticket {
-    /// Waits for the words, at most `limit`.
+    /// Waits for the words until `limit` after the job was submitted. Late words are still words: if
+    /// they are there when this is polled at last, they are returned.
     ///
     /// # Errors
     /// [`Fault::Deadline`] after `limit`, else what the worker says.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the place up, as dropping the ticket does.
     pub async fn wait(mut self, limit: Duration) -> Result<Transcript, Fault> {
-        let answer = tokio::time::timeout(limit, &mut self.answer).await;
-        match answer {
-            Err(_elapsed) => Err(Fault::Deadline { limit }),
+        match tokio::time::timeout_at(self.since + limit, &mut self.answer).await {
             Ok(answer) => {
-                self.answered = true;
+                self.settled = true;
                 answer.unwrap_or(Err(Fault::Internal))
             }
+            Err(_elapsed) => self
+                .give_up(|totals| totals.finished += 1)
+                .unwrap_or(Err(Fault::Deadline { limit })),
         }
+    }
+
+    /// Leaves the queue, or stops the decoder, and counts it; unless the answer has come meanwhile.
+    fn give_up(&mut self, count: impl FnOnce(&mut Totals)) -> Option<Result<Transcript, Fault>> {
+        self.settled = true;
+        let mut state = self.queue.lock();
+        // From here on no answer is taken, so nothing is counted twice.
+        self.answer.close();
+        if let Ok(answer) = self.answer.try_recv() {
+            return Some(answer);
+        }
+        self.cancel.cancel();
+        state.waiting.retain(|job| job.id != self.id);
+        count(&mut state.totals);
+        None
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.answered {
+        if self.settled {
             return;
         }
-        self.cancel.cancel();
-        let mut state = self.queue.lock();
-        state.waiting.retain(|job| job.id != self.id);
-        state.totals.cancelled += 1;
-        drop(state);
-        self.queue.shared.metrics.cancelled();
+        // An answer that came meanwhile has nobody to read it, but was counted as one.
+        self.give_up(|totals| totals.cancelled += 1);
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,11 +7,16 @@ use whisper::{MelExtractor, ModelInfo};
 use super::*;
 use crate::blocklist::Blocklist;
 use crate::recognizer::fake::{FakeRecognizer, Handle, Order};
+use crate::recognizer::{OnResult, Recognizer};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn input() -> Input {
-    Input::new(Waveform::new(vec![0.1; 16_000]).unwrap())
+    of_length(1)
+}
+
+fn of_length(seconds: usize) -> Input {
+    Input::new(Waveform::new(vec![0.1; seconds * 16_000]).unwrap())
 }
 
 fn loaded() -> Loaded {
@@ -31,9 +36,14 @@ fn loaded() -> Loaded {
     }
 }
 
-fn started(limits: QueueLimits) -> (Queue, Worker, Handle) {
-    let queue = Queue::new(limits, Metrics::for_tests());
+pub(crate) fn started(limits: QueueLimits) -> (Queue, Worker, Handle) {
     let (fake, handle) = FakeRecognizer::new();
+    let (queue, worker) = started_with(limits, fake);
+    (queue, worker, handle)
+}
+
+fn started_with(limits: QueueLimits, recognizer: impl Recognizer + 'static) -> (Queue, Worker) {
+    let queue = Queue::new(limits, Metrics::for_tests());
     let settings = WorkerSettings {
         batch: BatchLimits {
             jobs: 4,
@@ -41,11 +51,12 @@ fn started(limits: QueueLimits) -> (Queue, Worker, Handle) {
         },
         blocklist: Arc::new(Blocklist::known()),
     };
-    let worker = Worker::start(queue.clone(), settings, || Ok((Box::new(fake), loaded()))).unwrap();
-    (queue, worker, handle)
+    let load = || Ok((Box::new(recognizer) as Box<dyn Recognizer>, loaded()));
+    let worker = Worker::start(queue.clone(), settings, load).unwrap();
+    (queue, worker)
 }
 
-fn roomy() -> QueueLimits {
+pub(crate) fn roomy() -> QueueLimits {
     QueueLimits {
         jobs: 100,
         audio: Duration::from_secs(1_000),
@@ -104,8 +115,8 @@ async fn the_audio_that_waits_is_bounded_but_one_utterance_always_fits() {
     let audio = Duration::from_millis(1_500);
     let (queue, _worker, handle) = started(QueueLimits { jobs: 100, audio });
     let _running = busy(&queue, &handle);
-    let long = Input::new(Waveform::new(vec![0.1; 64_000]).unwrap());
-    let _waiting = queue.submit(long).unwrap();
+    let _waiting = queue.submit(of_length(4)).unwrap();
+    assert_eq!(queue.waiting_audio(), Duration::from_secs(4));
     assert!(matches!(
         queue.submit(input()),
         Err(Fault::Overloaded { .. })
@@ -134,13 +145,86 @@ async fn a_dropped_ticket_stops_the_running_job_and_frees_the_device() {
 }
 
 #[tokio::test]
-async fn a_deadline_is_told_and_the_job_is_cancelled() {
+async fn a_cancelled_job_is_counted_once() {
+    let (queue, worker, handle) = started(roomy());
+    handle.orders.send(Order::UntilCancelled).unwrap();
+    drop(busy(&queue, &handle));
+    queue.close(Fault::Draining);
+    worker.join();
+    let load = load(&queue);
+    assert_eq!(
+        (load.running, load.finished_total, load.cancelled_total),
+        (0, 0, 1)
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_fetches_is_counted_once() {
+    let (queue, worker, handle) = started(roomy());
+    handle.orders.send(Order::Say("unheard")).unwrap();
+    let ticket = queue.submit(input()).unwrap();
+    queue.close(Fault::Draining);
+    worker.join();
+    drop(ticket);
+    let load = load(&queue);
+    assert_eq!((load.finished_total, load.cancelled_total), (1, 0));
+}
+
+/// Timers round up to milliseconds.
+fn is_about(elapsed: Duration, expected: Duration) -> bool {
+    (expected..expected + Duration::from_millis(10)).contains(&elapsed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_is_told_while_the_device_is_busy_and_the_job_leaves() {
     let (queue, _worker, handle) = started(roomy());
+    let running = busy(&queue, &handle);
+    let waiting = queue.submit(input()).unwrap();
+    let began = Instant::now();
+    assert_eq!(
+        waiting.wait(LIMIT).await,
+        Err(Fault::Deadline { limit: LIMIT })
+    );
+    assert!(is_about(began.elapsed(), LIMIT));
+    let load = load(&queue);
+    assert_eq!((load.queued, load.running), (0, 1));
+    assert_eq!((load.finished_total, load.cancelled_total), (1, 0));
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_counts_from_the_submission_and_stops_the_decoder() {
+    let (queue, worker, handle) = started(roomy());
     handle.orders.send(Order::UntilCancelled).unwrap();
     let ticket = busy(&queue, &handle);
-    let limit = Duration::from_millis(30);
-    assert_eq!(ticket.wait(limit).await, Err(Fault::Deadline { limit }));
-    assert_eq!(load(&queue).cancelled_total, 1);
+    tokio::time::sleep(LIMIT / 2).await;
+    let began = Instant::now();
+    assert_eq!(
+        ticket.wait(LIMIT).await,
+        Err(Fault::Deadline { limit: LIMIT })
+    );
+    assert!(is_about(began.elapsed(), LIMIT / 2));
+    queue.close(Fault::Draining);
+    worker.join();
+    assert_eq!(load(&queue).running, 0);
+}
+
+#[tokio::test]
+async fn a_command_and_a_long_file_take_turns() {
+    let (queue, _worker, handle) = started(roomy());
+    let mut tickets = vec![busy(&queue, &handle)];
+    for seconds in [1, 60, 60, 60, 1] {
+        tickets.push(queue.submit(of_length(seconds)).unwrap());
+    }
+    for _ in 0..4 {
+        handle.orders.send(Order::Say("done")).unwrap();
+    }
+    for ticket in tickets {
+        ticket.wait(LIMIT).await.unwrap();
+    }
+    // Two minutes of long files are as much as four windows; then both commands; then the third.
+    let sizes: Vec<usize> = handle.batches.try_iter().collect();
+    assert_eq!(sizes, [2, 2, 1]);
 }
 
 #[tokio::test]
@@ -149,12 +233,40 @@ async fn a_panic_or_a_failure_costs_its_own_batch_only() {
     for (order, expected) in [
         (Order::Panic, Err(Fault::Internal)),
         (Order::Fail, Err(Fault::Internal)),
+        (Order::Forget, Err(Fault::Internal)),
         (Order::Say("still here"), Ok("still here".to_owned())),
     ] {
         handle.orders.send(order).unwrap();
         let answer = queue.submit(input()).unwrap().wait(LIMIT).await;
         assert_eq!(answer.map(|transcript| transcript.text), expected);
     }
+}
+
+#[tokio::test]
+async fn a_device_that_fails_again_and_again_is_unhealthy_until_it_works() {
+    let (queue, worker, handle) = started(roomy());
+    let answer = async |order| {
+        handle.orders.send(order).unwrap();
+        queue.submit(input()).unwrap().wait(LIMIT).await.is_ok()
+    };
+    // Audio that gives no finite number is the audio's fault.
+    for order in [
+        Order::Fail,
+        Order::Fail,
+        Order::Fail,
+        Order::Panic,
+        Order::Panic,
+    ] {
+        assert!(!answer(order).await);
+    }
+    assert_eq!(queue.health(), Ok(()));
+    assert!(!answer(Order::Panic).await);
+    assert!(!answer(Order::Panic).await);
+    assert!(queue.health().is_err());
+    assert!(answer(Order::Say("again")).await);
+    queue.close(Fault::Draining);
+    worker.join();
+    assert_eq!(queue.health(), Ok(()));
 }
 
 #[tokio::test]
@@ -198,5 +310,64 @@ async fn what_waits_for_a_model_that_cannot_be_loaded_is_told() {
     assert_eq!(queue.submit(input()).unwrap_err(), Fault::NotReady);
     assert!(
         matches!(&*worker.state().borrow(), ModelState::Failed(why) if &**why == "no such file")
+    );
+}
+
+/// Says the same to everyone, at once.
+struct Quick;
+
+impl Recognizer for Quick {
+    fn recognize(&mut self, batch: &[Input], on_result: OnResult<'_>) {
+        for (index, input) in batch.iter().enumerate() {
+            std::thread::yield_now();
+            on_result(
+                index,
+                if input.cancel.is_cancelled() {
+                    Err(whisper::WhisperError::Cancelled)
+                } else {
+                    Ok(Transcript::default())
+                },
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_utterance_of_a_rush_is_answered_refused_or_cancelled_and_counted_once() {
+    const CLIENTS: u64 = 400;
+    let limits = QueueLimits {
+        jobs: 16,
+        ..roomy()
+    };
+    let (queue, worker) = started_with(limits, Quick);
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let queue = queue.clone();
+            tokio::spawn(async move {
+                let Ok(ticket) = queue.submit(input()) else {
+                    return 0;
+                };
+                match client % 3 {
+                    0 => drop(ticket),
+                    1 => drop(tokio::time::timeout(Duration::ZERO, ticket.wait(LIMIT)).await),
+                    _ => drop(ticket.wait(LIMIT).await.unwrap()),
+                }
+                1
+            })
+        })
+        .collect();
+    let mut accepted = 0;
+    for client in clients {
+        accepted += client.await.unwrap();
+    }
+    queue.close(Fault::Draining);
+    worker.join();
+    let load = load(&queue);
+    assert_eq!((load.queued, load.running), (0, 0));
+    assert_eq!(load.accepted_total, accepted);
+    assert_eq!(load.accepted_total + load.refused_total, CLIENTS);
+    assert_eq!(
+        load.finished_total + load.cancelled_total,
+        load.accepted_total
     );
 }

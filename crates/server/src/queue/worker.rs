@@ -77,7 +77,14 @@ impl Worker {
                 match loaded {
                     Ok((recognizer, loaded)) => {
                         tell.send_replace(ModelState::Ready(Arc::new(loaded)));
-                        work(&queue, &settings, recognizer);
+                        let work = AssertUnwindSafe(|| work(&queue, &settings, recognizer));
+                        // Batches catch their own panics. Should anything else panic, nobody may
+                        // wait for a thread that is gone.
+                        if catch_unwind(work).is_err() {
+                            let reason = "the recognition thread panicked";
+                            tell.send_replace(ModelState::Failed(reason.into()));
+                            queue.abandon(&Fault::Internal);
+                        }
                     }
                     Err(reason) => {
                         tell.send_replace(ModelState::Failed(reason.into()));
@@ -103,40 +110,49 @@ impl Worker {
 fn work(queue: &Queue, settings: &WorkerSettings, mut recognizer: Box<dyn Recognizer>) {
     while let Some(batch) = queue.next_batch(settings.batch) {
         let began = Instant::now();
-        run(queue, settings, recognizer.as_mut(), batch, began);
-        queue.batch_ended(began.elapsed());
+        let device_failed = run(queue, settings, recognizer.as_mut(), batch, began);
+        queue.batch_ended(began.elapsed(), device_failed);
     }
 }
 
 /// Runs one batch. Whatever happens, each of its jobs is answered: a panic costs its batch only,
-/// since weights are immutable and every batch has its own decoding state.
+/// since weights are immutable and every batch has its own decoding state. Returns whether the
+/// device, not the audio, is to blame for a failure.
 fn run(
     queue: &Queue,
     settings: &WorkerSettings,
     recognizer: &mut dyn Recognizer,
     batch: Vec<Job>,
     began: Instant,
-) {
+) -> bool {
     let metrics = &queue.shared.metrics;
     metrics.batch(batch.len());
     let inputs: Vec<Input> = batch.iter().map(|job| job.input.clone()).collect();
     let mut jobs: Vec<Option<Job>> = batch.into_iter().map(Some).collect();
+    let mut device_failed = false;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         recognizer.recognize(&inputs, &mut |index, result| {
-            if let Some(job) = jobs.get_mut(index).and_then(Option::take) {
-                metrics.transcribed(job.audio(), began - job.since, began.elapsed());
-                let answer = answer(&settings.blocklist, result);
-                job.answer(queue, answer);
+            let Some(job) = jobs.get_mut(index).and_then(Option::take) else {
+                return;
+            };
+            metrics.waited(began - job.since);
+            match &result {
+                Ok(_) => metrics.transcribed(job.audio(), began.elapsed()),
+                Err(WhisperError::Model { .. }) => device_failed = true,
+                Err(_) => {}
             }
+            queue.answer_running(job, answer(&settings.blocklist, result));
         });
     }));
     if outcome.is_err() {
+        device_failed = true;
         metrics.panicked();
         tracing::error!(jobs = inputs.len(), "recognition panicked");
     }
     for job in jobs.into_iter().flatten() {
-        job.answer(queue, Err(Fault::Internal));
+        queue.answer_running(job, Err(Fault::Internal));
     }
+    device_failed
 }
 
 /// What the client gets: words, nothing in place of an invented phrase, or a fault.
