@@ -22,7 +22,7 @@ use crate::config::{Config, ModelArgs};
 use crate::fault::Fault;
 use crate::lifecycle::{Grace, Signals};
 use crate::metrics::Metrics;
-use crate::model_store;
+use crate::model_store::{self, Report};
 use crate::queue::policy::BatchLimits;
 use crate::queue::{Loaded, ModelState, Queue, Worker, WorkerSettings};
 use crate::recognizer::Recognizer;
@@ -133,7 +133,7 @@ impl App {
             service: Arc::clone(&service),
             draining: AtomicBool::new(false),
             slots: config.max_batch,
-            revision: config.model.revision.clone(),
+            revision: config.model.hub.revision.to_string(),
         });
         let report = {
             let view = Arc::clone(&view);
@@ -341,7 +341,7 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
     let options = config.options.clone();
     move || {
         let began = Instant::now();
-        let whisper = load(&model)?;
+        let whisper = load(&model, Report::Log)?;
         // The first pass touches every weight and every code path: the first client does not wait
         // for that.
         let mut silence = Input::new(silence()?);
@@ -362,8 +362,8 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
 ///
 /// # Errors
 /// One line that says what is wrong and what to do.
-pub fn load(model: &ModelArgs) -> Result<Whisper, String> {
-    let checkpoint = model_store::open(model).map_err(|error| chain(&error))?;
+pub fn load(model: &ModelArgs, report: Report) -> Result<Whisper, String> {
+    let checkpoint = model_store::open(model, report).map_err(|error| chain(&error))?;
     let options = LoadOptions {
         threads: model.cpu_threads,
     };

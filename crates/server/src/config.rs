@@ -11,9 +11,10 @@ use whisper::{DeviceChoice, Language, Options, Task, Window};
 
 use crate::blocklist::Blocklist;
 use crate::language::LanguageRule;
+use crate::model_store::HubArgs;
 use crate::queue::QueueLimits;
 use crate::wyoming_server::{Limits, Uri};
-use crate::{probe, transcribe};
+use crate::{model_store, probe, transcribe};
 
 /// Speech-to-text for Wyoming clients such as Home Assistant: Whisper, on CPU or CUDA.
 #[derive(Debug, Parser)]
@@ -34,6 +35,8 @@ pub enum Command {
     /// Tell what listens at an address; exit code 0 for a Wyoming speech-to-text server, 2 for
     /// something else, 3 for nothing.
     Probe(probe::Args),
+    /// Fetch models ahead of time.
+    Model(model_store::Args),
 }
 
 /// Settings that choose and run a model; `serve` and `transcribe` share them.
@@ -48,15 +51,9 @@ pub struct ModelArgs {
         value_name = "demo|DIR|HUB_ID"
     )]
     pub model: String,
-    /// Revision of a hub model: a branch, tag or commit.
-    #[arg(long, env = "STT_REVISION", default_value = "main")]
-    pub revision: String,
-    /// Where hub models are kept; the Hugging Face cache by default.
-    #[arg(long, env = "STT_DOWNLOAD_DIR", value_name = "DIR")]
-    pub download_dir: Option<PathBuf>,
-    /// Never use the network for models.
-    #[arg(long, env = "STT_OFFLINE", alias = "local-files-only")]
-    pub offline: bool,
+    /// Where hub models come from.
+    #[command(flatten)]
+    pub hub: HubArgs,
     /// Where to compute. `auto` takes a GPU where this build and this machine have one.
     #[arg(long, env = "STT_DEVICE", default_value = "auto", value_name = "auto|cpu|cuda|cuda:N", value_parser = device)]
     pub device: DeviceChoice,
@@ -466,9 +463,9 @@ impl ServeArgs {
             ("uri", uris.join(",")),
             ("admin", self.admin.clone()),
             ("model", model.model.clone()),
-            ("revision", model.revision.clone()),
-            ("download-dir", shown_path(model.download_dir.as_ref())),
-            ("offline", model.offline.to_string()),
+            ("revision", model.hub.revision.to_string()),
+            ("download-dir", shown_path(model.hub.cache_dir().as_ref())),
+            ("offline", model.hub.is_offline().to_string()),
             ("device", format!("{:?}", model.device).to_lowercase()),
             ("cpu-threads", model.cpu_threads.to_string()),
             ("language", model.language.clone()),
@@ -650,6 +647,6 @@ mod tests {
             (config.options.beam_size, config.options.task),
             (5, Task::Translate)
         );
-        assert!(config.model.offline);
+        assert!(config.model.hub.is_offline());
     }
 }

@@ -7,7 +7,7 @@ use clap::Parser;
 use server::app::{App, Ended, chain};
 use server::config::{Cli, Command, Config, ServeArgs};
 use server::wyoming_server::Uri;
-use server::{probe, transcribe};
+use server::{model_store, probe, transcribe};
 
 /// Settings that cannot work (`EX_USAGE`).
 const BAD_SETTINGS: u8 = 64;
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
             Command::Serve(args) => serve(*args).await,
             Command::Transcribe(args) => transcribe::run(&args),
             Command::Probe(args) => probe::run(&args).await,
+            Command::Model(args) => model_store::run(&args),
         }
     });
     // Reads of standard input cannot be interrupted; they must not keep the process.

@@ -1,10 +1,29 @@
 //! From the name of a model to its files: the built-in one, a folder, or a hub id.
+//!
+//! A hub model is looked for in the cache first, in the folder layout that Hugging Face's own tools
+//! share ([`cache`]); the network is asked only for what is missing ([`download`]), so that a server
+//! whose model is there starts without one.
 
-use std::path::Path;
+mod args;
+mod cache;
+#[cfg(feature = "hub")]
+mod download;
+#[cfg(feature = "hub")]
+mod progress;
+mod pull;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 
 use whisper::{Checkpoint, LoadError};
 
 use crate::config::ModelArgs;
+
+pub use args::{HubArgs, HubId, Revision, Secret};
+use cache::RepoCache;
+#[cfg(feature = "hub")]
+pub use download::HubError;
+pub use pull::{Args, run};
 
 /// Why a model cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +32,9 @@ pub enum StoreError {
     /// Files that are there cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The demo model was left out of this build.
+    #[error("this build has no demo model; give --model a folder or a hub id")]
+    NoDemo,
     /// Neither the demo, nor a folder, nor a hub id.
     #[error(
         "model {name:?} is neither \"demo\" nor a folder nor a hub id such as openai/whisper-base"
@@ -21,22 +43,69 @@ pub enum StoreError {
         /// What was given.
         name: String,
     },
-    /// The demo model was left out of this build.
-    #[error("this build has no demo model; give --model a folder or a hub id")]
-    NoDemo,
-    /// A hub model that is not there.
-    #[error("model {name:?} is not in the cache, and this build cannot download it")]
-    NotCached {
-        /// The hub id.
-        name: String,
+    /// Nowhere to look for hub models.
+    #[error("there is no home folder to keep hub models in; give --download-dir")]
+    NoCache,
+    /// A hub model that is not there, and must not be fetched.
+    #[error(
+        "model {id} at {revision} is not in {}, and --offline forbids to fetch it; run `wyoming-stt model pull {id}` where there is a network", cache.display()
+    )]
+    Offline {
+        /// The model.
+        id: HubId,
+        /// Its revision.
+        revision: Revision,
+        /// Where it was looked for.
+        cache: PathBuf,
     },
+    /// A hub model that is not there, in a build that cannot fetch it.
+    #[cfg(not(feature = "hub"))]
+    #[error(
+        "model {id} at {revision} is not in {}, and this build (without the feature hub) cannot fetch it", cache.display()
+    )]
+    NoHub {
+        /// The model.
+        id: HubId,
+        /// Its revision.
+        revision: Revision,
+        /// Where it was looked for.
+        cache: PathBuf,
+    },
+    /// The hub, the network or the disk said no.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] HubError),
 }
 
-/// Finds the files of a model.
+/// How a download tells how far it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Report {
+    /// One line that is written over and over, on a terminal.
+    Terminal,
+    /// A line every few seconds, on standard error.
+    Lines,
+    /// A log line every few seconds.
+    Log,
+}
+
+impl Report {
+    /// For a person: whatever standard error is.
+    pub fn to_person() -> Self {
+        if std::io::stderr().is_terminal() {
+            Self::Terminal
+        } else {
+            Self::Lines
+        }
+    }
+}
+
+/// Finds the files of a model, and fetches what is missing of a hub model.
+///
+/// Blocks: for a first start it takes as long as the download.
 ///
 /// # Errors
 /// [`StoreError`], which says what to do.
-pub fn open(args: &ModelArgs) -> Result<Checkpoint, StoreError> {
+pub fn open(args: &ModelArgs, report: Report) -> Result<Checkpoint, StoreError> {
     let name = args.model.as_str();
     if name == "demo" {
         return demo();
@@ -45,14 +114,81 @@ pub fn open(args: &ModelArgs) -> Result<Checkpoint, StoreError> {
     if folder.is_dir() || name.starts_with(['/', '.', '~']) {
         return Ok(Checkpoint::open(folder)?);
     }
-    let is_hub_id = name.split('/').count() == 2 && name.split('/').all(|part| !part.is_empty());
-    if !is_hub_id {
-        return Err(StoreError::Unknown {
-            name: name.to_owned(),
+    let id = HubId::parse(name).ok_or_else(|| StoreError::Unknown {
+        name: name.to_owned(),
+    })?;
+    let files = find(&id, &args.hub, Freshness::AnyCached, report)?;
+    Ok(Checkpoint::open(&files)?)
+}
+
+/// Whether a cached copy is enough.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Freshness {
+    /// Any complete copy is.
+    AnyCached,
+    /// The hub is asked what the revision is today.
+    Newest,
+}
+
+/// The folder with the files of a hub model.
+fn find(
+    id: &HubId,
+    args: &HubArgs,
+    freshness: Freshness,
+    report: Report,
+) -> Result<PathBuf, StoreError> {
+    let root = args.cache_dir().ok_or(StoreError::NoCache)?;
+    let cache = RepoCache::new(&root, id);
+    let cached = cache
+        .commit(&args.revision)
+        .filter(|commit| cache.can_load(commit));
+    if let Some(commit) = &cached {
+        let is_enough = freshness == Freshness::AnyCached && cache.is_whole(commit);
+        if args.is_offline() || is_enough {
+            return Ok(cache.snapshot(commit));
+        }
+    }
+    if args.is_offline() {
+        return Err(StoreError::Offline {
+            id: id.clone(),
+            revision: args.revision.clone(),
+            cache: root,
         });
     }
-    Err(StoreError::NotCached {
-        name: name.to_owned(),
+    match fetch(id, args, &cache, report) {
+        Ok(commit) => Ok(cache.snapshot(&commit)),
+        Err(error) => match cached.filter(|_| freshness == Freshness::AnyCached) {
+            // Only files that a checkpoint can do without are missing.
+            Some(commit) => {
+                tracing::warn!(model = %id, error = &error as &dyn std::error::Error, "model taken from the cache as it is");
+                Ok(cache.snapshot(&commit))
+            }
+            None => Err(error),
+        },
+    }
+}
+
+#[cfg(feature = "hub")]
+fn fetch(
+    id: &HubId,
+    args: &HubArgs,
+    cache: &RepoCache,
+    report: Report,
+) -> Result<String, StoreError> {
+    Ok(download::download(id, args, cache, report)?)
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch(
+    id: &HubId,
+    args: &HubArgs,
+    cache: &RepoCache,
+    _report: Report,
+) -> Result<String, StoreError> {
+    Err(StoreError::NoHub {
+        id: id.clone(),
+        revision: args.revision.clone(),
+        cache: cache.root().to_owned(),
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use wyoming::info::Info;
 use wyoming::{Client, ClientError};
 
@@ -18,7 +19,7 @@ use crate::wyoming_server::Uri;
 pub struct Args {
     /// HOST:PORT, or tcp://HOST:PORT.
     pub address: String,
-    /// Seconds to wait for an answer.
+    /// Seconds for everything together.
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
     pub timeout: u64,
 }
@@ -58,16 +59,22 @@ pub async fn run(args: &Args) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Asks as a Wyoming client does, then as a browser does.
+/// Asks as a Wyoming client does, then as a browser does; takes no longer than `limit`.
 pub async fn probe(address: &str, limit: Duration) -> Found {
-    let mut client = match Client::connect_tcp(address, limit).await {
+    let began = Instant::now();
+    // Who does not answer Wyoming keeps a quarter of the time to answer HTTP.
+    let for_wyoming = limit * 3 / 4;
+    let mut client = match Client::connect_tcp(address, for_wyoming).await {
         Ok(client) => client,
         Err(ClientError::Connect { source }) => return Found::Nothing(source.to_string()),
         Err(error) => return Found::Nothing(error.to_string()),
     };
-    match client.describe(limit).await {
+    match client
+        .describe(for_wyoming.saturating_sub(began.elapsed()))
+        .await
+    {
         Ok(info) => Found::Wyoming(Box::new(info)),
-        Err(_) => match tokio::time::timeout(limit, http_status(address)).await {
+        Err(_) => match tokio::time::timeout_at(began + limit, http_status(address)).await {
             Ok(Ok(Some(status))) => Found::Http(status),
             _ => Found::Other,
         },
@@ -184,7 +191,73 @@ fn listening_inode(table: &str, port: u16) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// Answers each connection once, after it has said something, with these bytes.
+    async fn answering(answer: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut asked = [0; 1_024];
+                    assert!(stream.read(&mut asked).await.unwrap() > 0);
+                    stream.write_all(answer).await.unwrap();
+                });
+            }
+        });
+        address
+    }
+
+    async fn found(answer: &'static [u8]) -> Found {
+        probe(&answering(answer).await, Duration::from_secs(5)).await
+    }
+
+    #[tokio::test]
+    async fn what_answers_is_told_by_its_answer() {
+        let wyoming = br#"{"type": "info", "data": {"tts": []}}
+"#;
+        assert!(matches!(found(wyoming).await, Found::Wyoming(info) if info.asr.is_empty()));
+        let http = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        let Found::Http(status) = found(http).await else {
+            panic!("no HTTP");
+        };
+        assert_eq!(status, "HTTP/1.1 400 Bad Request");
+        assert!(matches!(found(b"SSH-2.0-OpenSSH\r\n").await, Found::Other));
+        assert!(matches!(found(b"").await, Found::Other));
+    }
+
+    #[tokio::test]
+    async fn a_port_without_a_listener_is_nothing() {
+        let address = {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            listener.local_addr().unwrap().to_string()
+        };
+        let found = probe(&address, Duration::from_secs(5)).await;
+        assert!(matches!(found, Found::Nothing(_)), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn who_never_answers_costs_the_limit_and_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let began = Instant::now();
+        let found = probe(&address, Duration::from_millis(400)).await;
+        assert!(matches!(found, Found::Other), "{found:?}");
+        let took = began.elapsed();
+        // One limit, not one for each question; a busy machine may be late.
+        assert!(took < Duration::from_millis(700), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn the_holder_of_a_port_is_this_process() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let holder = process_of(listener.local_addr().unwrap().port()).unwrap();
+        assert!(holder.contains(&std::process::id().to_string()), "{holder}");
+    }
 
     #[test]
     fn the_listening_socket_of_a_port_is_found_in_the_table() {

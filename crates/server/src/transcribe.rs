@@ -1,25 +1,29 @@
 //! `wyoming-stt transcribe`: audio files to text, without a server.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::{Cursor, IsTerminal, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use audio::Waveform;
 use clap::ValueEnum;
 use serde_json::json;
 use whisper::{Input, Language, Transcript, Whisper};
 
 use crate::app::{chain, load};
 use crate::config::ModelArgs;
+use crate::model_store::Report;
 
 /// Longest file: a day.
-const LIMIT: Duration = Duration::from_secs(24 * 3_600);
+const LIMIT: Duration = Duration::from_hours(24);
+/// Most bytes of a file on standard input, which has to be kept whole: three hours of CD quality.
+const LIMIT_BYTES: u64 = 1 << 31;
 
 /// `wyoming-stt transcribe`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// WAV, FLAC, MP3, Ogg Vorbis or M4A files.
+    /// WAV, FLAC, MP3, Ogg Vorbis or M4A files; `-` reads one from standard input.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// How to print the words.
@@ -47,7 +51,7 @@ pub enum Format {
 pub fn run(args: &Args) -> ExitCode {
     let progress = Progress::new();
     progress.show("loading the model");
-    let whisper = match load(&args.model) {
+    let whisper = match load(&args.model, Report::to_person()) {
         Ok(whisper) => whisper,
         Err(error) => {
             progress.complain(&error);
@@ -79,8 +83,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn transcribe(whisper: &Whisper, args: &Args, file: &Path) -> Result<Transcript, String> {
-    let waveform = audio::file::open(file, LIMIT).map_err(|error| chain(&error))?;
-    let Some(waveform) = waveform else {
+    let Some(waveform) = read(file)? else {
         return Ok(Transcript::default());
     };
     let mut input = Input::new(waveform);
@@ -96,6 +99,19 @@ fn transcribe(whisper: &Whisper, args: &Args, file: &Path) -> Result<Transcript,
     result
         .ok_or_else(|| "no result".to_owned())?
         .map_err(|error| chain(&error))
+}
+
+fn read(file: &Path) -> Result<Option<Waveform>, String> {
+    if file != Path::new("-") {
+        return audio::file::open(file, LIMIT).map_err(|error| chain(&error));
+    }
+    let mut bytes = Vec::new();
+    let mut input = std::io::stdin().lock().take(LIMIT_BYTES);
+    input
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("cannot read standard input: {error}"))?;
+    let bytes = Box::new(Cursor::new(bytes));
+    audio::file::decode(bytes, None, LIMIT).map_err(|error| chain(&error))
 }
 
 fn shown(args: &Args, file: &Path, transcript: &Transcript) -> String {

@@ -1,0 +1,296 @@
+//! The folder layout that Hugging Face's tools share, so that a model fetched by one is found by all:
+//!
+//! ```text
+//! models--OWNER--NAME/
+//!   blobs/ETAG                    the bytes; ETAG.incomplete while they arrive
+//!   refs/REVISION                 text: the commit
+//!   snapshots/COMMIT/FILE         link to ../../blobs/ETAG
+//!   .no_exist/COMMIT/FILE         empty: the model has no such file
+//! .locks/models--OWNER--NAME/ETAG.lock
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{HubId, Revision};
+
+/// The shape of the model.
+pub(super) const CONFIG: &str = "config.json";
+/// Its words.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+/// Its weights, in one file.
+pub(super) const WEIGHTS: &str = "model.safetensors";
+/// Names of the files of its weights, when there are several.
+pub(super) const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
+/// Files that old checkpoints lack.
+pub(super) const OPTIONAL: [&str; 2] = ["generation_config.json", "preprocessor_config.json"];
+
+/// The folder of one model.
+#[derive(Debug)]
+pub(super) struct RepoCache {
+    root: PathBuf,
+    repo: PathBuf,
+    #[cfg_attr(
+        not(feature = "hub"),
+        expect(dead_code, reason = "only a download locks")
+    )]
+    locks: PathBuf,
+}
+
+impl RepoCache {
+    pub(super) fn new(root: &Path, id: &HubId) -> Self {
+        Self {
+            root: root.to_owned(),
+            repo: root.join(id.folder()),
+            locks: root.join(".locks").join(id.folder()),
+        }
+    }
+
+    /// The folder of all models.
+    #[cfg_attr(
+        feature = "hub",
+        expect(dead_code, reason = "for the message of builds without it")
+    )]
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The commit that a revision stood for when it was last fetched.
+    pub(super) fn commit(&self, revision: &Revision) -> Option<String> {
+        if revision.is_commit() {
+            return Some(revision.as_str().to_owned());
+        }
+        let text = fs::read_to_string(self.repo.join("refs").join(revision.as_str())).ok()?;
+        let commit = text.trim();
+        super::args::is_plain(commit).then(|| commit.to_owned())
+    }
+
+    /// The folder with the files of a commit.
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.repo.join("snapshots").join(commit)
+    }
+
+    /// Whether every file is there without which nothing can be loaded.
+    pub(super) fn can_load(&self, commit: &str) -> bool {
+        let has = |file: &str| self.has(commit, file);
+        has(CONFIG) && has(TOKENIZER) && (has(WEIGHTS) || self.has_shards(commit))
+    }
+
+    /// Whether nothing is left to ask the hub for.
+    pub(super) fn is_whole(&self, commit: &str) -> bool {
+        self.can_load(commit)
+            && OPTIONAL
+                .iter()
+                .all(|file| self.has(commit, file) || self.absent(commit, file).exists())
+    }
+
+    fn has(&self, commit: &str, file: &str) -> bool {
+        // Follows links: a link whose blob is gone is nothing.
+        fs::metadata(self.snapshot(commit).join(file))
+            .is_ok_and(|found| found.is_file() && found.len() > 0)
+    }
+
+    fn has_shards(&self, commit: &str) -> bool {
+        fs::read(self.snapshot(commit).join(WEIGHTS_INDEX))
+            .ok()
+            .and_then(|index| shards(&index))
+            .is_some_and(|shards| shards.iter().all(|shard| self.has(commit, shard)))
+    }
+
+    fn absent(&self, commit: &str, file: &str) -> PathBuf {
+        self.repo.join(".no_exist").join(commit).join(file)
+    }
+}
+
+#[cfg(feature = "hub")]
+mod writing {
+    use std::io;
+
+    use super::{Path, PathBuf, RepoCache, Revision, fs};
+
+    /// A file that cannot be written.
+    pub(in super::super) type WriteError = (PathBuf, io::Error);
+
+    impl RepoCache {
+        /// Where the bytes of a file are, or will be.
+        pub(in super::super) fn blob(&self, etag: &str) -> PathBuf {
+            self.repo.join("blobs").join(etag)
+        }
+
+        /// Where its bytes are while they arrive.
+        pub(in super::super) fn incomplete(&self, etag: &str) -> PathBuf {
+            self.repo.join("blobs").join(format!("{etag}.incomplete"))
+        }
+
+        /// Waits until no other process fetches this file; the lock ends with the value.
+        pub(in super::super) fn lock(&self, etag: &str) -> Result<fs::File, WriteError> {
+            let path = self.locks.join(format!("{etag}.lock"));
+            create_parent(&path)?;
+            let file = fs::File::create(&path).map_err(|source| (path, source))?;
+            if let Err(error) = file.lock() {
+                // Some network file systems have no locks; two writers at once are rare there.
+                tracing::debug!(%error, "cache without locks");
+            }
+            Ok(file)
+        }
+
+        /// Makes a blob appear as a file of a commit.
+        pub(in super::super) fn link(
+            &self,
+            commit: &str,
+            file: &str,
+            etag: &str,
+        ) -> Result<(), WriteError> {
+            let path = self.snapshot(commit).join(file);
+            create_parent(&path)?;
+            let target = Path::new("../../blobs").join(etag);
+            if fs::read_link(&path).is_ok_and(|found| found == target) {
+                return Ok(());
+            }
+            // Whatever was there belongs to another content of this file.
+            fs::remove_file(&path).ok();
+            match std::os::unix::fs::symlink(&target, &path) {
+                Ok(()) => Ok(()),
+                // A file system without links keeps the bytes under the file's own name.
+                Err(_) => fs::rename(self.blob(etag), &path).map_err(|source| (path, source)),
+            }
+        }
+
+        /// Remembers that a commit has no such file.
+        pub(in super::super) fn mark_absent(
+            &self,
+            commit: &str,
+            file: &str,
+        ) -> Result<(), WriteError> {
+            let path = self.absent(commit, file);
+            create_parent(&path)?;
+            fs::write(&path, []).map_err(|source| (path, source))
+        }
+
+        /// Remembers what a revision stands for.
+        pub(in super::super) fn set_commit(
+            &self,
+            revision: &Revision,
+            commit: &str,
+        ) -> Result<(), WriteError> {
+            if revision.is_commit() {
+                return Ok(());
+            }
+            let path = self.repo.join("refs").join(revision.as_str());
+            create_parent(&path)?;
+            fs::write(&path, commit).map_err(|source| (path, source))
+        }
+    }
+
+    pub(in super::super) fn create_parent(path: &Path) -> Result<(), WriteError> {
+        let Some(parent) = path.parent() else {
+            return Ok(());
+        };
+        fs::create_dir_all(parent).map_err(|source| (parent.to_owned(), source))
+    }
+}
+
+#[cfg(feature = "hub")]
+pub(super) use writing::{WriteError, create_parent};
+
+/// The files that an index names; `None` when it is no index, or names something that is not a plain
+/// file beside it.
+pub(super) fn shards(index: &[u8]) -> Option<BTreeSet<String>> {
+    let index: serde_json::Value = serde_json::from_slice(index).ok()?;
+    let map = index.get("weight_map")?.as_object()?;
+    let shards: BTreeSet<String> = map
+        .values()
+        .map(|shard| {
+            let shard = shard.as_str()?;
+            super::args::is_plain(shard).then(|| shard.to_owned())
+        })
+        .collect::<Option<_>>()?;
+    (!shards.is_empty()).then_some(shards)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "0123456789012345678901234567890123456789";
+
+    fn cache() -> (tempfile::TempDir, RepoCache) {
+        let root = tempfile::tempdir().unwrap();
+        let id = HubId::parse("o/n").unwrap();
+        let cache = RepoCache::new(root.path(), &id);
+        (root, cache)
+    }
+
+    fn put(cache: &RepoCache, file: &str, text: &str) {
+        let folder = cache.snapshot(COMMIT);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(file), text).unwrap();
+    }
+
+    #[test]
+    fn a_cache_is_whole_when_nothing_is_left_to_ask_for() {
+        let (_root, cache) = cache();
+        for file in [CONFIG, TOKENIZER, WEIGHTS] {
+            assert!(!cache.can_load(COMMIT), "before {file}");
+            put(&cache, file, "x");
+        }
+        assert!(cache.can_load(COMMIT) && !cache.is_whole(COMMIT));
+        put(&cache, OPTIONAL[0], "x");
+        let marker = cache.absent(COMMIT, OPTIONAL[1]);
+        fs::create_dir_all(marker.parent().unwrap()).unwrap();
+        fs::write(marker, "").unwrap();
+        assert!(cache.is_whole(COMMIT));
+    }
+
+    #[test]
+    fn an_empty_file_or_a_link_to_nothing_is_missing() {
+        let (_root, cache) = cache();
+        for file in [CONFIG, TOKENIZER] {
+            put(&cache, file, "x");
+        }
+        put(&cache, WEIGHTS, "");
+        assert!(!cache.can_load(COMMIT));
+        let path = cache.snapshot(COMMIT).join(WEIGHTS);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("../../blobs/gone", &path).unwrap();
+        assert!(!cache.can_load(COMMIT));
+    }
+
+    #[test]
+    fn every_shard_must_be_there() {
+        let (_root, cache) = cache();
+        for file in [CONFIG, TOKENIZER, "a.safetensors"] {
+            put(&cache, file, "x");
+        }
+        let index = r#"{"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}"#;
+        put(&cache, WEIGHTS_INDEX, index);
+        assert!(!cache.can_load(COMMIT));
+        put(&cache, "b.safetensors", "x");
+        assert!(cache.can_load(COMMIT));
+    }
+
+    #[test]
+    fn an_index_cannot_name_other_folders() {
+        assert_eq!(
+            shards(br#"{"weight_map": {"x": "../../etc/passwd"}}"#),
+            None
+        );
+        assert_eq!(shards(br#"{"weight_map": {}}"#), None);
+        assert_eq!(shards(b"{}"), None);
+    }
+
+    #[test]
+    fn a_commit_names_itself_and_a_branch_its_reference() {
+        let (_root, cache) = cache();
+        let main: Revision = "main".parse().unwrap();
+        assert_eq!(cache.commit(&main), None);
+        assert_eq!(cache.commit(&COMMIT.parse().unwrap()).unwrap(), COMMIT);
+        let refs = cache.repo.join("refs");
+        fs::create_dir_all(&refs).unwrap();
+        fs::write(refs.join("main"), format!("{COMMIT}\n")).unwrap();
+        assert_eq!(cache.commit(&main).unwrap(), COMMIT);
+        fs::write(refs.join("main"), "../../elsewhere").unwrap();
+        assert_eq!(cache.commit(&main), None);
+    }
+}
