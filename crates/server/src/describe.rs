@@ -22,7 +22,8 @@ const WHISPER_LANGUAGES: [&str; 99] = [
 /// Cantonese since large-v3. Home Assistant reads the languages once, when it is set up, so a good
 /// guess is worth having.
 pub fn presumed_languages(model: &str) -> Vec<String> {
-    let english_only = model == "demo" || model.ends_with(".en") || model.contains(".en-");
+    let mut parts = model.split(['.', '-', '/']).skip(1);
+    let english_only = model == "demo" || parts.any(|part| part == "en");
     if english_only {
         return vec!["en".to_owned()];
     }
@@ -88,7 +89,13 @@ mod tests {
             &rule,
         );
         assert_eq!(info.asr[0].models[0].languages, ["de"]);
-        assert_eq!(presumed_languages("openai/whisper-base.en"), ["en"]);
+        for english in [
+            "openai/whisper-base.en",
+            "distil-whisper/distil-small.en",
+            "demo",
+        ] {
+            assert_eq!(presumed_languages(english), ["en"]);
+        }
     }
 
     #[test]
