@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use symphonia::core::audio::GenericAudioBufferRef;
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as DecodeError;
 use symphonia::core::formats::probe::Hint;
@@ -12,7 +13,8 @@ use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
-use crate::waveform::samples_in;
+use crate::ingest::append;
+use crate::waveform::{in_range, samples_in};
 use crate::{PcmFormat, Resampler, Waveform, mix};
 
 /// Why a file gave no audio.
@@ -106,83 +108,124 @@ pub fn decode(
     let decoder = symphonia::default::get_codecs()
         .make_audio_decoder(parameters, &AudioDecoderOptions::default())
         .map_err(|source| FileError::Codec { source })?;
-    Track {
+    Container {
         format,
         decoder,
         track_id,
-        limit,
+        audio: Audio::new(limit),
     }
     .read()
 }
 
-struct Track<'a> {
+struct Container<'a> {
     format: Box<dyn FormatReader + 'a>,
     decoder: Box<dyn AudioDecoder>,
     track_id: u32,
-    limit: Duration,
+    audio: Audio,
 }
 
-impl Track<'_> {
+impl Container<'_> {
+    /// Reads to the end, or to where the stream breaks off: what came before that is kept.
     fn read(mut self) -> Result<Option<Waveform>, FileError> {
-        let limit_samples = samples_in(self.limit);
-        let mut samples = Vec::new();
-        let mut interleaved: Vec<f32> = Vec::new();
-        let mut current: Option<(u32, Resampler)> = None;
-        let mut broken = false;
+        let mut is_damaged = false;
         loop {
-            // A stream that breaks off, or whose format changes, ends here with what it gave.
             let packet = match self.format.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => break,
                 Err(_) => {
-                    broken = true;
+                    is_damaged = true;
                     break;
                 }
             };
             if packet.track_id != self.track_id {
                 continue;
             }
-            let buffer = match self.decoder.decode(&packet) {
-                Ok(buffer) => buffer,
-                Err(DecodeError::DecodeError(_)) => {
-                    broken = true;
-                    continue;
-                }
+            match self.decoder.decode(&packet) {
+                Ok(buffer) => self.audio.push(&buffer)?,
+                // A packet that cannot be decoded is left out; the next one may be sound.
+                Err(DecodeError::DecodeError(_)) => is_damaged = true,
                 Err(_) => {
-                    broken = true;
+                    is_damaged = true;
                     break;
                 }
-            };
-            let rate_hz = buffer.spec().rate();
-            let channels = buffer.spec().channels().count();
-            if !PcmFormat::RATES_HZ.contains(&rate_hz) || channels == 0 {
-                return Err(FileError::Format { rate_hz, channels });
-            }
-            buffer.copy_to_vec_interleaved(&mut interleaved);
-            if current.as_ref().is_none_or(|(rate, _)| *rate != rate_hz) {
-                if let Some((_, done)) = current.take() {
-                    done.finish(&mut samples);
-                }
-                current = Some((rate_hz, Resampler::new(rate_hz)));
-            }
-            if let Some((_, resampler)) = &mut current {
-                for frame in interleaved.chunks_exact(channels) {
-                    resampler.push(mix::to_mono(frame.iter().copied()), &mut samples);
-                }
-            }
-            if samples.len() > limit_samples {
-                return Err(FileError::TooLong { limit: self.limit });
             }
         }
-        if let Some((_, resampler)) = current {
-            resampler.finish(&mut samples);
+        match self.audio.finish()? {
+            None if is_damaged => Err(FileError::Damaged),
+            waveform => Ok(waveform),
         }
-        if samples.len() > limit_samples {
+    }
+}
+
+/// Decoded buffers on their way to one [`Waveform`].
+struct Audio {
+    limit: Duration,
+    samples: Vec<f32>,
+    /// The rate of the buffers so far.
+    source: Option<(u32, Resampler)>,
+    /// Reused from buffer to buffer.
+    interleaved: Vec<f32>,
+    fresh: Vec<f32>,
+}
+
+impl Audio {
+    fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            samples: Vec::new(),
+            source: None,
+            interleaved: Vec::new(),
+            fresh: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, buffer: &GenericAudioBufferRef<'_>) -> Result<(), FileError> {
+        let rate_hz = buffer.spec().rate();
+        let channels = buffer.spec().channels().count();
+        if !PcmFormat::RATES_HZ.contains(&rate_hz)
+            || !(1..=usize::from(PcmFormat::MAX_CHANNELS)).contains(&channels)
+        {
+            return Err(FileError::Format { rate_hz, channels });
+        }
+        if self
+            .source
+            .as_ref()
+            .is_none_or(|(rate, _)| *rate != rate_hz)
+        {
+            self.end_source();
+            self.source = Some((rate_hz, Resampler::new(rate_hz)));
+        }
+        buffer.copy_to_vec_interleaved(&mut self.interleaved);
+        if let Some((_, resampler)) = &mut self.source {
+            for frame in self.interleaved.chunks_exact(channels) {
+                // Made finite first: one NaN would spread over the resampler's whole block.
+                let sample = mix::to_mono(frame.iter().map(|&sample| in_range(sample)));
+                resampler.push(sample, &mut self.fresh);
+            }
+        }
+        append(&mut self.samples, &self.fresh);
+        self.fresh.clear();
+        self.check_length()
+    }
+
+    fn finish(mut self) -> Result<Option<Waveform>, FileError> {
+        self.end_source();
+        self.check_length()?;
+        Ok(Waveform::new(self.samples))
+    }
+
+    fn end_source(&mut self) {
+        if let Some((_, resampler)) = self.source.take() {
+            resampler.finish(&mut self.fresh);
+            append(&mut self.samples, &self.fresh);
+            self.fresh.clear();
+        }
+    }
+
+    fn check_length(&self) -> Result<(), FileError> {
+        if self.samples.len() > samples_in(self.limit) {
             return Err(FileError::TooLong { limit: self.limit });
         }
-        if samples.is_empty() && broken {
-            return Err(FileError::Damaged);
-        }
-        Ok(Waveform::new(samples))
+        Ok(())
     }
 }
