@@ -9,8 +9,16 @@ mod cache;
 #[cfg(feature = "hub")]
 mod download;
 #[cfg(feature = "hub")]
+mod headers;
+#[cfg(feature = "hub")]
+mod hub;
+#[cfg(feature = "hub")]
+mod hub_error;
+#[cfg(feature = "hub")]
 mod progress;
 mod pull;
+#[cfg(feature = "hub")]
+mod transfer;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -22,7 +30,7 @@ use crate::config::ModelArgs;
 pub use args::{HubArgs, HubId, Revision, Secret};
 use cache::RepoCache;
 #[cfg(feature = "hub")]
-pub use download::HubError;
+pub use hub_error::HubError;
 pub use pull::{Args, run};
 
 /// Why a model cannot be had.
