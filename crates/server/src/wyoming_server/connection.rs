@@ -1,8 +1,10 @@
 //! One connection: reads events, feeds audio, waits for words, answers in order.
 //!
-//! The end of the client's stream means that the client is gone, as it does to the reference
-//! servers: what it still waited for is cancelled. Only on standard input, where a pipe ends when it
-//! is empty, what was asked is still answered.
+//! The end of the client's stream does not say whether the client still reads: shell pipelines close
+//! their sending side and wait, Home Assistant closes the socket, and over TCP both look the same. So
+//! a client that still waits for words is sent `voice-stopped`, which clients ignore: a closed
+//! socket refuses it, and then the work is cancelled within [`GONE_CHECK`]. A client that waits for
+//! nothing is done.
 //!
 //! Every fault ends the connection: an `error` event, then the write side is closed, then what the
 //! client still sends is read and thrown away for a while. Some clients upload everything before
@@ -15,11 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use audio::{Ingest, PcmFormat};
-use futures::StreamExt;
+use audio::{Ingest, IngestError, PcmFormat};
+use futures::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Encoder, FramedRead};
 use tokio_util::sync::CancellationToken;
@@ -39,8 +41,15 @@ const MAX_PIPELINED: usize = 4;
 /// After an `error` this much is read and thrown away, at most: a minute of 48 kHz stereo.
 const DRAIN_BYTES: u64 = 16 << 20;
 
-/// A place of the reserve is not kept for longer without an event.
+/// A place of the reserve is not kept for longer without an event, or after a refusal.
 const RESERVE_IDLE: Duration = Duration::from_secs(5);
+/// How soon a client is missed that went away while it waited for words.
+const GONE_CHECK: Duration = Duration::from_millis(100);
+/// For a client that is owed nothing to close its side.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+/// Audio that arrived before the model did is turned into a spectrogram at once if it is short;
+/// longer audio is left to the device's thread, so that other connections are served meanwhile.
+const MEL_BACKLOG_SAMPLES: usize = 10 * audio::SAMPLE_RATE_HZ as usize;
 
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +106,14 @@ impl Service {
         )
     }
 
+    /// Why the server ends when it ends before its clients do.
+    fn end(&self) -> Fault {
+        match &*self.state.borrow() {
+            ModelState::Failed(_) => Fault::NotReady,
+            ModelState::Loading | ModelState::Ready(_) => Fault::Draining,
+        }
+    }
+
     fn loaded(&self) -> Option<Arc<Loaded>> {
         match &*self.state.borrow() {
             ModelState::Ready(loaded) => Some(Arc::clone(loaded)),
@@ -117,15 +134,6 @@ pub(crate) enum Access {
     },
 }
 
-/// What the end of the client's stream means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EndOfStream {
-    /// The client is gone.
-    Gone,
-    /// Nothing more comes, but answers are read.
-    NoMoreInput,
-}
-
 /// How a connection ended.
 #[derive(Debug)]
 enum End {
@@ -138,7 +146,7 @@ enum End {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<S>(service: Arc<Service>, stream: S, access: Access, eof: EndOfStream)
+pub(crate) async fn serve<S>(service: Arc<Service>, stream: S, access: Access)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
@@ -153,15 +161,17 @@ where
         current: None,
         pending: VecDeque::new(),
         access,
-        eof,
         service,
     };
     // Biased, so that a pending abort wins over a busy client.
     tokio::select! {
         biased;
-        () = abort.cancelled() => connection.fail(Fault::Draining, connection.form).await,
+        () = abort.cancelled() => {
+            let fault = connection.service.end();
+            connection.fail(fault, connection.form).await;
+        }
         end = connection.run() => match end {
-            End::Closed => connection.close().await,
+            End::Closed => connection.close(CLOSE_PATIENCE).await,
             End::Unwritable => debug!("client takes no answers"),
             End::Fault(fault, form) => connection.fail(fault, form).await,
         },
@@ -180,7 +190,6 @@ struct Connection<S> {
     /// Utterances that wait for their words, in order.
     pending: VecDeque<Pending>,
     access: Access,
-    eof: EndOfStream,
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Transcript, Fault>> + Send>>;
@@ -211,20 +220,28 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             tokio::select! {
                 frame = self.incoming.next(), if reading => {
                     idle_since = Instant::now();
-                    let step = match frame {
-                        None if self.eof == EndOfStream::Gone => return End::Closed,
-                        None => { no_more_input = true; continue; }
-                        Some(frame) => self.understand(frame),
+                    let taken = match frame {
+                        Some(Err(FrameError::Io(error))) => {
+                            debug!(%error, "client is gone");
+                            return End::Closed;
+                        }
+                        Some(frame) => { let step = self.understand(frame); self.act(step).await }
+                        None => { no_more_input = true; self.input_ended().await }
                     };
-                    match self.act(step).await {
-                        Ok(()) => {}
-                        Err(end) => return end,
+                    if let Err(end) = taken {
+                        return end;
                     }
                 }
                 answer = front(&mut self.pending), if waiting => {
                     idle_since = Instant::now();
                     if let Err(end) = self.answered(answer).await {
                         return end;
+                    }
+                }
+                () = sleep(GONE_CHECK), if no_more_input => {
+                    if self.is_gone() {
+                        debug!("client is gone");
+                        return End::Closed;
                     }
                 }
                 () = closing.cancelled(), if resting => return End::Closed,
@@ -236,10 +253,38 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     }
 
     fn idle_limit(&self) -> Duration {
+        self.within_access(self.service.limits.idle)
+    }
+
+    /// How long a refused client may still send.
+    fn drain_limit(&self) -> Duration {
+        self.within_access(self.service.limits.drain)
+    }
+
+    fn within_access(&self, limit: Duration) -> Duration {
         match self.access {
-            Access::Full => self.service.limits.idle,
-            Access::DescribeOnly { .. } => self.service.limits.idle.min(RESERVE_IDLE),
+            Access::Full => limit,
+            Access::DescribeOnly { .. } => limit.min(RESERVE_IDLE),
         }
+    }
+
+    /// The client sends no more. If it waits for words, something must be written for the system to
+    /// find out whether it is still there.
+    async fn input_ended(&mut self) -> Result<(), End> {
+        self.current = None;
+        if self.pending.is_empty() {
+            return Err(End::Closed);
+        }
+        let event = Event::Other {
+            kind: "voice-stopped".to_owned(),
+        };
+        self.write(event, self.form).await
+    }
+
+    /// Whether the other side is known to be closed. Writing nothing reports a connection that was
+    /// reset, and does nothing else.
+    fn is_gone(&mut self) -> bool {
+        matches!(self.writer.write(&[]).now_or_never(), Some(Err(_)))
     }
 
     fn understand(&mut self, frame: Result<wyoming::Frame, FrameError>) -> Step {
@@ -371,23 +416,23 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     /// Tells the client, then reads until it stops sending, so that it gets to read what it was told.
     async fn fail(&mut self, fault: Fault, form: Form) {
-        self.pending.clear();
-        self.current = None;
+        self.forget();
         self.service.metrics.fault(fault.code());
         // Noise from probes and port scanners is not worth a line each.
         match fault.code() {
             Code::BadHeader | Code::Truncated | Code::IdleTimeout => {
-                debug!(%fault, "connection ended")
+                debug!(%fault, "connection ended");
             }
             code => info!(code = code.as_str(), %fault, "connection ended"),
         }
         if self.write(fault.to_event(), form).await.is_ok() {
-            self.close().await;
+            self.close(self.drain_limit()).await;
         }
     }
 
-    async fn close(&mut self) {
-        let limits = self.service.limits;
+    /// Closes our side, then waits for the client to close its own.
+    async fn close(&mut self, patience: Duration) {
+        self.forget();
         let reader = self.incoming.get_mut();
         let writer = &mut self.writer;
         let drained = async {
@@ -396,7 +441,13 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
         };
         // However it ends, the connection is over.
-        timeout(limits.drain, drained).await.ok();
+        timeout(patience, drained).await.ok();
+    }
+
+    /// Gives up what was asked: the queue's places are free at once.
+    fn forget(&mut self) {
+        self.pending.clear();
+        self.current = None;
     }
 }
 
@@ -422,6 +473,15 @@ fn bad_event(error: &EventError) -> Fault {
     Fault::BadInput {
         code: error.code(),
         reason: error.to_string(),
+    }
+}
+
+fn refused_audio(error: IngestError) -> Fault {
+    match error {
+        IngestError::TooLong { limit } => Fault::TooLong { limit },
+        other => Fault::AudioFormat {
+            reason: other.to_string(),
+        },
     }
 }
 
@@ -452,13 +512,13 @@ impl Utterance {
         })?;
         self.ingest
             .push(format, pcm)
-            .map_err(|_too_long| self.too_long())?;
+            .map_err(refused_audio)?;
         self.extend_mel();
         Ok(())
     }
 
     fn extend_mel(&mut self) {
-        if self.mel.is_none() {
+        if self.mel.is_none() && self.ingest.samples().len() <= MEL_BACKLOG_SAMPLES {
             self.mel = self
                 .service
                 .loaded()
@@ -473,7 +533,7 @@ impl Utterance {
     /// The waveform with its spectrogram; `None` when no sample came.
     fn end(mut self) -> Result<Option<(audio::Waveform, Option<MelStream>)>, Fault> {
         let ingest = std::mem::replace(&mut self.ingest, Ingest::new(Duration::ZERO));
-        let Some(waveform) = ingest.finish().map_err(|_too_long| self.too_long())? else {
+        let Some(waveform) = ingest.finish().map_err(refused_audio)? else {
             return Ok(None);
         };
         let mut mel = self.mel.take();
@@ -483,12 +543,6 @@ impl Utterance {
         }
         Ok(Some((waveform, mel)))
     }
-
-    fn too_long(&self) -> Fault {
-        Fault::TooLong {
-            limit: self.service.limits.utterance,
-        }
-    }
 }
 
 impl Drop for Utterance {
@@ -496,3 +550,6 @@ impl Drop for Utterance {
         self.service.open_streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

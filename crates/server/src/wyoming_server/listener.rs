@@ -3,9 +3,11 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, join};
@@ -13,13 +15,13 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, info_span, warn};
 
-use super::connection::{Access, EndOfStream, Service, serve};
+use super::connection::{Access, Service, serve};
 
 /// Connections beyond the limit that may still describe and ping, so that a full server does not
 /// look like a dead one.
-const RESERVE: usize = 32;
+pub(crate) const RESERVE: usize = 64;
 /// Pause after a failed accept: out of file descriptors, say. Waiting is all that helps.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -176,23 +178,33 @@ impl Listener {
             },
             Self::Stdio => {
                 let stream = join(tokio::io::stdin(), tokio::io::stdout());
-                let served = serve(service, stream, Access::Full, EndOfStream::NoMoreInput);
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = served => stop.cancel(),
-                }
+                let ended = stop.clone();
+                connections.spawn(async move {
+                    serve(service, stream, Access::Full).await;
+                    ended.cancel();
+                });
+                stop.cancelled().await;
             }
         }
     }
 }
 
 async fn pause(error: &io::Error) {
+    // The client was gone before its turn: nothing is wrong here.
+    if error.kind() == io::ErrorKind::ConnectionAborted {
+        return;
+    }
     warn!(%error, "accept failed");
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-/// A file that refuses connections is left over from a process that was killed.
+/// A socket that refuses connections is left over from a process that was killed. A file that is no
+/// socket refuses them too, and is not ours to remove.
 async fn remove_stale(path: &Path) -> io::Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if !is_socket {
+        return Ok(());
+    }
     match tokio::net::UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path)
@@ -207,6 +219,8 @@ pub struct Doors {
     limit: usize,
     full: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
+    /// Names a connection in logs and traces.
+    accepted: Arc<AtomicU64>,
 }
 
 impl Doors {
@@ -216,6 +230,7 @@ impl Doors {
             limit,
             full: Arc::new(Semaphore::new(limit)),
             reserve: Arc::new(Semaphore::new(RESERVE)),
+            accepted: Arc::default(),
         }
     }
 
@@ -233,11 +248,13 @@ impl Doors {
                 Err(_) => return,
             },
         };
+        let session = self.accepted.fetch_add(1, Ordering::Relaxed);
         let service = Arc::clone(service);
-        connections.spawn(async move {
-            serve(service, stream, access, EndOfStream::Gone).await;
+        let served = async move {
+            serve(service, stream, access).await;
             drop(permit);
-        });
+        };
+        connections.spawn(served.instrument(info_span!("connection", session)));
     }
 }
 
@@ -278,5 +295,14 @@ mod tests {
         assert!(Listener::bind(&uri).await.is_err(), "it is in use now");
         drop(listener);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("letter.txt");
+        std::fs::write(&path, "dear").unwrap();
+        assert!(Listener::bind(&Uri::Unix(path.clone())).await.is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "dear");
     }
 }

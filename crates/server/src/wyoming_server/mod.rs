@@ -5,4 +5,6 @@ mod listener;
 mod session;
 
 pub use connection::{Limits, Service};
+pub(crate) use listener::RESERVE;
 pub use listener::{BindError, Doors, Listener, Uri, UriError};
+pub use session::{Session, Step};

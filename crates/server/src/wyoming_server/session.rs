@@ -11,7 +11,7 @@ use crate::fault::Fault;
 
 /// One connection's state.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub struct Session {
     /// Names under which the model may be asked for.
     model: String,
     request: Transcribe,
@@ -20,7 +20,7 @@ pub(crate) struct Session {
 
 /// What to do about an event.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Nothing.
     Nothing,
     /// Answer with the info.
@@ -36,7 +36,8 @@ pub(crate) enum Step {
 }
 
 impl Session {
-    pub(crate) fn new(model: String) -> Self {
+    /// A connection on which nothing was said yet, to a server of this model.
+    pub fn new(model: String) -> Self {
         Self {
             model,
             request: Transcribe::default(),
@@ -45,11 +46,12 @@ impl Session {
     }
 
     /// Whether an utterance has begun and not ended.
-    pub(crate) fn is_receiving(&self) -> bool {
+    pub fn is_receiving(&self) -> bool {
         self.receiving
     }
 
-    pub(crate) fn take(&mut self, event: Event) -> Step {
+    /// What the next event of the client asks for.
+    pub fn take(&mut self, event: Event) -> Step {
         match event {
             Event::Describe => Step::Describe,
             Event::Ping { text } => Step::Reply(Event::Pong { text }),

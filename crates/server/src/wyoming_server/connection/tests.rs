@@ -1,0 +1,415 @@
+//! Connections over a pipe in memory, and a recogniser that does as it is told.
+//!
+//! Where only timers matter, time is paused. Where the device's thread has a part it runs: a paused
+//! clock would jump to the next deadline while that thread works.
+
+use audio::SAMPLE_RATE_HZ;
+use bytes::Bytes;
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
+use wyoming::{AudioChunk, Client, ErrorEvent};
+
+use super::*;
+use crate::queue::QueueLimits;
+use crate::queue::Worker;
+use crate::queue::tests::{roomy, started};
+use crate::recognizer::fake::{Handle, Order};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const PIPE_BYTES: usize = 1 << 20;
+const STOP: Event = Event::AudioStop { timestamp_ms: None };
+
+struct Bench {
+    service: Arc<Service>,
+    handle: Handle,
+    _worker: Worker,
+}
+
+fn limits() -> Limits {
+    Limits {
+        frame: wyoming::Limits::default(),
+        utterance: Duration::from_secs(10),
+        idle: Duration::from_secs(300),
+        write: Duration::from_secs(5),
+        answer: PATIENCE,
+        drain: Duration::from_secs(30),
+    }
+}
+
+fn bench(limits: Limits, waiting: QueueLimits) -> Bench {
+    let (queue, worker, handle) = started(waiting);
+    let service = Arc::new(Service {
+        limits,
+        model: "demo".to_owned(),
+        languages: LanguageRule::default(),
+        options: Options::default(),
+        queue,
+        state: worker.state(),
+        metrics: Metrics::for_tests(),
+        open_streams: AtomicUsize::new(0),
+        closing: CancellationToken::new(),
+        abort: CancellationToken::new(),
+    });
+    Bench {
+        service,
+        handle,
+        _worker: worker,
+    }
+}
+
+fn usual() -> Bench {
+    bench(limits(), roomy())
+}
+
+impl Bench {
+    /// The client's end of a connection whose pipe holds so many bytes.
+    fn pipe(&self, bytes: usize, access: Access) -> (DuplexStream, JoinHandle<()>) {
+        let (ours, theirs) = tokio::io::duplex(bytes);
+        let served = serve(Arc::clone(&self.service), theirs, access);
+        (ours, tokio::spawn(served))
+    }
+
+    fn connect(&self) -> (Client<DuplexStream>, JoinHandle<()>) {
+        let (stream, served) = self.pipe(PIPE_BYTES, Access::Full);
+        (Client::new(stream), served)
+    }
+
+    fn order(&self, order: Order) {
+        self.handle.orders.send(order).unwrap();
+    }
+
+    /// Blocks until the device has begun a batch.
+    fn began(&self) {
+        self.handle.batches.recv_timeout(PATIENCE).unwrap();
+    }
+
+    fn load(&self) -> telemetry::load::LoadReport {
+        let mut report = telemetry::load::LoadReport::default();
+        self.service.queue.report(&mut report);
+        report
+    }
+}
+
+fn second() -> Event {
+    Event::AudioChunk(AudioChunk {
+        format: AudioFormat::new(SAMPLE_RATE_HZ, 2, 1).unwrap(),
+        timestamp_ms: None,
+        pcm: Bytes::from(vec![1; 2 * SAMPLE_RATE_HZ as usize]),
+    })
+}
+
+async fn speak(client: &mut Client<DuplexStream>) {
+    client.send(second()).await.unwrap();
+    client.send(STOP).await.unwrap();
+}
+
+async fn words(client: &mut Client<DuplexStream>) -> String {
+    client.transcript().await.unwrap().text
+}
+
+/// An `error` with this code is the next event, and then the stream ends.
+async fn refused(client: &mut Client<DuplexStream>, expected: Code) {
+    match client.next().await.unwrap() {
+        Some(Event::Error(ErrorEvent { code, text })) => {
+            assert_eq!(code.as_deref(), Some(expected.as_str()), "{text}");
+        }
+        other => panic!("{other:?} in place of {expected:?}"),
+    }
+    assert_eq!(client.next().await.unwrap(), None);
+}
+
+/// The connection ends in good time.
+async fn ended(served: JoinHandle<()>) {
+    timeout(PATIENCE, served).await.unwrap().unwrap();
+}
+
+fn written(events: Vec<Event>) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    for event in events {
+        FrameCodec::new(wyoming::Limits::default())
+            .encode((event, Form::Block), &mut bytes)
+            .unwrap();
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn utterances_sent_ahead_are_answered_in_order() {
+    let bench = usual();
+    let (mut client, _served) = bench.connect();
+    speak(&mut client).await;
+    bench.began();
+    speak(&mut client).await;
+    // Silence needs no device, and still waits for its turn.
+    client.send(STOP).await.unwrap();
+    bench.order(Order::Say("one"));
+    bench.order(Order::Say("two"));
+    for expected in ["one", "two", ""] {
+        assert_eq!(words(&mut client).await, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_utterances_than_are_read_ahead_are_all_answered() {
+    let bench = usual();
+    let (mut client, _served) = bench.connect();
+    for _ in 0..3 * MAX_PIPELINED {
+        client.send(STOP).await.unwrap();
+    }
+    for _ in 0..3 * MAX_PIPELINED {
+        assert_eq!(words(&mut client).await, "");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn describe_and_ping_are_answered_while_words_are_awaited() {
+    let bench = usual();
+    let (mut client, _served) = bench.connect();
+    speak(&mut client).await;
+    bench.began();
+    let info = client.describe(PATIENCE).await.unwrap();
+    assert_eq!(info.asr[0].models[0].languages, ["en"]);
+    client.send(Event::Ping { text: None }).await.unwrap();
+    let pong = client.next().await.unwrap();
+    assert_eq!(pong, Some(Event::Pong { text: None }));
+    bench.order(Order::Say("words"));
+    let transcript = client.transcript().await.unwrap();
+    assert_eq!(transcript.text, "words");
+    assert_eq!(transcript.language.as_deref(), Some("en"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_told_and_costs_nobody_else_anything() {
+    let bench = bench(limits(), QueueLimits { jobs: 1, ..roomy() });
+    let (mut running, _) = bench.connect();
+    speak(&mut running).await;
+    bench.began();
+    let (mut waiting, _) = bench.connect();
+    speak(&mut waiting).await;
+    while bench.load().queued == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (mut third, served) = bench.connect();
+    speak(&mut third).await;
+    refused(&mut third, Code::Overloaded).await;
+    drop(third);
+    ended(served).await;
+    bench.order(Order::Say("one"));
+    bench.order(Order::Say("two"));
+    assert_eq!(words(&mut running).await, "one");
+    assert_eq!(words(&mut waiting).await, "two");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_in_mid_audio_costs_no_work() {
+    let bench = usual();
+    let (mut client, served) = bench.connect();
+    client.send(second()).await.unwrap();
+    client.send(Event::Ping { text: None }).await.unwrap();
+    client.next().await.unwrap();
+    assert_eq!(bench.service.open_streams.load(Ordering::Relaxed), 1);
+    drop(client);
+    ended(served).await;
+    assert_eq!(bench.service.open_streams.load(Ordering::Relaxed), 0);
+    assert_eq!(bench.load().accepted_total, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_while_it_waits_frees_the_device() {
+    let bench = usual();
+    let (mut client, served) = bench.connect();
+    speak(&mut client).await;
+    bench.began();
+    bench.order(Order::UntilCancelled);
+    drop(client);
+    ended(served).await;
+    assert_eq!(bench.load().cancelled_total, 1);
+    let (mut next, _served) = bench.connect();
+    speak(&mut next).await;
+    bench.order(Order::Say("next"));
+    assert_eq!(words(&mut next).await, "next");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_only_stops_sending_gets_its_words() {
+    let bench = usual();
+    let (mut stream, served) = bench.pipe(PIPE_BYTES, Access::Full);
+    stream
+        .write_all(&written(vec![second(), STOP]))
+        .await
+        .unwrap();
+    stream.shutdown().await.unwrap();
+    bench.began();
+    // Long enough to be taken for gone, if that were so.
+    sleep(3 * GONE_CHECK).await;
+    bench.order(Order::Say("still here"));
+    let mut client = Client::new(stream);
+    assert_eq!(words(&mut client).await, "still here");
+    assert_eq!(client.next().await.unwrap(), None);
+    drop(client);
+    ended(served).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_in_recognition_is_told() {
+    let bench = usual();
+    for order in [Order::Fail, Order::Panic] {
+        let (mut client, _served) = bench.connect();
+        speak(&mut client).await;
+        bench.order(order);
+        refused(&mut client, Code::Internal).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_do_not_come_in_time_are_given_up() {
+    let answer = Duration::from_millis(50);
+    let bench = bench(Limits { answer, ..limits() }, roomy());
+    let (mut client, _served) = bench.connect();
+    bench.order(Order::UntilCancelled);
+    speak(&mut client).await;
+    refused(&mut client, Code::Deadline).await;
+    assert_eq!(bench.load().finished_total, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_drains_closes_the_idle_and_spares_who_speaks() {
+    let bench = usual();
+    let (mut idle, idle_served) = bench.connect();
+    let (mut speaking, speaking_served) = bench.connect();
+    for client in [&mut idle, &mut speaking] {
+        client.describe(PATIENCE).await.unwrap();
+    }
+    speaking.send(second()).await.unwrap();
+    speaking.describe(PATIENCE).await.unwrap();
+    bench.service.closing.cancel();
+    assert_eq!(idle.next().await.unwrap(), None);
+    // The client does not close its side, and is not waited for long.
+    ended(idle_served).await;
+    speaking.send(STOP).await.unwrap();
+    bench.order(Order::Say("to the end"));
+    assert_eq!(words(&mut speaking).await, "to the end");
+    assert_eq!(speaking.next().await.unwrap(), None);
+    ended(speaking_served).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_cut_tells_who_waits() {
+    let bench = usual();
+    let (mut client, _served) = bench.connect();
+    speak(&mut client).await;
+    bench.began();
+    bench.order(Order::UntilCancelled);
+    bench.service.abort.cancel();
+    refused(&mut client, Code::Draining).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_much_audio_is_told_after_all_of_it_was_taken() {
+    let utterance = Duration::from_secs(2);
+    let bench = bench(
+        Limits {
+            utterance,
+            ..limits()
+        },
+        roomy(),
+    );
+    let (mut client, served) = bench.connect();
+    for _ in 0..100 {
+        client.send(second()).await.unwrap();
+    }
+    client.send(STOP).await.unwrap();
+    refused(&mut client, Code::UtteranceTooLong).await;
+    drop(client);
+    ended(served).await;
+    assert_eq!(bench.service.open_streams.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_client_is_heard_out_for_a_while() {
+    let bench = usual();
+    let (mut stream, served) = bench.pipe(PIPE_BYTES, Access::Full);
+    let began = Instant::now();
+    stream.write_all(b"GET / HTTP/1.1\n").await.unwrap();
+    while stream.write_all(b"x").await.is_ok() {
+        sleep(Duration::from_secs(1)).await;
+    }
+    let drain = limits().drain;
+    assert!(began.elapsed() >= drain && began.elapsed() <= drain + Duration::from_secs(2));
+    ended(served).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_client_is_not_heard_out_for_ever() {
+    let bench = usual();
+    let (mut stream, served) = bench.pipe(PIPE_BYTES, Access::Full);
+    stream.write_all(b"[]\n").await.unwrap();
+    let block = vec![0; PIPE_BYTES];
+    let mut taken = 0;
+    while stream.write_all(&block).await.is_ok() {
+        taken += block.len() as u64;
+    }
+    assert!(taken >= DRAIN_BYTES && taken <= DRAIN_BYTES + 2 * PIPE_BYTES as u64);
+    ended(served).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_no_answer_is_dropped() {
+    let bench = usual();
+    let (mut stream, served) = bench.pipe(64, Access::Full);
+    let began = Instant::now();
+    stream
+        .write_all(&written(vec![Event::Describe]))
+        .await
+        .unwrap();
+    ended(served).await;
+    assert_eq!(began.elapsed().as_secs(), limits().write.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_idle_only_when_nothing_whole_comes() {
+    let bench = usual();
+    let (mut stream, served) = bench.pipe(PIPE_BYTES, Access::Full);
+    let began = Instant::now();
+    sleep(Duration::from_secs(200)).await;
+    stream
+        .write_all(&written(vec![Event::AudioStop { timestamp_ms: None }]))
+        .await
+        .unwrap();
+    // A header that grows by a byte now and then is no event.
+    for _ in 0..200 {
+        sleep(Duration::from_secs(1)).await;
+        stream.write_all(b" ").await.unwrap();
+    }
+    let mut client = Client::new(stream);
+    assert_eq!(words(&mut client).await, "");
+    refused(&mut client, Code::IdleTimeout).await;
+    assert_eq!(began.elapsed().as_secs(), 500);
+    drop(client);
+    ended(served).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_limit_of_connections_a_client_may_only_describe() {
+    let bench = usual();
+    let access = Access::DescribeOnly { limit: 2 };
+    let (stream, _served) = bench.pipe(PIPE_BYTES, access);
+    let mut client = Client::new(stream);
+    client.describe(PATIENCE).await.unwrap();
+    client.send(Event::Ping { text: None }).await.unwrap();
+    let pong = client.next().await.unwrap();
+    assert_eq!(pong, Some(Event::Pong { text: None }));
+    client.send(second()).await.unwrap();
+    refused(&mut client, Code::TooManyConnections).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_of_the_reserve_is_not_kept() {
+    let bench = usual();
+    let access = Access::DescribeOnly { limit: 2 };
+    let (stream, served) = bench.pipe(PIPE_BYTES, access);
+    let began = Instant::now();
+    refused(&mut Client::new(stream), Code::IdleTimeout).await;
+    assert_eq!(began.elapsed().as_secs(), RESERVE_IDLE.as_secs());
+    ended(served).await;
+}
