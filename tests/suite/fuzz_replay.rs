@@ -1,0 +1,48 @@
+//! The fuzz targets' corpora on stable: each file, and each file cut off anywhere.
+
+use std::path::Path;
+
+#[path = "../fuzz_bodies.rs"]
+mod bodies;
+
+/// Beyond so many bytes a file is cut at every so many places only.
+const CUTS: usize = 60;
+
+fn replay(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder.join(target)).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        body(&bytes);
+        for cut in (0..bytes.len()).step_by(bytes.len() / CUTS + 1) {
+            body(&bytes[..cut]);
+        }
+        files += 1;
+    }
+    assert!(files >= 4, "{target} has {files} files");
+}
+
+#[test]
+fn frames_do_not_depend_on_how_bytes_arrive() {
+    replay("frame", bodies::frame);
+}
+
+#[test]
+fn events_read_back_as_themselves() {
+    replay("event", bodies::event);
+}
+
+#[test]
+fn pcm_does_not_depend_on_its_chunks() {
+    replay("pcm", bodies::pcm);
+}
+
+#[test]
+fn any_file_gives_samples_in_range_or_a_refusal() {
+    replay("audio_file", bodies::audio_file);
+}
+
+#[test]
+fn any_bytes_keep_a_session_in_order() {
+    replay("session", bodies::session);
+}
