@@ -313,6 +313,32 @@ async fn what_waits_for_a_model_that_cannot_be_loaded_is_told() {
     );
 }
 
+/// Knows no language that it is asked for.
+struct Foreign;
+
+impl Recognizer for Foreign {
+    fn recognize(&mut self, batch: &[Input], on_result: OnResult<'_>) {
+        for index in 0..batch.len() {
+            let language = "de".to_owned();
+            on_result(
+                index,
+                Err(whisper::WhisperError::UnsupportedLanguage { language }),
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_language_that_the_model_turns_out_not_to_know_is_told_with_those_it_knows() {
+    let (queue, _worker) = started_with(roomy(), Foreign);
+    let answer = queue.submit(input()).unwrap().wait(LIMIT).await;
+    let fault = Fault::UnsupportedLanguage {
+        language: "de".to_owned(),
+        available: vec!["en".to_owned()],
+    };
+    assert_eq!(answer, Err(fault));
+}
+
 /// Says the same to everyone, at once.
 struct Quick;
 

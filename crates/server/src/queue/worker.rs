@@ -76,8 +76,14 @@ impl Worker {
                     .unwrap_or_else(|_panic| Err("loading the model panicked".to_owned()));
                 match loaded {
                     Ok((recognizer, loaded)) => {
+                        let device = Device {
+                            queue: queue.clone(),
+                            settings,
+                            languages: loaded.info.languages.clone(),
+                            recognizer,
+                        };
                         tell.send_replace(ModelState::Ready(Arc::new(loaded)));
-                        let work = AssertUnwindSafe(|| work(&queue, &settings, recognizer));
+                        let work = AssertUnwindSafe(|| device.work());
                         // Batches catch their own panics. Should anything else panic, nobody may
                         // wait for a thread that is gone.
                         if catch_unwind(work).is_err() {
@@ -107,57 +113,70 @@ impl Worker {
     }
 }
 
-fn work(queue: &Queue, settings: &WorkerSettings, mut recognizer: Box<dyn Recognizer>) {
-    while let Some(batch) = queue.next_batch(settings.batch) {
-        let began = Instant::now();
-        let device_failed = run(queue, settings, recognizer.as_mut(), batch, began);
-        queue.batch_ended(began.elapsed(), device_failed);
-    }
+/// What the thread owns.
+struct Device {
+    queue: Queue,
+    settings: WorkerSettings,
+    /// Those of the model.
+    languages: Vec<String>,
+    recognizer: Box<dyn Recognizer>,
 }
 
-/// Runs one batch. Whatever happens, each of its jobs is answered: a panic costs its batch only,
-/// since weights are immutable and every batch has its own decoding state. Returns whether the
-/// device, not the audio, is to blame for a failure.
-fn run(
-    queue: &Queue,
-    settings: &WorkerSettings,
-    recognizer: &mut dyn Recognizer,
-    batch: Vec<Job>,
-    began: Instant,
-) -> bool {
-    let metrics = &queue.shared.metrics;
-    metrics.batch(batch.len());
-    let inputs: Vec<Input> = batch.iter().map(|job| job.input.clone()).collect();
-    let mut jobs: Vec<Option<Job>> = batch.into_iter().map(Some).collect();
-    let mut device_failed = false;
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        recognizer.recognize(&inputs, &mut |index, result| {
-            let Some(job) = jobs.get_mut(index).and_then(Option::take) else {
-                return;
-            };
-            metrics.waited(began - job.since);
-            match &result {
-                Ok(_) => metrics.transcribed(job.audio(), began.elapsed()),
-                Err(WhisperError::Model { .. }) => device_failed = true,
-                Err(_) => {}
-            }
-            queue.answer_running(job, answer(&settings.blocklist, result));
-        });
-    }));
-    if outcome.is_err() {
-        device_failed = true;
-        metrics.panicked();
-        tracing::error!(jobs = inputs.len(), "recognition panicked");
+impl Device {
+    fn work(mut self) {
+        while let Some(batch) = self.queue.next_batch(self.settings.batch) {
+            let began = Instant::now();
+            let device_failed = self.run(batch, began);
+            self.queue.batch_ended(began.elapsed(), device_failed);
+        }
     }
-    for job in jobs.into_iter().flatten() {
-        queue.answer_running(job, Err(Fault::Internal));
+
+    /// Runs one batch. Whatever happens, each of its jobs is answered: a panic costs its batch only,
+    /// since weights are immutable and every batch has its own decoding state. Returns whether the
+    /// device, not the audio, is to blame for a failure.
+    fn run(&mut self, batch: Vec<Job>, began: Instant) -> bool {
+        let Self {
+            queue,
+            settings,
+            languages,
+            recognizer,
+        } = self;
+        let metrics = &queue.shared.metrics;
+        metrics.batch(batch.len());
+        let inputs: Vec<Input> = batch.iter().map(|job| job.input.clone()).collect();
+        let mut jobs: Vec<Option<Job>> = batch.into_iter().map(Some).collect();
+        let mut device_failed = false;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            recognizer.recognize(&inputs, &mut |index, result| {
+                let Some(job) = jobs.get_mut(index).and_then(Option::take) else {
+                    return;
+                };
+                metrics.waited(began - job.since);
+                match &result {
+                    Ok(_) => metrics.transcribed(job.audio(), began.elapsed()),
+                    Err(WhisperError::Model { .. }) => device_failed = true,
+                    Err(_) => {}
+                }
+                let answer = answer(&settings.blocklist, languages, result);
+                queue.answer_running(job, answer);
+            });
+        }));
+        if outcome.is_err() {
+            device_failed = true;
+            metrics.panicked();
+            tracing::error!(jobs = inputs.len(), "recognition panicked");
+        }
+        for job in jobs.into_iter().flatten() {
+            queue.answer_running(job, Err(Fault::Internal));
+        }
+        device_failed
     }
-    device_failed
 }
 
 /// What the client gets: words, nothing in place of an invented phrase, or a fault.
 fn answer(
     blocklist: &Blocklist,
+    languages: &[String],
     result: Result<Transcript, WhisperError>,
 ) -> Result<Transcript, Fault> {
     match result {
@@ -168,9 +187,10 @@ fn answer(
         }),
         Ok(transcript) => Ok(transcript),
         Err(WhisperError::Cancelled) => Err(Fault::Cancelled),
+        // It was taken before the model was there to say what it knows.
         Err(WhisperError::UnsupportedLanguage { language }) => Err(Fault::UnsupportedLanguage {
             language,
-            available: Vec::new(),
+            available: languages.to_vec(),
         }),
         Err(error) => {
             let error: &dyn std::error::Error = &error;
