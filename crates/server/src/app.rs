@@ -16,20 +16,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
-use whisper::{Input, LoadOptions, Whisper};
+use whisper::{Input, LoadOptions, Options, Whisper};
 
 use crate::config::{Config, ModelArgs};
 use crate::fault::Fault;
-use crate::lifecycle::{Grace, Signals};
+use crate::lifecycle::{self, Grace, Signals};
 use crate::metrics::Metrics;
 use crate::model_store::{self, Report};
 use crate::queue::policy::BatchLimits;
 use crate::queue::{Loaded, ModelState, Queue, Worker, WorkerSettings};
 use crate::recognizer::Recognizer;
-use crate::wyoming_server::{BindError, Doors, Listener, Service, Uri};
+use crate::wyoming_server::{BindError, Doors, Listener, RESERVE, Service, Uri};
 
 /// After the grace for utterances: for their connections to be told and closed.
 const ABORT_GRACE: Duration = Duration::from_secs(2);
+
+/// Enough for every code path of a decoder step.
+const WARM_UP_TOKENS: usize = 4;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +94,7 @@ impl App {
     /// [`StartError`].
     pub async fn build(config: Config) -> Result<Self, StartError> {
         let signals = Signals::take()?;
+        lifecycle::allow_files(config.max_connections + RESERVE);
         let mut listeners = Vec::new();
         for uri in &config.uris {
             listeners.push(Listener::bind(uri).await?);
@@ -192,19 +196,33 @@ impl App {
             () = self.signals.next() => None,
             () = self.accept.cancelled() => None,
         };
-        if let Some(ended) = ended {
-            return ended;
-        }
-        let drained = self.drain(&connections).await;
+        let drained = if ended.is_none() {
+            self.drain(&connections).await
+        } else {
+            self.cut(&connections, &Fault::NotReady).await;
+            false
+        };
+        // The listeners take their socket files along.
         while accepting.join_next().await.is_some() {}
         admin.cancel();
-        if !drained {
-            return Ended::Cut;
+        match ended {
+            Some(ended) => ended,
+            None if drained => self.end_worker().await,
+            None => Ended::Cut,
+        }
+    }
+
+    /// Waits for the device's thread, which has nothing to do any more: but a model that is still
+    /// being loaded cannot be stopped, and is not worth waiting for.
+    async fn end_worker(mut self) -> Ended {
+        if matches!(*self.worker.state().borrow(), ModelState::Loading) {
+            return Ended::Drained;
         }
         let worker = self.worker;
-        match tokio::task::spawn_blocking(move || worker.join()).await {
-            Ok(()) => Ended::Drained,
-            Err(_panic) => Ended::Cut,
+        let joined = tokio::task::spawn_blocking(move || worker.join());
+        tokio::select! {
+            joined = joined => if joined.is_ok() { Ended::Drained } else { Ended::Cut },
+            () = self.signals.next() => Ended::Cut,
         }
     }
 
@@ -264,18 +282,25 @@ impl App {
             finished = orderly => finished,
             () = self.signals.next() => false,
         };
-        accept.cancel();
-        if !finished {
+        if finished {
+            self.service.queue.close(Fault::Draining);
+        } else {
             warn!(open = connections.len(), "not everything was finished");
-            self.service.abort.cancel();
-            self.service.queue.abandon(&Fault::Draining);
-            // Those who do not take their answer even now are left behind.
-            tokio::time::timeout(ABORT_GRACE, connections.wait())
-                .await
-                .ok();
+            self.cut(connections, &Fault::Draining).await;
         }
-        self.service.queue.close(Fault::Draining);
         finished
+    }
+
+    /// Ends everything now. Those who do not take their answer even so are left behind.
+    async fn cut(&self, connections: &TaskTracker, fault: &Fault) {
+        self.accept.cancel();
+        self.service.queue.abandon(fault);
+        self.service.closing.cancel();
+        self.service.abort.cancel();
+        connections.close();
+        tokio::time::timeout(ABORT_GRACE, connections.wait())
+            .await
+            .ok();
     }
 }
 
@@ -306,7 +331,7 @@ async fn ready(
         "model loaded"
     );
     say(&format!("ready: {addresses}, model {}", service.model));
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Why the model cannot be loaded; never ends when it can.
@@ -338,14 +363,23 @@ type Load = Result<(Box<dyn Recognizer>, Loaded), String>;
 
 fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
     let model = config.model.clone();
+    let languages = config.languages.clone();
     let options = config.options.clone();
     move || {
         let began = Instant::now();
         let whisper = load(&model, Report::Log)?;
+        languages
+            .check(&whisper.info().languages)
+            .map_err(|error| error.to_string())?;
         // The first pass touches every weight and every code path: the first client does not wait
-        // for that.
+        // for that. A few tokens do: on silence a model may go on to its last one, and try again at
+        // every temperature.
         let mut silence = Input::new(silence()?);
-        silence.options = options;
+        silence.options = Options {
+            temperatures: vec![0.0],
+            max_new_tokens: Some(WARM_UP_TOKENS),
+            ..options
+        };
         for result in whisper.transcribe(&[silence]) {
             result.map_err(|error| format!("the model cannot transcribe: {}", chain(&error)))?;
         }
@@ -399,7 +433,7 @@ impl Pages for View {
     fn health(&self) -> Result<(), String> {
         match &*self.service.state.borrow() {
             ModelState::Failed(reason) => Err(reason.to_string()),
-            _ => Ok(()),
+            _ => self.service.queue.health(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use telemetry::LogFormat;
 use whisper::{DeviceChoice, Language, Options, Task, Window};
@@ -88,7 +89,7 @@ pub struct ModelArgs {
     #[arg(long, env = "STT_WINDOW", default_value = "exact", value_enum)]
     pub window: WindowArg,
     /// Try again at higher temperatures when a result repeats itself or is improbable.
-    #[arg(long, env = "STT_TEMPERATURE_FALLBACK", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
+    #[arg(long, env = "STT_TEMPERATURE_FALLBACK", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false", value_parser = BoolishValueParser::new())]
     pub temperature_fallback: bool,
     /// A doubtful result above this probability of silence is dropped.
     #[arg(
@@ -149,7 +150,7 @@ pub struct ServeArgs {
     #[arg(long, env = "STT_BLOCKLIST_EXTRA", value_name = "FILE")]
     pub blocklist_extra: Option<PathBuf>,
     /// Keep phrases that Whisper is known to invent on silence ("Thanks for watching!").
-    #[arg(long, env = "STT_NO_BLOCKLIST")]
+    #[arg(long, env = "STT_NO_BLOCKLIST", value_parser = BoolishValueParser::new())]
     pub no_blocklist: bool,
     /// Connections at once; those beyond get an `error` (describe and ping are still answered).
     #[arg(
@@ -228,7 +229,7 @@ pub struct ServeArgs {
     #[arg(long, env = "STT_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
     /// Log every event, and transcripts.
-    #[arg(long, env = "STT_DEBUG")]
+    #[arg(long, env = "STT_DEBUG", value_parser = BoolishValueParser::new())]
     pub debug: bool,
     /// OTLP collector for traces, logs and metrics (gRPC).
     #[arg(long, env = "STT_OTLP_ENDPOINT", value_name = "URL")]
@@ -553,6 +554,19 @@ impl ModelArgs {
     }
 }
 
+/// A mistake on the command line in one line: what is wrong, and what would be right.
+pub fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let said: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty())
+        .collect();
+    let said = said.join(" ");
+    said.strip_prefix("error: ").unwrap_or(&said).to_owned()
+}
+
 fn known_language(flag: &'static str, language: &str) -> Result<String, ConfigError> {
     let mut known = crate::describe::presumed_languages("");
     known.push("yue".to_owned());
@@ -616,6 +630,24 @@ mod tests {
         ] {
             let error = checked(arguments).unwrap_err();
             assert!(error.contains(named), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_with_what_would_be_right() {
+        for (arguments, expected) in [
+            (
+                ["--task", "sing"],
+                "invalid value 'sing' for '--task <TASK>' [possible values: transcribe, translate]",
+            ),
+            (
+                ["--modle", "demo"],
+                "unexpected argument '--modle' found tip: a similar argument exists: '--model'",
+            ),
+        ] {
+            let typed = ["wyoming-stt", "serve"].iter().chain(&arguments);
+            let error = Cli::try_parse_from(typed).unwrap_err();
+            assert_eq!(one_line(&error), expected);
         }
     }
 

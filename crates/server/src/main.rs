@@ -4,8 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use server::app::{App, Ended, chain};
-use server::config::{Cli, Command, Config, ServeArgs};
+use server::config::{Cli, Command, Config, ServeArgs, one_line};
 use server::wyoming_server::Uri;
 use server::{model_store, probe, transcribe};
 
@@ -39,11 +40,15 @@ fn main() -> ExitCode {
     code
 }
 
-/// Help and version are no failure.
+/// Help and version are no failure; a mistake is told in one line.
 fn usage(error: &clap::Error) -> ExitCode {
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if error.use_stderr() && !is_help {
+        return failed(BAD_SETTINGS, &one_line(error));
+    }
     // Without an output there is nobody to tell.
     error.print().ok();
-    if error.use_stderr() {
+    if is_help {
         ExitCode::from(BAD_SETTINGS)
     } else {
         ExitCode::SUCCESS

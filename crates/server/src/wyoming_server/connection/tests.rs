@@ -29,7 +29,7 @@ fn limits() -> Limits {
     Limits {
         frame: wyoming::Limits::default(),
         utterance: Duration::from_secs(10),
-        idle: Duration::from_secs(300),
+        idle: Duration::from_mins(5),
         write: Duration::from_secs(5),
         answer: PATIENCE,
         drain: Duration::from_secs(30),
