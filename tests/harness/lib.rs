@@ -1,1 +1,17 @@
-//! stub
+//! Starts the real program on free ports and talks to it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    reason = "a test harness: what fails here fails the test"
+)]
+
+mod fixtures;
+pub mod hub;
+mod process;
+mod raw;
+
+pub use fixtures::{Spoken, spoken};
+pub use process::{Server, binary, run};
+pub use raw::Raw;

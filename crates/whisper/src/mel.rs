@@ -30,6 +30,10 @@ const POWER_FLOOR: f32 = 1e-10;
 const SILENCE: f32 = -10.0;
 /// Values further below the loudest one are raised to it, in log10 of power.
 const DYNAMIC_RANGE: f32 = 8.0;
+/// Samples that are taken at once, so that the carry stays small however much comes at once.
+const PIECE_SAMPLES: usize = 1_600;
+/// Least growth of the columns. Doubling would hold up to twice what there is.
+const GROWTH_COLUMNS: usize = 100;
 
 /// The plan of the spectrogram for one number of mel bins; made once, shared by all streams.
 pub struct MelExtractor {
@@ -145,8 +149,7 @@ impl MelStream {
     pub fn push(&mut self, samples: &[f32]) {
         let extractor = Arc::clone(&self.extractor);
         let mut scratch = extractor.scratch();
-        // In pieces, so that the carry stays small when a whole file comes at once.
-        for piece in samples.chunks(SAMPLE_RATE_HZ) {
+        for piece in samples.chunks(PIECE_SAMPLES) {
             self.carry.extend_from_slice(piece);
             self.finish_columns(&extractor, &mut scratch);
             self.drop_used_samples();
@@ -200,6 +203,10 @@ impl MelStream {
                 return;
             }
             self.read_frame(centre, usize::MAX, &mut scratch.frame);
+            if self.columns.len() == self.columns.capacity() {
+                let growth = (self.columns.len() / 8).max(GROWTH_COLUMNS * self.n_mels());
+                self.columns.reserve_exact(growth);
+            }
             extractor.append_column(scratch, &mut self.columns);
         }
     }

@@ -256,7 +256,7 @@ impl FrameCodec {
 /// Release 1.0.0 writes `data` in every header, and neither a version nor a data length; it is the
 /// only writer that cannot read the block form.
 fn writers_form(header: &Map<String, Value>) -> Form {
-    let inline_only = header.contains_key("data")
+    let inline_only = header.get("data").is_some_and(Value::is_object)
         && !header.contains_key("version")
         && !header.contains_key("data_length");
     if inline_only {

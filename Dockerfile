@@ -1,0 +1,40 @@
+# syntax=docker/dockerfile:1
+# Target server-cpu: the server for CPUs, about 100 MB, non-root, fit for a read-only root.
+#
+#   docker build --target server-cpu -t wyoming-stt .
+#   docker run --read-only -p 10300:10300 -p 10390:10390 wyoming-stt
+#   docker run --read-only -v /srv/models:/models … wyoming-stt --model openai/whisper-base
+
+FROM debian:bookworm-slim AS build
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends build-essential ca-certificates curl \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY rust-toolchain.toml ./
+RUN command -v cargo >/dev/null \
+    || curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain 1.95.0
+ENV PATH="/root/.cargo/bin:${PATH}"
+COPY Cargo.toml Cargo.lock ./
+COPY crates crates
+COPY tests tests
+ARG STT_GIT_SHA=unknown
+# What cargo fetched and built is kept from build to build, so a change of ours compiles ours alone.
+RUN --mount=type=cache,target=/root/.cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin wyoming-stt \
+    && cp target/release/wyoming-stt /usr/local/bin/
+
+FROM debian:bookworm-slim AS server-cpu
+LABEL org.opencontainers.image.title="wyoming-stt" \
+      org.opencontainers.image.description="Wyoming speech-to-text: Whisper on Candle" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /usr/local/bin/wyoming-stt /usr/local/bin/wyoming-stt
+# Whom to believe when models are fetched from the hub.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+# The one folder that is written to, and only when a model is fetched.
+ENV STT_DOWNLOAD_DIR=/models
+USER 65532:65532
+EXPOSE 10300 10390
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5m \
+    CMD ["/usr/local/bin/wyoming-stt", "probe", "127.0.0.1:10300"]
+ENTRYPOINT ["/usr/local/bin/wyoming-stt", "serve"]

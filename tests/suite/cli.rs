@@ -1,0 +1,131 @@
+//! The command line is a contract.
+
+use tests::{Server, run, spoken};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+async fn printed(arguments: &[&str]) -> (i32, String, String) {
+    let output = run(arguments).await;
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn help_teaches_every_flag_and_its_variable() {
+    let (code, help, _) = printed(&["serve", "--help"]).await;
+    assert_eq!(code, 0);
+    for flag in [
+        "--uri",
+        "--model",
+        "--language",
+        "--beam-size",
+        "--max-waiting",
+        "--drain-timeout",
+    ] {
+        let variable = format!(
+            "STT_{}",
+            flag.trim_start_matches('-')
+                .to_uppercase()
+                .replace('-', "_")
+        );
+        assert!(help.contains(flag) && help.contains(&variable), "{flag}");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_end_with_64_and_name_their_flag() {
+    for arguments in [
+        &["serve", "--language", "klingon"][..],
+        &["serve", "--max-batch", "0"],
+        &["serve", "--uri", "localhost"],
+        &["serve", "--admin", "nowhere"],
+    ] {
+        let (code, _, said) = printed(arguments).await;
+        assert_eq!(code, 64, "{arguments:?}");
+        assert!(said.contains(arguments[1]), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn print_config_shows_what_would_be_used() {
+    let (code, shown, _) = printed(&["serve", "--print-config", "--max-batch", "3"]).await;
+    assert_eq!(code, 0);
+    assert!(
+        shown.contains("max-batch = 3\n") && shown.contains("model = demo\n"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn transcribe_prints_the_words_in_each_format() {
+    let spoken = spoken().remove(0);
+    let path = spoken.path.to_str().unwrap();
+    let (code, text, _) = printed(&["transcribe", path]).await;
+    assert_eq!((code, text.trim()), (0, &*spoken.words));
+    let (_, json, _) = printed(&["transcribe", "--format", "json", path]).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["text"], &json["language"]),
+        (&spoken.words.clone().into(), &"en".into())
+    );
+    let (_, srt, _) = printed(&["transcribe", "--format", "srt", path]).await;
+    assert!(srt.starts_with("1\n00:00:00,"), "{srt}");
+    let (_, vtt, _) = printed(&["transcribe", "--format", "vtt", path]).await;
+    assert!(vtt.starts_with("WEBVTT\n\n00:00:00."), "{vtt}");
+}
+
+#[tokio::test]
+async fn transcribe_names_the_file_that_failed_and_does_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = folder.path().join("bad.wav");
+    std::fs::write(&bad, "no sound").unwrap();
+    let spoken = spoken().remove(0);
+    let (code, text, said) = printed(&[
+        "transcribe",
+        bad.to_str().unwrap(),
+        "/no/such/file.wav",
+        spoken.path.to_str().unwrap(),
+    ])
+    .await;
+    assert_eq!((code, text.trim()), (1, &*spoken.words));
+    assert!(
+        said.contains("bad.wav") && said.contains("/no/such/file.wav"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn probe_tells_what_listens() {
+    let server = Server::listening(&[]).await;
+    let (code, said, _) = printed(&["probe", &server.address().to_string()]).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("wyoming-stt"), "{said}");
+
+    let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = http.local_addr().unwrap().to_string();
+    let answering = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = http.accept().await.unwrap();
+            let mut request = [0; 1_024];
+            if stream.read(&mut request).await.unwrap_or_default() > 0 {
+                stream
+                    .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    .await
+                    .ok();
+            }
+        }
+    });
+    let (code, said, _) = printed(&["probe", &address]).await;
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("HTTP"), "{said}");
+    answering.abort();
+
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let (code, said, _) = printed(&["probe", &address]).await;
+    assert_eq!(code, 3, "{said}");
+}

@@ -1,0 +1,161 @@
+//! What the architecture promises, read from the sources.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Names under `[dependencies]` of a crate's manifest.
+fn dependencies(name: &str) -> Vec<String> {
+    let manifest = read(format!("crates/{name}/Cargo.toml"));
+    manifest
+        .lines()
+        .skip_while(|line| *line != "[dependencies]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|name| !name.is_empty() && !name.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn crates_use_only_whom_they_may() {
+    let ours = ["wyoming", "audio", "whisper", "telemetry", "server"];
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("wyoming", &[][..]),
+        ("audio", &[]),
+        ("whisper", &["audio"]),
+        ("telemetry", &[]),
+        ("server", &["wyoming", "audio", "whisper", "telemetry"]),
+    ]);
+    for (name, allowed) in allowed {
+        for used in dependencies(name) {
+            let is_ours = ours.contains(&used.as_str());
+            assert!(
+                !is_ours || allowed.contains(&used.as_str()),
+                "{name} uses {used}"
+            );
+        }
+    }
+}
+
+#[test]
+fn candle_is_named_in_whisper_only_and_cuda_in_its_device_only() {
+    for name in ["wyoming", "audio", "telemetry", "server"] {
+        let uses: Vec<String> = dependencies(name);
+        assert!(
+            !uses.iter().any(|used| used.starts_with("candle")),
+            "{name}"
+        );
+    }
+    for path in sources(&root().join("crates")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let names_cuda = text.contains("feature = \"cuda\"");
+        assert!(
+            !names_cuda || path.ends_with("whisper/src/device.rs"),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn pure_files_have_no_clock_and_no_socket() {
+    for path in [
+        "crates/server/src/wyoming_server/session.rs",
+        "crates/server/src/queue/policy.rs",
+        "crates/server/src/language.rs",
+        "crates/server/src/blocklist.rs",
+        "crates/audio/src/silence.rs",
+        "crates/whisper/src/transcription.rs",
+    ] {
+        let text = read(path);
+        for word in ["Instant", "tokio", "std::net", "std::fs", "async fn"] {
+            assert!(!text.contains(word), "{path} names {word}");
+        }
+    }
+}
+
+/// A file without its tests.
+fn code(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+#[test]
+fn libraries_start_no_task_read_no_environment_and_log_nothing_loud() {
+    let words = [
+        "tokio::spawn",
+        "thread::spawn",
+        "env::var",
+        "info!(",
+        "warn!(",
+        "error!(",
+        "println!(",
+    ];
+    for name in ["wyoming", "audio", "whisper"] {
+        for path in sources(&root().join("crates").join(name).join("src")) {
+            let text = code(&path);
+            for word in words {
+                assert!(!text.contains(word), "{} has {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_channel_has_a_bound() {
+    for path in sources(&root().join("crates")) {
+        let text = code(&path);
+        for word in ["unbounded_channel", "mpsc::channel()", "unbounded("] {
+            assert!(!text.contains(word), "{} has {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_readmes_commands_exist() {
+    let readme = read("README.md");
+    for command in ["tests/demo", "tests/all"] {
+        assert!(readme.contains(command), "{command} is not in the README");
+        assert!(
+            root().join(command).is_file(),
+            "{command} is not in the tree"
+        );
+    }
+}
+
+#[test]
+fn the_readme_lists_every_setting() {
+    let readme = read("README.md");
+    let config = read("crates/server/src/config.rs");
+    let mut count = 0;
+    for part in config.split("env = \"").skip(1) {
+        let variable = part.split('"').next().unwrap();
+        assert!(readme.contains(variable), "{variable} is not in the README");
+        count += 1;
+    }
+    assert!(count > 20);
+}

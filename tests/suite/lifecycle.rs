@@ -1,0 +1,152 @@
+//! From the bind to the end.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tests::{Server, run, spoken};
+use tokio::net::UnixStream;
+use wyoming::{AudioChunk, Client, Event, Transcribe};
+
+#[tokio::test]
+async fn describe_is_answered_before_the_model_is_there() {
+    let mut server = Server::listening(&[]).await;
+    let info = server
+        .client()
+        .await
+        .describe(Duration::from_secs(1))
+        .await
+        .unwrap();
+    assert_eq!(info.asr[0].models[0].languages, ["en"]);
+    server.line("ready: ").await;
+    assert_eq!(server.page("/ready").await.0, 200);
+}
+
+#[tokio::test]
+async fn an_utterance_that_comes_before_the_model_is_answered() {
+    let server = Server::listening(&[]).await;
+    let spoken = spoken().remove(0);
+    let transcript = server
+        .client()
+        .await
+        .transcribe_pcm(Transcribe::default(), spoken.format, spoken.pcm, 4_096)
+        .await
+        .unwrap();
+    assert_eq!(transcript.text, spoken.words);
+}
+
+#[tokio::test]
+async fn sigterm_lets_an_open_utterance_finish() {
+    let mut server = Server::ready(&[]).await;
+    let mut idle = server.raw().await;
+    let spoken = spoken().remove(0);
+    let half = spoken.pcm.len() / 4 * 2;
+    let chunk = |pcm| {
+        Event::AudioChunk(AudioChunk {
+            format: spoken.format,
+            timestamp_ms: None,
+            pcm,
+        })
+    };
+    let mut client = server.client().await;
+    client.send(chunk(spoken.pcm.slice(..half))).await.unwrap();
+    server.load_becomes("open_streams", 1).await;
+    server.signal(Signal::SIGTERM);
+    assert_eq!(
+        idle.event().await,
+        None,
+        "a connection with nothing to do is closed"
+    );
+    assert_eq!(server.page("/ready").await.0, 503);
+    client.send(chunk(spoken.pcm.slice(half..))).await.unwrap();
+    client
+        .send(Event::AudioStop { timestamp_ms: None })
+        .await
+        .unwrap();
+    assert_eq!(client.transcript().await.unwrap().text, spoken.words);
+    assert!(server.ended().await.success());
+}
+
+#[tokio::test]
+async fn the_grace_ends_and_the_client_is_told() {
+    let mut server = Server::ready(&["--drain-timeout", "1"]).await;
+    let mut raw = server.raw().await;
+    raw.send(b"{\"type\": \"audio-start\", \"data\": {\"rate\": 16000, \"width\": 2, \"channels\": 1}}\n").await;
+    raw.send(b"{\"type\": \"ping\"}\n").await;
+    assert_eq!(raw.event().await.unwrap().kind, "pong");
+    server.signal(Signal::SIGTERM);
+    raw.refused("draining").await;
+    assert_eq!(server.ended().await.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let mut server = Server::ready(&[]).await;
+    let mut raw = server.raw().await;
+    raw.send(b"{\"type\": \"audio-start\", \"data\": {\"rate\": 16000, \"width\": 2, \"channels\": 1}}\n").await;
+    raw.send(b"{\"type\": \"ping\"}\n").await;
+    assert_eq!(raw.event().await.unwrap().kind, "pong");
+    server.signal(Signal::SIGTERM);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.signal(Signal::SIGINT);
+    assert_eq!(server.ended().await.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_unix_socket_survives_a_killed_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stt.sock");
+    let uri = format!("unix://{}", path.display());
+    let mut killed = Server::ready(&["--uri", &uri]).await;
+    killed.signal(Signal::SIGKILL);
+    killed.ended().await;
+    assert!(path.exists());
+    let mut server = Server::ready(&["--uri", &uri]).await;
+    let stream = UnixStream::connect(&path).await.unwrap();
+    let info = Client::new(stream)
+        .describe(Duration::from_secs(1))
+        .await
+        .unwrap();
+    assert_eq!(info.asr[0].name, "wyoming-stt");
+    server.signal(Signal::SIGTERM);
+    assert!(server.ended().await.success());
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_taken_port_is_explained() {
+    let server = Server::listening(&[]).await;
+    let uri = format!("tcp://{}", server.address());
+    let output = run(&["serve", "--uri", &uri, "--admin", "off"]).await;
+    assert_eq!(output.status.code(), Some(69));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains(&uri) && said.contains("speaks Wyoming: wyoming-stt"),
+        "{said}"
+    );
+    assert!(said.contains("process "), "{said}");
+}
+
+#[tokio::test]
+async fn a_client_may_start_the_server_on_its_own_pipes() {
+    let spoken = spoken().remove(0);
+    let mut child = tokio::process::Command::new(tests::binary())
+        .args(["serve", "--uri", "stdio://", "--admin", "off"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let pipes = tokio::io::join(child.stdout.take().unwrap(), child.stdin.take().unwrap());
+    let mut client = Client::new(pipes);
+    client.describe(Duration::from_secs(10)).await.unwrap();
+    let transcript = client
+        .transcribe_pcm(Transcribe::default(), spoken.format, spoken.pcm, 4_096)
+        .await
+        .unwrap();
+    assert_eq!(transcript.text, spoken.words);
+    // The server ends with its client.
+    drop(client);
+    let ended = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
+    assert!(ended.unwrap().unwrap().success());
+}

@@ -1,0 +1,12 @@
+mod admin;
+mod cli;
+mod fuzz_replay;
+mod home_assistant;
+mod hub;
+mod layering;
+mod lifecycle;
+mod limits;
+mod model;
+mod speech;
+mod streams;
+mod wire;
