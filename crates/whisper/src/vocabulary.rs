@@ -45,6 +45,8 @@ impl Vocabulary {
                 source,
             }
         })?;
+        /// openai-whisper's latest first timestamp, in steps of 20 ms.
+        const ONE_SECOND: u32 = 50;
         let generation = checkpoint.generation();
         let named = |configured: Option<u32>, names: &[&str]| {
             configured.or_else(|| names.iter().find_map(|name| tokenizer.token_to_id(name)))
@@ -85,7 +87,7 @@ impl Vocabulary {
             languages,
             suppressed: Vec::new(),
             suppressed_first: Vec::new(),
-            max_initial_timestamp: generation.max_initial_timestamp_index,
+            max_initial_timestamp: generation.max_initial_timestamp_index.or(Some(ONE_SECOND)),
             tokenizer,
         };
         vocabulary.suppressed = vocabulary.suppressed_by(generation.suppress_tokens.as_deref());
@@ -211,24 +213,30 @@ impl Vocabulary {
     /// `non_speech_tokens` and `_get_suppress_tokens`.
     fn non_speech_tokens(&self) -> Vec<u32> {
         const SINGLE: &str = "\"#()*+/:;<=>@[\\]^_`{|}~「」『』";
-        const LONGER: [&str; 16] = [
-            "<<", ">>", "<<<", ">>>", "--", "---", "-(", "-[", "('", "(\"", "((", "))", "(((",
-            ")))", "[[", "]]",
-        ];
-        const ALWAYS: [&str; 12] = [
+        const LONGER: [&str; 20] = [
+            "<<",
+            ">>",
+            "<<<",
+            ">>>",
+            "--",
+            "---",
+            "-(",
+            "-[",
+            "('",
+            "(\"",
+            "((",
+            "))",
+            "(((",
+            ")))",
+            "[[",
+            "]]",
             "{{",
             "}}",
             "♪♪",
             "♪♪♪",
-            "♩",
-            "♪",
-            "♫",
-            "♬",
-            "♭",
-            "♮",
-            "♯",
-            "–",
         ];
+        // Where one of these takes several tokens, the first is enough to keep it out.
+        const MUSIC: &str = "♩♪♫♬♭♮♯";
         let first = |text: &str| self.encode(text).first().copied();
         let only = |text: &str| match self.encode(text)[..] {
             [token] => Some(token),
@@ -236,20 +244,21 @@ impl Vocabulary {
         };
         let mut tokens: Vec<u32> = [" -", " '"].into_iter().filter_map(first).collect();
         let singles = SINGLE.chars().map(String::from);
-        let longer = LONGER.into_iter().chain(ALWAYS).map(str::to_owned);
-        for text in singles.chain(longer) {
+        for text in singles.chain(LONGER.into_iter().map(str::to_owned)) {
             tokens.extend(only(&text));
             tokens.extend(only(&format!(" {text}")));
+        }
+        for sign in MUSIC.chars() {
+            tokens.extend(first(&sign.to_string()));
+            tokens.extend(first(&format!(" {sign}")));
         }
         tokens.push(self.start_of_transcript);
         tokens.extend(self.start_of_previous);
         tokens.extend(self.no_speech);
-        tokens.extend(self.tokenizer.token_to_id("<|startoflm|>"));
-        tokens.extend(
-            self.tasks
-                .into_iter()
-                .flat_map(|t| [t.transcribe, t.translate]),
-        );
+        // English-only checkpoints have the tokens of tasks too, for nothing.
+        for steering in ["<|startoflm|>", "<|transcribe|>", "<|translate|>"] {
+            tokens.extend(self.tokenizer.token_to_id(steering));
+        }
         tokens.sort_unstable();
         tokens.dedup();
         tokens
@@ -294,4 +303,97 @@ fn languages(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> BTreeMap<String,
 
 fn code_of(token: &str) -> Option<&str> {
     token.strip_prefix("<|")?.strip_suffix("|>")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::TinyCheckpoint;
+
+    /// The vocabulary of a checkpoint whose generation config was changed.
+    fn vocabulary(tiny: &TinyCheckpoint, change: impl FnOnce(&mut Value)) -> Vocabulary {
+        let directory = tempfile::tempdir().unwrap();
+        tiny.write(directory.path()).unwrap();
+        let mut generation = tiny.generation_config();
+        change(&mut generation);
+        let path = directory.path().join("generation_config.json");
+        fs::write(path, generation.to_string()).unwrap();
+        Vocabulary::read(&Checkpoint::open(directory.path()).unwrap()).unwrap()
+    }
+
+    fn suppressed_by_the_reference(checkpoint: &str) -> Vec<u32> {
+        let golden = include_str!("../tests/reference/golden/generation.json");
+        let golden: Value = serde_json::from_str(golden).unwrap();
+        serde_json::from_value(golden["suppressed"][checkpoint].clone()).unwrap()
+    }
+
+    #[test]
+    fn suppressed_tokens_are_derived_as_in_the_reference() {
+        for (name, tiny) in [
+            ("multilingual", TinyCheckpoint::multilingual()),
+            ("english", TinyCheckpoint::english()),
+        ] {
+            let expected = suppressed_by_the_reference(name);
+            let minus_one = vocabulary(&tiny, |config| config["suppress_tokens"] = json!([-1]));
+            assert_eq!(minus_one.suppressed(), expected, "{name}");
+        }
+    }
+
+    #[cfg(feature = "demo-model")]
+    #[test]
+    fn suppressed_tokens_of_merged_bytes_are_derived_as_in_the_reference() {
+        let demo = Vocabulary::read(&Checkpoint::demo().unwrap()).unwrap();
+        assert_eq!(demo.suppressed(), []);
+        assert_eq!(
+            demo.non_speech_tokens(),
+            suppressed_by_the_reference("demo")
+        );
+    }
+
+    #[test]
+    fn configured_tokens_are_suppressed() {
+        let found = vocabulary(&TinyCheckpoint::multilingual(), |config| {
+            config["suppress_tokens"] = json!([7, 9]);
+            config["begin_suppress_tokens"] = json!([8]);
+        });
+        assert_eq!(found.suppressed(), [7, 9]);
+        assert_eq!(found.suppressed_first(), [8]);
+    }
+
+    #[test]
+    fn old_config_takes_everything_from_the_tokenizer() {
+        let tiny = TinyCheckpoint::multilingual();
+        let whole = vocabulary(&tiny, |_| {});
+        let old = vocabulary(&tiny, |config| *config = json!({}));
+        assert_eq!(old.languages(), ["de", "en", "fr"]);
+        assert_eq!(old.languages, whole.languages);
+        let start = old.start_sequence("de", Task::Translate);
+        assert_eq!(start, whole.start_sequence("de", Task::Translate));
+        assert_eq!(start.len(), 3);
+        assert_eq!(old.start_of_previous(), whole.start_of_previous());
+        assert_eq!(old.no_speech(), whole.no_speech());
+        assert_eq!(old.first_timestamp(), whole.first_timestamp());
+        assert_eq!(old.max_initial_timestamp(), Some(50));
+    }
+
+    #[test]
+    fn english_only_checkpoint_starts_without_language_and_task() {
+        let english = vocabulary(&TinyCheckpoint::english(), |_| {});
+        assert!(!english.is_multilingual());
+        assert_eq!(english.languages(), ["en"]);
+        let start = english.start_sequence("en", Task::Transcribe);
+        assert_eq!(start, [english.start_of_transcript()]);
+    }
+
+    #[test]
+    fn text_cannot_smuggle_special_tokens_in() {
+        let words = vocabulary(&TinyCheckpoint::multilingual(), |_| {});
+        let tokens = words.encode(" a<|endoftext|>b<|0.00|>");
+        assert!(tokens.iter().all(|&token| token < words.end_of_text()));
+        assert_eq!(words.decode(&tokens), " ab");
+    }
 }

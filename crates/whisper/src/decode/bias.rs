@@ -52,3 +52,75 @@ fn expected_words(vocabulary: &Vocabulary, options: &Options, room: usize) -> Ve
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Checkpoint;
+    use crate::testing::TinyCheckpoint;
+
+    const POSITIONS: usize = 448;
+
+    /// Every byte is a token, and the prompt has room for 223 of them.
+    fn vocabulary() -> Vocabulary {
+        let directory = tempfile::tempdir().unwrap();
+        TinyCheckpoint::multilingual()
+            .write(directory.path())
+            .unwrap();
+        Vocabulary::read(&Checkpoint::open(directory.path()).unwrap()).unwrap()
+    }
+
+    fn check(options: &Options, previous: &str, expected: &str) {
+        let vocabulary = vocabulary();
+        let previous = vocabulary.encode(previous);
+        let found = prompt(&vocabulary, options, &previous, POSITIONS);
+        assert!(found.len() <= POSITIONS / 2, "{} tokens", found.len());
+        assert_eq!(vocabulary.decode(&found), expected);
+        let first = (!expected.is_empty())
+            .then(|| vocabulary.start_of_previous())
+            .flatten();
+        assert_eq!(found.first().copied(), first);
+    }
+
+    fn words(names: &[&str], terms: &[&str]) -> Options {
+        let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        Options {
+            names: owned(names),
+            terms: owned(terms),
+            ..Options::default()
+        }
+    }
+
+    #[test]
+    fn nothing_to_expect_is_no_prompt() {
+        check(&Options::default(), "", "");
+        check(&words(&["", " "], &[]), "", "");
+    }
+
+    #[test]
+    fn names_come_before_terms_and_these_before_the_text_so_far() {
+        let mut options = words(&["Ada", " Grace "], &["lamp"]);
+        check(&options, " Good day.", " Ada, Grace, lamp Good day.");
+        options.initial_prompt = Some("At home.".to_owned());
+        check(&options, "", " At home. Ada, Grace, lamp");
+    }
+
+    #[test]
+    fn terms_give_way_to_names() {
+        let (name, term) = ("n".repeat(200), "t".repeat(30));
+        let options = words(&[&name], &[&term, "lamp"]);
+        check(&options, "", &format!(" {name}, lamp"));
+    }
+
+    #[test]
+    fn the_end_of_long_text_stays() {
+        let previous = format!("{}end", "x".repeat(300));
+        let expected = format!("{}end", "x".repeat(220));
+        check(&Options::default(), &previous, &expected);
+        let options = Options {
+            initial_prompt: Some(previous),
+            ..Options::default()
+        };
+        check(&options, "forgotten", &expected);
+    }
+}

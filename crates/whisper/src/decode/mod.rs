@@ -150,10 +150,8 @@ fn drive(
         let mut step = Vec::new();
         for (index, sources) in pending.drain(..) {
             let first = index * rows_per_item;
-            // A single row continues from itself: nothing to copy.
-            if sources.len() > 1 {
-                state.reorder(first, &sources)?;
-            }
+            let sources: Vec<usize> = sources.iter().map(|source| first + source).collect();
+            state.reorder(first, &sources)?;
             let Some(item) = items.get_mut(index) else {
                 continue;
             };

@@ -179,8 +179,10 @@ impl Search {
         let rank = |hypothesis: &Hypothesis| {
             hypothesis.sum_log_prob / hypothesis.tokens.len().max(1) as f32
         };
+        // Of equal ones the first, and `max_by` takes the last.
         finished
             .into_iter()
+            .rev()
             .max_by(|(a, _), (b, _)| rank(a).total_cmp(&rank(b)))
             .map(|(hypothesis, _ended)| Found {
                 avg_log_prob: hypothesis.sum_log_prob / (hypothesis.tokens.len() + 1) as f32,
