@@ -510,9 +510,7 @@ impl Utterance {
         let format = PcmFormat::new(rate, width, channels).map_err(|error| Fault::AudioFormat {
             reason: error.to_string(),
         })?;
-        self.ingest
-            .push(format, pcm)
-            .map_err(refused_audio)?;
+        self.ingest.push(format, pcm).map_err(refused_audio)?;
         self.extend_mel();
         Ok(())
     }

@@ -96,6 +96,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use proptest::prelude::*;
     use wyoming::{AudioChunk, AudioStart, Transcript};
 
     use super::*;
@@ -215,5 +216,47 @@ mod tests {
                 }),
             ),
         ]);
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            Just(Event::Describe),
+            Just(Event::Transcribe(german())),
+            Just(start()),
+            Just(chunk()),
+            Just(stop()),
+            Just(Event::TranscriptStop),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn each_end_of_audio_is_one_utterance_with_the_last_request_before_it(
+            events in proptest::collection::vec(any_event(), 0..60),
+        ) {
+            let mut session = Session::new("demo".to_owned());
+            let (mut expected, mut receiving) = (Transcribe::default(), false);
+            for event in events {
+                let step = session.take(event.clone());
+                match event {
+                    Event::AudioStop { .. } => {
+                        prop_assert_eq!(step, Step::Transcribe(std::mem::take(&mut expected)));
+                        receiving = false;
+                    }
+                    Event::AudioChunk(_) => {
+                        prop_assert_eq!(step, append());
+                        receiving = true;
+                    }
+                    other => {
+                        prop_assert!(matches!(step, Step::Nothing | Step::Describe));
+                        receiving |= matches!(other, Event::AudioStart(_));
+                        if let Event::Transcribe(request) = other {
+                            expected = request;
+                        }
+                    }
+                }
+                prop_assert_eq!(session.is_receiving(), receiving);
+            }
+        }
     }
 }
