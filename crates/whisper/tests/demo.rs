@@ -1,0 +1,202 @@
+//! What the demo model hears: the spoken fixtures, sounds without speech, several utterances at once.
+
+#![cfg(feature = "demo-model")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::{path::PathBuf, sync::LazyLock, time::Duration};
+
+use ::audio::Waveform;
+use whisper::{
+    Cancel, Checkpoint, DeviceChoice, Input, Language, LoadOptions, Whisper, WhisperError, Window,
+    testing::{small_integers, word_errors},
+};
+
+static DEMO: LazyLock<Whisper> = LazyLock::new(|| {
+    let checkpoint = Checkpoint::demo().unwrap();
+    Whisper::load(&checkpoint, DeviceChoice::Cpu, LoadOptions::default()).unwrap()
+});
+
+const SECOND: usize = 16_000;
+
+/// Word errors that the demo model may make on the held-out clips, out of their 122 words.
+const HELD_OUT_ERRORS: usize = 4;
+
+#[test]
+fn spoken_fixtures_give_their_words_in_both_windows() {
+    for window in [Window::Exact, Window::Dynamic] {
+        let clips = clips("");
+        assert!(clips.len() >= 6);
+        let inputs: Vec<Input> = clips
+            .iter()
+            .map(|(waveform, _)| input(waveform, window))
+            .collect();
+        for (found, (_, words)) in DEMO.transcribe(&inputs).into_iter().zip(&clips) {
+            assert_eq!(found.unwrap().text, *words, "{window:?}");
+        }
+    }
+}
+
+#[test]
+fn unheard_voices_stay_under_the_ceiling() {
+    for window in [Window::Exact, Window::Dynamic] {
+        let clips = clips("heldout");
+        let (mut errors, mut words) = (0, 0);
+        for batch in clips.chunks(8) {
+            let inputs: Vec<Input> = batch.iter().map(|(w, _)| input(w, window)).collect();
+            for (found, (_, said)) in DEMO.transcribe(&inputs).into_iter().zip(batch) {
+                errors += word_errors(said, &found.unwrap().text);
+                words += said.split_whitespace().count();
+            }
+        }
+        assert!(
+            errors <= HELD_OUT_ERRORS,
+            "{window:?}: {errors} of {words} words wrong"
+        );
+    }
+}
+
+#[test]
+fn sounds_without_speech_give_empty_text() {
+    let noise: Vec<f32> = small_integers(3, "noise")
+        .take(2 * SECOND)
+        .map(|integer| f32::from(integer) / 1_270.0)
+        .collect();
+    let tone: Vec<f32> = (0_u16..32_000)
+        .map(|i| 0.2 * (f32::from(i) * std::f32::consts::TAU * 440.0 / 16_000.0).sin())
+        .collect();
+    for samples in [vec![0.0; SECOND], vec![0.0; 1], noise, tone] {
+        for window in [Window::Exact, Window::Dynamic] {
+            let waveform = Waveform::new(samples.clone()).unwrap();
+            let mut results = DEMO.transcribe(&[input(&waveform, window)]);
+            let transcript = results.remove(0).unwrap();
+            assert_eq!(transcript.text, "", "{} samples", samples.len());
+            assert_eq!(transcript.segments, []);
+        }
+    }
+}
+
+#[test]
+fn batch_of_mixed_wishes_equals_each_alone() {
+    let inputs: Vec<Input> = clips("")
+        .iter()
+        .enumerate()
+        .map(|(index, (waveform, _))| {
+            let window = if index % 2 == 0 {
+                Window::Exact
+            } else {
+                Window::Dynamic
+            };
+            let mut input = input(waveform, window);
+            input.options.beam_size = 1 + 2 * (index % 3);
+            input.options.timestamps = index % 4 == 3;
+            if index % 2 == 1 {
+                input.options.language = Language::Fixed("en".to_owned());
+                input.options.names = vec!["Ada".to_owned()];
+            }
+            input
+        })
+        .collect();
+    let together = DEMO.transcribe(&inputs);
+    for (input, together) in inputs.iter().zip(together) {
+        let alone = DEMO.transcribe(std::slice::from_ref(input)).remove(0);
+        let (alone, together) = (alone.unwrap(), together.unwrap());
+        assert_eq!(alone.text, together.text);
+        for (alone, together) in alone.segments.iter().zip(&together.segments) {
+            assert_eq!(alone.tokens, together.tokens);
+        }
+    }
+}
+
+#[test]
+fn failed_and_cancelled_utterances_leave_the_others_alone() {
+    let clips = clips("");
+    let mut inputs: Vec<Input> = clips.iter().map(|(w, _)| input(w, Window::Exact)).collect();
+    inputs[1].options.language = Language::Fixed("tlh".to_owned());
+    inputs[3].cancel.cancel();
+    for (index, (found, (_, words))) in DEMO.transcribe(&inputs).into_iter().zip(&clips).enumerate()
+    {
+        match (index, found) {
+            (1, Err(WhisperError::UnsupportedLanguage { language })) => {
+                assert_eq!(language, "tlh");
+            }
+            (3, Err(WhisperError::Cancelled)) => {}
+            (_, Ok(found)) => assert_eq!(found.text, *words),
+            (_, Err(error)) => panic!("{index}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn cancelled_utterance_stops_before_its_end() {
+    let mut long = input(&spoken_minutes(), Window::Exact);
+    let cancel = Cancel::default();
+    long.cancel = cancel.clone();
+    let short = input(&clips("")[0].0, Window::Exact);
+    let mut stopped = Vec::new();
+    DEMO.transcribe_each(&[long, short], |index, result| {
+        // The short one is there after the first round, when the long one has windows to go.
+        cancel.cancel();
+        stopped.push((index, matches!(result, Err(WhisperError::Cancelled))));
+    });
+    assert_eq!(stopped, [(1, false), (0, true)]);
+}
+
+#[test]
+fn two_minutes_pass_window_by_window() {
+    let waveform = spoken_minutes();
+    let found = DEMO
+        .transcribe(&[input(&waveform, Window::Exact)])
+        .remove(0)
+        .unwrap();
+    assert!(waveform.duration() > Duration::from_secs(60));
+    assert!(found.segments.len() > 6, "{}", found.segments.len());
+    let mut earlier = 0.0;
+    for segment in &found.segments {
+        assert!(segment.start_s >= earlier - 1e-9, "{segment:?}");
+        assert!(segment.end_s > segment.start_s, "{segment:?}");
+        assert!(segment.end_s <= waveform.duration().as_secs_f64() + 0.02);
+        earlier = segment.start_s;
+    }
+}
+
+/// All fixtures in a row, with a second of silence between: more than a minute.
+fn spoken_minutes() -> Waveform {
+    let mut all = Vec::new();
+    for (waveform, _) in clips("").into_iter().chain(clips("heldout")) {
+        all.extend_from_slice(waveform.samples());
+        all.extend([0.0; SECOND]);
+    }
+    Waveform::new(all).unwrap()
+}
+
+fn input(waveform: &Waveform, window: Window) -> Input {
+    let mut input = Input::new(waveform.clone());
+    input.options.window = window;
+    input
+}
+
+/// The clips of a folder of the fixtures, with their words.
+fn clips(folder: &str) -> Vec<(Waveform, String)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/fixtures/audio")
+        .join(folder);
+    let mut texts: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    texts.sort();
+    texts
+        .iter()
+        .map(|text| {
+            let clip = ["wav", "flac"]
+                .map(|extension| text.with_extension(extension))
+                .into_iter()
+                .find(|clip| clip.exists())
+                .unwrap();
+            let waveform = ::audio::file::open(&clip, Duration::from_secs(60)).unwrap();
+            let words = std::fs::read_to_string(text).unwrap();
+            (waveform.unwrap(), words.trim().to_owned())
+        })
+        .collect()
+}
