@@ -1,12 +1,13 @@
 //! The admin pages: `/health`, `/ready`, `/metrics`, `/load`, `/info`.
 
+mod visit;
+
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -16,9 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Meters;
 use crate::load::LoadReport;
-
-/// Longest time for one answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the pages show. Each method must answer at once.
 pub trait Pages: Send + Sync + 'static {
@@ -53,11 +51,13 @@ pub fn router(pages: Arc<dyn Pages>, meters: Meters) -> Router {
         .route("/load", get(load))
         .route("/info", get(info))
         .fallback(unknown)
-        .layer(middleware::from_fn(limit))
+        .layer(middleware::map_response(last_answer))
         .with_state(Admin { pages, meters })
 }
 
-/// Serves until `stop` is cancelled.
+/// Serves until `stop` is cancelled. A connection carries one request and lasts a few seconds; when
+/// there are too many, the oldest gives way, so that somebody who opens connections and says nothing
+/// cannot keep the probes of the process out.
 ///
 /// # Errors
 /// When the listener fails.
@@ -66,15 +66,16 @@ pub async fn serve(
     router: Router,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router)
+    axum::serve(visit::Visits::new(listener), router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
 }
 
-async fn limit(request: Request, next: Next) -> Response {
-    tokio::time::timeout(ANSWER_LIMIT, next.run(request))
-        .await
-        .unwrap_or_else(|_elapsed| (StatusCode::GATEWAY_TIMEOUT, "too slow\n").into_response())
+async fn last_answer(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn said(state: Result<(), String>) -> Response {
@@ -122,6 +123,11 @@ async fn unknown() -> (StatusCode, &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
 
     struct Starting;
@@ -144,30 +150,121 @@ mod tests {
         }
     }
 
+    /// The pages over a real socket, until the test ends them.
+    struct Serving {
+        address: std::net::SocketAddr,
+        stop: CancellationToken,
+        task: tokio::task::JoinHandle<std::io::Result<()>>,
+    }
+
+    impl Serving {
+        async fn start() -> Self {
+            let meters = Meters::new("test", "stt", None).unwrap();
+            let meter = meters.meter("test");
+            meter.u64_counter("utterances").build().add(2, &[]);
+            meter
+                .f64_histogram("wait_duration")
+                .with_unit("s")
+                .build()
+                .record(0.1, &[]);
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let stop = CancellationToken::new();
+            let router = router(Arc::new(Starting), meters);
+            let task = tokio::spawn(serve(listener, router, stop.clone()));
+            Self {
+                address,
+                stop,
+                task,
+            }
+        }
+
+        async fn get(&self, path: &str) -> (u16, String) {
+            let answer = reqwest::get(format!("http://{}{path}", self.address))
+                .await
+                .unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        }
+
+        async fn end(self) {
+            self.stop.cancel();
+            self.task.await.unwrap().unwrap();
+        }
+    }
+
     async fn fetched(path: &str) -> (u16, String) {
-        let meters = Meters::new("test", "stt", None).unwrap();
-        let meter = meters.meter("test");
-        meter.u64_counter("utterances").build().add(2, &[]);
-        meter
-            .f64_histogram("wait_duration")
-            .with_unit("s")
-            .build()
-            .record(0.1, &[]);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(
-            listener,
-            router(Arc::new(Starting), meters),
-            stop.clone(),
-        ));
-        let answer = reqwest::get(format!("http://{address}{path}"))
+        let serving = Serving::start().await;
+        let answer = serving.get(path).await;
+        serving.end().await;
+        answer
+    }
+
+    #[tokio::test]
+    async fn silent_and_slow_connections_do_not_keep_a_probe_out() {
+        let serving = Serving::start().await;
+        let mut slow = Vec::new();
+        for _ in 0..3 * visit::MAX_VISITS {
+            let mut stream = TcpStream::connect(serving.address).await.unwrap();
+            stream.write_all(b"GET /health HTT").await.unwrap();
+            slow.push(stream);
+        }
+        let probed = tokio::time::timeout(Duration::from_secs(2), serving.get("/health"));
+        assert_eq!(probed.await.unwrap(), (200, "ok\n".to_owned()));
+        // The oldest were closed to make room: their end is read at once.
+        let mut byte = [0];
+        let end = tokio::time::timeout(Duration::from_secs(2), slow[0].read(&mut byte));
+        assert!(matches!(end.await.unwrap(), Ok(0) | Err(_)));
+        drop(slow);
+        serving.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_never_asks_is_closed_and_does_not_hold_up_the_end() {
+        let serving = Serving::start().await;
+        let mut slow = TcpStream::connect(serving.address).await.unwrap();
+        slow.write_all(b"GET /health HTTP/1.1\r\n").await.unwrap();
+        serving.get("/health").await;
+        let within = visit::LIFETIME + Duration::from_secs(2);
+        tokio::time::timeout(within, serving.end()).await.unwrap();
+        let mut byte = [0];
+        assert!(matches!(slow.read(&mut byte).await, Ok(0) | Err(_)));
+    }
+
+    #[tokio::test]
+    async fn each_answer_ends_its_connection() {
+        let serving = Serving::start().await;
+        let mut stream = TcpStream::connect(serving.address).await.unwrap();
+        let request = b"GET /ready HTTP/1.1\r\nhost: here\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+        serving.end().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_no_page_request_is_refused() {
+        let serving = Serving::start().await;
+        let posted = reqwest::Client::new()
+            .post(format!("http://{}/load", serving.address))
+            .body(vec![0; 1 << 16])
+            .send()
             .await
             .unwrap();
-        let result = (answer.status().as_u16(), answer.text().await.unwrap());
-        stop.cancel();
-        serving.await.unwrap().unwrap();
-        result
+        assert_eq!(posted.status().as_u16(), 405);
+        let (status, pages) = serving.get("/").await;
+        assert_eq!(status, 404);
+        for page in ["/health", "/ready", "/metrics", "/load", "/info"] {
+            assert!(pages.contains(page), "{pages}");
+        }
+        let mut stream = TcpStream::connect(serving.address).await.unwrap();
+        let describe = b"{\"type\":\"describe\"}\n";
+        stream.write_all(describe).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        serving.end().await;
     }
 
     #[tokio::test]

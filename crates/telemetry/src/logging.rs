@@ -1,5 +1,6 @@
 //! Logs on standard error; logs' spans and metrics by OTLP where an endpoint is set.
 
+use axum::http::Uri;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::{LogExporter, SpanExporter, WithExportConfig};
@@ -45,6 +46,14 @@ pub enum TelemetryError {
         /// What the parser said.
         source: tracing_subscriber::filter::ParseError,
     },
+    /// The OTLP endpoint is no address that could be exported to.
+    #[error(
+        "OTLP endpoint {endpoint:?} is not understood; it looks like http://collector:4317, and https is not built in"
+    )]
+    Endpoint {
+        /// What was given.
+        endpoint: String,
+    },
     /// The OTLP exporter cannot be made.
     #[error("cannot export to {endpoint}; an OTLP endpoint looks like http://collector:4317")]
     Exporter {
@@ -67,6 +76,13 @@ pub enum TelemetryError {
     },
 }
 
+/// What the exporters themselves say is never exported: at `debug` each export would give rise to the
+/// next one, without end.
+const NOT_EXPORTED: &str = ",opentelemetry=off,opentelemetry_sdk=off,opentelemetry_otlp=off,tonic=off,h2=off,hyper=off,hyper_util=off,tower=off";
+
+/// What the SDK tells about itself at `info` is no event in the life of the server.
+const QUIET: &str = ",opentelemetry=warn,opentelemetry_sdk=warn";
+
 /// Holds the exporters; [`Guard::shutdown`] sends what is left.
 #[derive(Debug, Default)]
 pub struct Guard {
@@ -75,10 +91,14 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Sends what is left and stops. It blocks for a few seconds at most.
+    /// Sends what is left and stops. It blocks, for about 5 seconds at most: a collector that does not
+    /// answer is given up then, for spans and logs at the same time.
     pub fn shutdown(self) {
-        let traces = self.traces.map(|provider| provider.shutdown());
-        let logs = self.logs.map(|provider| provider.shutdown());
+        let (traces, logs) = std::thread::scope(|scope| {
+            let traces = scope.spawn(|| self.traces.map(|provider| provider.shutdown()));
+            let logs = self.logs.map(|provider| provider.shutdown());
+            (traces.join().unwrap_or_default(), logs)
+        });
         for result in [traces, logs].into_iter().flatten() {
             if let Err(error) = result {
                 tracing::warn!(%error, "telemetry not flushed");
@@ -92,12 +112,6 @@ impl Guard {
 /// # Errors
 /// [`TelemetryError`]; nothing is silently left out.
 pub fn init(settings: &Settings) -> Result<Guard, TelemetryError> {
-    let filter = || {
-        EnvFilter::try_new(&settings.filter).map_err(|source| TelemetryError::Filter {
-            filter: settings.filter.clone(),
-            source,
-        })
-    };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
@@ -111,18 +125,40 @@ pub fn init(settings: &Settings) -> Result<Guard, TelemetryError> {
     });
     let logs = guard.logs.as_ref().map(OpenTelemetryTracingBridge::new);
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter()?))
-        .with(spans.with_filter(filter()?))
-        .with(logs.with_filter(filter()?))
+        .with(lines.with_filter(filter(&settings.filter, QUIET)?))
+        .with(spans.with_filter(filter(&settings.filter, NOT_EXPORTED)?))
+        .with(logs.with_filter(filter(&settings.filter, NOT_EXPORTED)?))
         .try_init()
         .map_err(|source| TelemetryError::Twice { source })?;
     Ok(guard)
+}
+
+fn filter(directives: &str, more: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(format!("{directives}{more}")).map_err(|source| TelemetryError::Filter {
+        filter: directives.to_owned(),
+        source,
+    })
+}
+
+/// The exporter itself takes an empty endpoint for its own default, and finds out about others only
+/// when it connects.
+pub(crate) fn check_endpoint(endpoint: &str) -> Result<(), TelemetryError> {
+    let is_http = endpoint.parse::<Uri>().is_ok_and(|uri| {
+        uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    if is_http {
+        return Ok(());
+    }
+    Err(TelemetryError::Endpoint {
+        endpoint: endpoint.to_owned(),
+    })
 }
 
 fn exporters(settings: &Settings) -> Result<Guard, TelemetryError> {
     let Some(endpoint) = &settings.otlp_endpoint else {
         return Ok(Guard::default());
     };
+    check_endpoint(endpoint)?;
     let failed = |source| TelemetryError::Exporter {
         endpoint: endpoint.clone(),
         source,
@@ -154,4 +190,50 @@ fn exporters(settings: &Settings) -> Result<Guard, TelemetryError> {
                 .build(),
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(filter: &str, otlp_endpoint: Option<&str>) -> Settings {
+        Settings {
+            service_name: "test",
+            log_format: LogFormat::Text,
+            filter: filter.to_owned(),
+            otlp_endpoint: otlp_endpoint.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn filters_are_read_and_a_wrong_one_is_named() {
+        for directives in ["info", "warn,server=debug", "debug", ""] {
+            assert!(filter(directives, "").is_ok(), "{directives}");
+            assert!(filter(directives, NOT_EXPORTED).is_ok(), "{directives}");
+        }
+        let wrong = init(&settings("server=loud", None)).unwrap_err();
+        assert!(wrong.to_string().contains("\"server=loud\""), "{wrong}");
+    }
+
+    #[tokio::test]
+    async fn an_exporter_that_cannot_start_is_an_error() {
+        for endpoint in [
+            "",
+            "not a url",
+            "http://",
+            "collector:4317",
+            "https://collector:4317",
+        ] {
+            for refused in [
+                exporters(&settings("info", Some(endpoint))).err(),
+                crate::Meters::new("test", "stt", Some(endpoint)).err(),
+            ] {
+                let text = refused.map(|error| error.to_string()).unwrap_or_default();
+                let start = format!("OTLP endpoint {endpoint:?} is not understood");
+                assert!(text.starts_with(&start), "{endpoint:?}: {text}");
+            }
+        }
+        let taken = exporters(&settings("info", Some("http://127.0.0.1:4317")));
+        assert!(taken.is_ok());
+    }
 }

@@ -9,6 +9,7 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
 
 use crate::TelemetryError;
+use crate::logging::check_endpoint;
 
 /// The process's meters.
 #[derive(Clone)]
@@ -46,6 +47,7 @@ impl Meters {
             .with_resource(Resource::builder().with_service_name(service_name).build())
             .with_reader(page);
         if let Some(endpoint) = otlp_endpoint {
+            check_endpoint(endpoint)?;
             let exporter = MetricExporter::builder()
                 .with_tonic()
                 .with_endpoint(endpoint)
