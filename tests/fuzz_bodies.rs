@@ -28,7 +28,7 @@ const LIMITS: Limits = Limits {
 const AUDIO: Duration = Duration::from_secs(2);
 
 /// Frames do not depend on how their bytes arrive, and hold no more than the limits.
-pub fn frame(bytes: &[u8]) {
+pub(crate) fn frame(bytes: &[u8]) {
     let (whole, error) = frames(bytes, bytes.len());
     for size in [1, 7] {
         let (pieces, other_error) = frames(bytes, size);
@@ -42,7 +42,7 @@ pub fn frame(bytes: &[u8]) {
 }
 
 /// An event that was read can be written, and reads back as itself.
-pub fn event(bytes: &[u8]) {
+pub(crate) fn event(bytes: &[u8]) {
     for frame in frames(bytes, bytes.len()).0 {
         // Decimal fractions may lose their last bit on the way.
         let exact = !frame.data.values().any(has_fraction);
@@ -65,7 +65,7 @@ pub fn event(bytes: &[u8]) {
 /// PCM of any format and chunking gives the same samples, finite and within range.
 ///
 /// Input: rate (2 bytes, in 6 Hz above 1 kHz), width, channels, chunk size, samples.
-pub fn pcm(bytes: &[u8]) {
+pub(crate) fn pcm(bytes: &[u8]) {
     let Some((&[rate_high, rate_low, width, channels, size], samples)) = bytes.split_first_chunk()
     else {
         return;
@@ -80,7 +80,7 @@ pub fn pcm(bytes: &[u8]) {
 }
 
 /// Any file is refused, or gives samples that are finite and within range.
-pub fn audio_file(bytes: &[u8]) {
+pub(crate) fn audio_file(bytes: &[u8]) {
     let source = Box::new(Cursor::new(bytes.to_vec()));
     if let Ok(Some(waveform)) = audio::file::decode(source, None, AUDIO) {
         check(&waveform);
@@ -88,7 +88,7 @@ pub fn audio_file(bytes: &[u8]) {
 }
 
 /// A client's bytes, from the socket to the samples, as a connection takes them.
-pub fn session(bytes: &[u8]) {
+pub(crate) fn session(bytes: &[u8]) {
     use server::wyoming_server::{Session, Step};
 
     let mut session = Session::new("demo".to_owned());

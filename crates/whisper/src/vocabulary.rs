@@ -9,6 +9,9 @@ use tokenizers::Tokenizer;
 
 use crate::{Checkpoint, LoadError, Task};
 
+/// openai-whisper's latest first timestamp, in steps of 20 ms.
+const ONE_SECOND: u32 = 50;
+
 /// Text ⇄ tokens, and the special tokens.
 #[derive(Debug)]
 pub struct Vocabulary {
@@ -45,8 +48,6 @@ impl Vocabulary {
                 source,
             }
         })?;
-        /// openai-whisper's latest first timestamp, in steps of 20 ms.
-        const ONE_SECOND: u32 = 50;
         let generation = checkpoint.generation();
         let named = |configured: Option<u32>, names: &[&str]| {
             configured.or_else(|| names.iter().find_map(|name| tokenizer.token_to_id(name)))
