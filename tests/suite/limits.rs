@@ -18,6 +18,14 @@ fn chunk(seconds: usize) -> Event {
     })
 }
 
+fn tenth() -> Event {
+    Event::AudioChunk(AudioChunk {
+        format: pcm16(),
+        timestamp_ms: None,
+        pcm: Bytes::from_static(&[0; 3_200]),
+    })
+}
+
 const STOP: Event = Event::AudioStop { timestamp_ms: None };
 
 fn code(answer: Result<wyoming::Transcript, ClientError>) -> Option<String> {
@@ -225,8 +233,9 @@ async fn open_streams_hold_their_audio_and_little_more() {
             timestamp_ms: None,
         };
         client.send(Event::AudioStart(start)).await.unwrap();
-        for _ in 0..SECONDS {
-            client.send(chunk(1)).await.unwrap();
+        // A tenth of a second at a time, about as live clients send.
+        for _ in 0..10 * SECONDS {
+            client.send(tenth()).await.unwrap();
         }
         client.send(Event::Ping { text: None }).await.unwrap();
     }
