@@ -38,12 +38,13 @@ def case(function):
 
 @contextlib.asynccontextmanager
 async def connected():
-    client = AsyncTcpClient(HOST, int(PORT))
-    await client.connect()
-    try:
-        yield client
-    finally:
-        await client.disconnect()
+    # Release 1.0.0 connects as a context manager only, and then closes nothing by itself.
+    async with AsyncTcpClient(HOST, int(PORT)) as client:
+        try:
+            yield client
+        finally:
+            if client._writer is not None:
+                client._writer.close()
 
 
 async def read(client):

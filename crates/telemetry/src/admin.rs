@@ -20,9 +20,15 @@ use crate::load::LoadReport;
 
 /// What the pages show. Each method must answer at once.
 pub trait Pages: Send + Sync + 'static {
-    /// `Err` with the reason when the process should be restarted.
+    /// Whether the process can go on.
+    ///
+    /// # Errors
+    /// The reason why it should be restarted.
     fn health(&self) -> Result<(), String>;
-    /// `Err` with the reason while no work should be sent here.
+    /// Whether work should be sent here.
+    ///
+    /// # Errors
+    /// The reason why not.
     fn ready(&self) -> Result<(), String>;
     /// The load report.
     fn load(&self) -> LoadReport;

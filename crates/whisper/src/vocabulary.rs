@@ -200,14 +200,12 @@ impl Vocabulary {
     }
 
     fn suppressed_first_by(&self, configured: Option<&[i64]>) -> Vec<u32> {
-        match configured {
-            Some(list) => tokens_of(list),
-            None => {
-                let mut tokens = self.encode(" ");
-                tokens.push(self.end_of_text);
-                tokens
-            }
+        if let Some(list) = configured {
+            return tokens_of(list);
         }
+        let mut tokens = self.encode(" ");
+        tokens.push(self.end_of_text);
+        tokens
     }
 
     /// Signs that nobody speaks, and the tokens that only stand in prompts: openai-whisper's

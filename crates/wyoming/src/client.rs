@@ -130,9 +130,8 @@ impl<S: AsyncRead + AsyncWrite> Client<S> {
         let answer = async {
             self.send(Event::Describe).await?;
             loop {
-                match self.answer().await? {
-                    Event::Info(info) => return Ok(*info),
-                    _ => continue,
+                if let Event::Info(info) = self.answer().await? {
+                    return Ok(*info);
                 }
             }
         };

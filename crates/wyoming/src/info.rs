@@ -39,6 +39,7 @@ pub struct Attribution {
 
 /// A speech-to-text program. Home Assistant shows `name` as the entity's name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the protocol's fields")]
 pub struct AsrProgram {
     /// Name, also for `select-program`.
     pub name: String,

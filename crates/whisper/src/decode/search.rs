@@ -42,7 +42,7 @@ pub(crate) enum Advance {
 }
 
 /// The best hypothesis.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Found {
     /// Without the end of text.
     pub tokens: Vec<u32>,
@@ -184,13 +184,9 @@ impl Search {
             .into_iter()
             .rev()
             .max_by(|(a, _), (b, _)| rank(a).total_cmp(&rank(b)))
-            .map(|(hypothesis, _ended)| Found {
+            .map_or_else(Found::default, |(hypothesis, _ended)| Found {
                 avg_log_prob: hypothesis.sum_log_prob / (hypothesis.tokens.len() + 1) as f32,
                 tokens: hypothesis.tokens,
-            })
-            .unwrap_or(Found {
-                tokens: Vec::new(),
-                avg_log_prob: 0.0,
             })
     }
 }
