@@ -4,6 +4,15 @@
 say() { printf '== %s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
+# Everything below throws output away there. A tool that is run as root with `-o /dev/null` can put a
+# plain file in its place; what fails then (first of all rustc, which reads it) names anything but it.
+need_null_device() {
+    [ ! -c /dev/null ] || return 0
+    say "/dev/null is a plain file on this machine; making it a device again"
+    { rm -f /dev/null && mknod -m 666 /dev/null c 1 3; } \
+        || die "/dev/null is not a device; as root: rm /dev/null; mknod -m 666 /dev/null c 1 3"
+}
+
 # install_packages COMMAND=PACKAGE…: Debian packages for the commands that are not there.
 install_packages() {
     local missing=() pair sudo=
@@ -24,6 +33,7 @@ install_packages() {
 
 # A compiler for Rust and what its C parts need. rust-toolchain.toml pins the release.
 need_rust() {
+    need_null_device
     local cargo_env=${CARGO_HOME:-$HOME/.cargo}/env
     install_packages cc=build-essential
     [ ! -f "$cargo_env" ] || . "$cargo_env"
@@ -48,8 +58,9 @@ need_rust() {
 # Where cargo builds.
 target_dir() { printf '%s' "${CARGO_TARGET_DIR:-target}"; }
 
-# Builds the program and sets $binary.
+# Builds the program and sets $binary, unless a caller has done so.
 build_server() {
+    [ -z "${binary:-}" ] || return 0
     need_rust
     say "building wyoming-stt (the first time takes some minutes)"
     cargo build --quiet --locked --bin wyoming-stt
@@ -74,7 +85,7 @@ wyoming_python() {
 # start_server ARGUMENT…: starts the program on free loopback ports, waits until it is ready, and
 # sets $wyoming (HOST:PORT) and $admin (URL). It ends with this script.
 start_server() {
-    [ -n "${binary:-}" ] || build_server
+    build_server
     server_log=$(mktemp)
     "$binary" serve --uri tcp://127.0.0.1:0 --admin 127.0.0.1:0 "$@" >"$server_log" 2>"$server_log.err" &
     server_id=$!

@@ -13,5 +13,5 @@ mod process;
 mod raw;
 
 pub use fixtures::{Spoken, spoken};
-pub use process::{Server, binary, run};
+pub use process::{Server, binary, run, run_with};
 pub use raw::Raw;

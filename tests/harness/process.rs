@@ -38,8 +38,14 @@ pub fn binary() -> PathBuf {
 
 /// Runs the program to its end.
 pub async fn run(arguments: &[&str]) -> Output {
+    run_with(&[], arguments).await
+}
+
+/// Runs the program to its end, with these variables in its environment.
+pub async fn run_with(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     let output = Command::new(binary())
         .args(arguments)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();

@@ -1,6 +1,6 @@
 //! The command line is a contract.
 
-use tests::{Server, run, spoken};
+use tests::{Server, run, run_with, spoken};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -57,6 +57,32 @@ async fn print_config_shows_what_would_be_used() {
         shown.contains("max-batch = 3\n") && shown.contains("model = demo\n"),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn variables_are_settings_and_empty_ones_are_none() {
+    let variables = [
+        ("STT_MAX_BATCH", "3"),
+        ("STT_MAX_WAITING", ""),
+        ("STT_ADMIN", ""),
+        ("STT_DEVICE", ""),
+        ("STT_DEBUG", ""),
+        ("STT_URI", ""),
+    ];
+    let output = run_with(&variables, &["serve", "--print-config"]).await;
+    let shown = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "max-batch = 3",
+        "max-waiting = 32",
+        "admin = 0.0.0.0:10390",
+        "device = auto",
+        "debug = false",
+        "uri = tcp://0.0.0.0:10300",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
+    }
+    let wrong = run_with(&[("STT_MAX_BATCH", "many")], &["serve", "--print-config"]).await;
+    assert_eq!(wrong.status.code(), Some(64));
 }
 
 #[tokio::test]

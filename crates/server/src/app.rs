@@ -11,13 +11,14 @@ use telemetry::load::{LoadReport, ModelReport};
 use telemetry::{BuildInfo, Meters, TelemetryError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use whisper::{Input, LoadOptions, Options, Whisper};
 
+use crate::announce;
 use crate::config::{Config, ModelArgs};
 use crate::fault::Fault;
 use crate::lifecycle::{self, Grace, Signals};
@@ -26,7 +27,7 @@ use crate::model_store::{self, Report};
 use crate::queue::policy::BatchLimits;
 use crate::queue::{Loaded, ModelState, Queue, Worker, WorkerSettings};
 use crate::recognizer::Recognizer;
-use crate::wyoming_server::{BindError, Doors, Listener, RESERVE, Service, Uri};
+use crate::wyoming_server::{AudioBudget, BindError, Doors, Listener, RESERVE, Service, Uri};
 
 /// After the grace for utterances: for their connections to be told and closed.
 const ABORT_GRACE: Duration = Duration::from_secs(2);
@@ -130,6 +131,7 @@ impl App {
             state: worker.state(),
             metrics,
             open_streams: AtomicUsize::new(0),
+            open_audio: Arc::new(AudioBudget::new(config.max_open_audio_s)),
             closing: CancellationToken::new(),
             abort: CancellationToken::new(),
         });
@@ -186,6 +188,7 @@ impl App {
         let addresses = self.addresses();
         say(&format!("listening: {addresses}"));
         let connections = TaskTracker::new();
+        let announcing = self.start_announcing();
         let mut accepting = self.accept_all(&connections);
         let admin = self.start_admin();
         let mut state = self.worker.state();
@@ -205,6 +208,10 @@ impl App {
         // The listeners take their socket files along.
         while accepting.join_next().await.is_some() {}
         admin.cancel();
+        if let Some(announcing) = announcing {
+            // It ends with the accepting, and bounds its own goodbye.
+            announcing.await.ok();
+        }
         match ended {
             Some(ended) => ended,
             None if drained => self.end_worker().await,
@@ -238,6 +245,27 @@ impl App {
             ));
         }
         accepting
+    }
+
+    /// Makes the server known on the local network from the time it is ready until it takes no more.
+    fn start_announcing(&self) -> Option<JoinHandle<()>> {
+        let settings = self.config.zeroconf.clone()?;
+        let uris = self.uris();
+        let stop = self.accept.clone();
+        let mut state = self.worker.state();
+        Some(tokio::spawn(async move {
+            let ready = async {
+                let is_ready = |state: &ModelState| matches!(state, ModelState::Ready(_));
+                state.wait_for(is_ready).await.is_ok()
+            };
+            let is_ready = tokio::select! {
+                () = stop.cancelled() => false,
+                is_ready = ready => is_ready,
+            };
+            if is_ready {
+                announce::run(settings, uris, stop).await;
+            }
+        }))
     }
 
     fn start_admin(&mut self) -> CancellationToken {

@@ -1,15 +1,18 @@
 //! Settings: as typed ([`ServeArgs`]), and checked ([`Config`]). Nothing else reads the environment.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{BoolishValueParser, Resettable};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use telemetry::LogFormat;
 use whisper::{DeviceChoice, Language, Options, Task, Window};
 
+use crate::announce;
 use crate::blocklist::Blocklist;
 use crate::language::LanguageRule;
 use crate::model_store::HubArgs;
@@ -24,6 +27,29 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads the command line and the environment.
+    ///
+    /// # Errors
+    /// What clap found wrong, or the help that was asked for.
+    pub fn read() -> Result<Self, clap::Error> {
+        let mut matches = without_empty_variables(Self::command()).try_get_matches()?;
+        Self::from_arg_matches_mut(&mut matches)
+    }
+}
+
+/// A variable that is set to nothing says nothing: charts and compose files write `STT_X=""` for
+/// "as it comes". clap would take it for a value, and most flags refuse an empty one.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| match arg.get_env().map(is_empty) {
+            Some(true) => arg.env(Resettable::Reset),
+            _ => arg,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// What to do.
@@ -132,6 +158,19 @@ pub struct ServeArgs {
         value_name = "HOST:PORT|off"
     )]
     pub admin: String,
+    /// Announce the server on the local network (mDNS, DNS-SD), so that Home Assistant finds it. NAME
+    /// is what it is called there; without one it is named after this machine.
+    #[arg(
+        long,
+        env = "STT_ZEROCONF",
+        value_name = "NAME",
+        num_args = 0..=1,
+        default_missing_value = ""
+    )]
+    pub zeroconf: Option<String>,
+    /// Address to announce instead of the machine's own: that of a load balancer in the same network.
+    #[arg(long, env = "STT_ZEROCONF_ADDRESS", value_name = "IP")]
+    pub zeroconf_address: Option<IpAddr>,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
@@ -171,6 +210,14 @@ pub struct ServeArgs {
         value_name = "SECONDS"
     )]
     pub max_waiting_audio: u64,
+    /// Seconds of audio that may be arriving, all connections together: about 100 KB of memory each.
+    #[arg(
+        long,
+        env = "STT_MAX_OPEN_AUDIO",
+        default_value_t = 7200,
+        value_name = "SECONDS"
+    )]
+    pub max_open_audio: usize,
     /// Seconds of audio in one utterance.
     #[arg(
         long,
@@ -297,6 +344,9 @@ pub enum ConfigError {
         /// What was given.
         admin: String,
     },
+    /// Zeroconf announces a port.
+    #[error("--zeroconf needs a tcp:// address among --uri")]
+    NothingToAnnounce,
     /// A file that cannot be read.
     #[error("--blocklist-extra {}: {source}", path.display())]
     Blocklist {
@@ -314,6 +364,8 @@ pub struct Config {
     pub uris: Vec<Uri>,
     /// Admin address; `None` when off.
     pub admin: Option<String>,
+    /// How the server is announced on the local network, if it is.
+    pub zeroconf: Option<announce::Settings>,
     /// The model.
     pub model: ModelArgs,
     /// Which languages are answered.
@@ -326,6 +378,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Bounds of the queue.
     pub queue: QueueLimits,
+    /// Seconds of audio that may be arriving.
+    pub max_open_audio_s: usize,
     /// Most utterances of a batch.
     pub max_batch: usize,
     /// Bounds of a connection.
@@ -348,6 +402,7 @@ impl ServeArgs {
             ("--max-connections", self.max_connections as u64),
             ("--max-waiting", self.max_waiting as u64),
             ("--max-waiting-audio", self.max_waiting_audio),
+            ("--max-open-audio", self.max_open_audio as u64),
             ("--max-utterance", self.max_utterance),
             ("--max-batch", self.max_batch as u64),
             ("--idle-timeout", self.idle_timeout),
@@ -363,6 +418,7 @@ impl ServeArgs {
         Ok(Config {
             uris: self.uri.clone(),
             admin: self.admin_address()?,
+            zeroconf: self.zeroconf()?,
             model: self.model.clone(),
             languages: self.languages()?,
             options: self.model.options(),
@@ -372,6 +428,7 @@ impl ServeArgs {
                 jobs: self.max_waiting,
                 audio: seconds(self.max_waiting_audio),
             },
+            max_open_audio_s: self.max_open_audio,
             max_batch: self.max_batch,
             limits: Limits {
                 frame: wyoming::Limits::default(),
@@ -439,6 +496,20 @@ impl ServeArgs {
         })
     }
 
+    fn zeroconf(&self) -> Result<Option<announce::Settings>, ConfigError> {
+        let Some(name) = &self.zeroconf else {
+            return Ok(None);
+        };
+        if !self.uri.iter().any(|uri| matches!(uri, Uri::Tcp(_))) {
+            return Err(ConfigError::NothingToAnnounce);
+        }
+        let name = Some(name.clone()).filter(|name| !name.is_empty());
+        Ok(Some(announce::Settings {
+            name: name.unwrap_or_else(announce::default_name),
+            address: self.zeroconf_address,
+        }))
+    }
+
     fn blocklist(&self) -> Result<Blocklist, ConfigError> {
         let mut blocklist = if self.no_blocklist {
             Blocklist::empty()
@@ -463,6 +534,20 @@ impl ServeArgs {
         let rows: Vec<(&str, String)> = vec![
             ("uri", uris.join(",")),
             ("admin", self.admin.clone()),
+            (
+                "zeroconf",
+                self.zeroconf()
+                    .ok()
+                    .flatten()
+                    .map(|announced| announced.name)
+                    .unwrap_or_default(),
+            ),
+            (
+                "zeroconf-address",
+                self.zeroconf_address
+                    .map(|address| address.to_string())
+                    .unwrap_or_default(),
+            ),
             ("model", model.model.clone()),
             ("revision", model.hub.revision.to_string()),
             ("download-dir", shown_path(model.hub.cache_dir().as_ref())),
@@ -497,6 +582,7 @@ impl ServeArgs {
             ("max-connections", self.max_connections.to_string()),
             ("max-waiting", self.max_waiting.to_string()),
             ("max-waiting-audio", self.max_waiting_audio.to_string()),
+            ("max-open-audio", self.max_open_audio.to_string()),
             ("max-utterance", self.max_utterance.to_string()),
             ("max-batch", self.max_batch.to_string()),
             ("idle-timeout", self.idle_timeout.to_string()),
@@ -627,10 +713,20 @@ mod tests {
             (&["--uri", "10300"], "--uri"),
             (&["--device", "gpu"], "--device"),
             (&["--blocklist-extra", "/no/such/file"], "--blocklist-extra"),
+            (&["--zeroconf", "--uri", "stdio://"], "--zeroconf"),
+            (&["--zeroconf-address", "here"], "--zeroconf-address"),
         ] {
             let error = checked(arguments).unwrap_err();
             assert!(error.contains(named), "{arguments:?}: {error}");
         }
+    }
+
+    #[test]
+    fn zeroconf_takes_a_name_or_none() {
+        let name = |arguments: &[&str]| checked(arguments).unwrap().zeroconf.map(|it| it.name);
+        assert_eq!(name(&[]), None);
+        assert_eq!(name(&["--zeroconf"]), Some(announce::default_name()));
+        assert_eq!(name(&["--zeroconf", "kitchen"]), Some("kitchen".to_owned()));
     }
 
     #[test]

@@ -40,6 +40,14 @@ pub enum Fault {
         /// How many wait.
         waiting: usize,
     },
+    /// Too much audio arrives at once.
+    #[error(
+        "the server is busy: its clients are sending {limit_s} s of audio; try again in a few seconds"
+    )]
+    TooMuchAudio {
+        /// The limit in force, for all clients together.
+        limit_s: usize,
+    },
     /// Too many connections.
     #[error(
         "the server has {limit} connections and takes no more; close idle ones, or raise --max-connections"
@@ -106,7 +114,7 @@ impl Fault {
             Self::Order { .. } => Code::ProtocolOrder,
             Self::AudioFormat { .. } => Code::BadAudioFormat,
             Self::TooLong { .. } => Code::UtteranceTooLong,
-            Self::Overloaded { .. } => Code::Overloaded,
+            Self::Overloaded { .. } | Self::TooMuchAudio { .. } => Code::Overloaded,
             Self::TooManyConnections { .. } => Code::TooManyConnections,
             Self::NotReady => Code::NotReady,
             Self::Draining => Code::Draining,

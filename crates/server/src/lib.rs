@@ -4,6 +4,7 @@
 //! channel, [`wyoming_server`] speaks to clients, [`queue`] bounds and orders the work, and
 //! [`recognizer`] does it on a thread of its own.
 
+pub mod announce;
 pub mod app;
 pub mod blocklist;
 pub mod config;

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 use server::app::{App, Ended, chain};
 use server::config::{Cli, Command, Config, ServeArgs, one_line};
@@ -16,7 +15,7 @@ const BAD_SETTINGS: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };

@@ -25,10 +25,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Encoder, FramedRead};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{Span, debug, info, info_span};
 use whisper::{Input, MelStream, Options, Transcript};
 use wyoming::{AudioFormat, Code, Event, EventError, Form, FrameCodec, FrameError, Transcribe};
 
+use super::budget::{AudioBudget, Share};
 use super::session::{Session, Step};
 use crate::describe;
 use crate::fault::Fault;
@@ -87,6 +88,8 @@ pub struct Service {
     pub metrics: Metrics,
     /// Utterances whose audio is arriving.
     pub open_streams: AtomicUsize,
+    /// How much audio those hold, at most.
+    pub open_audio: Arc<AudioBudget>,
     /// Cancelled when connections that have nothing to do should end.
     pub closing: CancellationToken,
     /// Cancelled when all connections must end.
@@ -198,8 +201,9 @@ type Answer = Pin<Box<dyn Future<Output = Result<Transcript, Fault>> + Send>>;
 struct Pending {
     answer: Answer,
     form: Form,
-    audio: Duration,
     ended: Instant,
+    /// From the end of audio to the words, in traces.
+    span: Span,
 }
 
 impl<S: AsyncRead + AsyncWrite> Connection<S> {
@@ -367,8 +371,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         self.pending.push_back(Pending {
             answer,
             form: self.form,
-            audio,
             ended: Instant::now(),
+            span: info_span!("utterance", audio_s = audio.as_secs_f64()),
         });
         Ok(())
     }
@@ -378,9 +382,14 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         let Some(pending) = self.pending.pop_front() else {
             return Ok(());
         };
-        let transcript = answer.map_err(|fault| End::Fault(fault, pending.form))?;
+        let transcript = answer.map_err(|fault| {
+            pending
+                .span
+                .in_scope(|| info!(code = fault.code().as_str(), "no words"));
+            End::Fault(fault, pending.form)
+        })?;
         info!(
-            audio_s = pending.audio.as_secs_f64(),
+            parent: &pending.span,
             answer_s = pending.ended.elapsed().as_secs_f64(),
             encode_s = transcript.timings.encode.as_secs_f64(),
             decode_s = transcript.timings.decode.as_secs_f64(),
@@ -488,6 +497,7 @@ fn refused_audio(error: IngestError) -> Fault {
 /// An utterance whose audio is arriving.
 struct Utterance {
     ingest: Ingest,
+    share: Share,
     /// The spectrogram so far, once the model is there to say how many bins it has.
     mel: Option<MelStream>,
     service: Arc<Service>,
@@ -499,6 +509,7 @@ impl Utterance {
         service.open_streams.fetch_add(1, Ordering::Relaxed);
         Self {
             ingest: Ingest::new(service.limits.utterance),
+            share: Share::of(&service.open_audio),
             mel: None,
             service: Arc::clone(service),
             _open: service.metrics.stream(),
@@ -511,6 +522,11 @@ impl Utterance {
             reason: error.to_string(),
         })?;
         self.ingest.push(format, pcm).map_err(refused_audio)?;
+        self.share
+            .grow_to(self.ingest.samples().len())
+            .map_err(|_exceeded| Fault::TooMuchAudio {
+                limit_s: self.service.open_audio.limit_s(),
+            })?;
         self.extend_mel();
         Ok(())
     }

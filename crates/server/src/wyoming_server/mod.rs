@@ -1,9 +1,11 @@
 //! The Wyoming door: accepts connections, follows each one's events, answers.
 
+mod budget;
 mod connection;
 mod listener;
 mod session;
 
+pub use budget::AudioBudget;
 pub use connection::{Limits, Service};
 pub(crate) use listener::RESERVE;
 pub use listener::{BindError, Doors, Listener, Uri, UriError};

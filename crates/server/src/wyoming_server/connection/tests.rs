@@ -16,6 +16,8 @@ use crate::queue::tests::{roomy, started};
 use crate::recognizer::fake::{Handle, Order};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Of all clients together.
+const OPEN_AUDIO_S: usize = 15;
 const PIPE_BYTES: usize = 1 << 20;
 const STOP: Event = Event::AudioStop { timestamp_ms: None };
 
@@ -47,6 +49,7 @@ fn bench(limits: Limits, waiting: QueueLimits) -> Bench {
         state: worker.state(),
         metrics: Metrics::for_tests(),
         open_streams: AtomicUsize::new(0),
+        open_audio: Arc::new(AudioBudget::new(OPEN_AUDIO_S)),
         closing: CancellationToken::new(),
         abort: CancellationToken::new(),
     });
@@ -323,6 +326,32 @@ async fn too_much_audio_is_told_after_all_of_it_was_taken() {
     drop(client);
     ended(served).await;
     assert_eq!(bench.service.open_streams.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn audio_of_all_clients_together_is_bounded() {
+    let bench = usual();
+    let mut clients = Vec::new();
+    for seconds in [8, 7] {
+        let (mut client, served) = bench.connect();
+        for _ in 0..seconds {
+            client.send(second()).await.unwrap();
+        }
+        client.describe(PATIENCE).await.unwrap();
+        clients.push((client, served));
+    }
+    let (mut late, served) = bench.connect();
+    late.send(second()).await.unwrap();
+    refused(&mut late, Code::Overloaded).await;
+    drop(late);
+    ended(served).await;
+    // One who goes makes room.
+    let (first, served) = clients.remove(0);
+    drop(first);
+    ended(served).await;
+    let (mut next, _served) = bench.connect();
+    next.send(second()).await.unwrap();
+    next.describe(PATIENCE).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
