@@ -10,9 +10,9 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
-use wyoming::Client;
+use wyoming::{Client, Transcribe, Transcript};
 
-use crate::Raw;
+use crate::{Raw, Spoken};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -129,6 +129,23 @@ impl Server {
     /// A client.
     pub async fn client(&self) -> Client<TcpStream> {
         Client::connect_tcp(self.address(), PATIENCE).await.unwrap()
+    }
+
+    /// A client of its own sends this file in chunks of so many bytes and gets its words.
+    pub async fn understands(&self, spoken: &Spoken, chunk_bytes: usize) -> Transcript {
+        let pcm = spoken.pcm.clone();
+        let transcript = self
+            .client()
+            .await
+            .transcribe_pcm(Transcribe::default(), spoken.format, pcm, chunk_bytes)
+            .await
+            .unwrap();
+        let path = spoken.path.display();
+        assert_eq!(
+            transcript.text, spoken.words,
+            "{path} in {chunk_bytes} bytes"
+        );
+        transcript
     }
 
     /// A connection for bytes.

@@ -25,14 +25,7 @@ async fn describe_is_answered_before_the_model_is_there() {
 #[tokio::test]
 async fn an_utterance_that_comes_before_the_model_is_answered() {
     let server = Server::listening(&[]).await;
-    let spoken = spoken().remove(0);
-    let transcript = server
-        .client()
-        .await
-        .transcribe_pcm(Transcribe::default(), spoken.format, spoken.pcm, 4_096)
-        .await
-        .unwrap();
-    assert_eq!(transcript.text, spoken.words);
+    server.understands(&spoken()[0], 4_096).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tests::{Raw, Server, spoken};
-use wyoming::{AudioChunk, AudioFormat, AudioStart, Client, ClientError, Event, Transcribe};
+use wyoming::{AudioChunk, AudioFormat, AudioStart, Client, ClientError, Event};
 
 fn pcm16() -> AudioFormat {
     AudioFormat::new(16_000, 2, 1).unwrap()
@@ -136,14 +136,7 @@ async fn a_client_that_never_reads_does_not_hold_others_up() {
             break;
         }
     }
-    let spoken = spoken().remove(0);
-    let transcript = server
-        .client()
-        .await
-        .transcribe_pcm(Transcribe::default(), spoken.format, spoken.pcm, 4_096)
-        .await
-        .unwrap();
-    assert_eq!(transcript.text, spoken.words);
+    server.understands(&spoken()[0], 4_096).await;
 }
 
 #[tokio::test]
@@ -180,14 +173,7 @@ async fn five_hundred_idle_connections_do_not_disturb() {
     for _ in 0..500 {
         idle.push(server.raw().await);
     }
-    let spoken = spoken().remove(0);
-    let transcript = server
-        .client()
-        .await
-        .transcribe_pcm(Transcribe::default(), spoken.format, spoken.pcm, 4_096)
-        .await
-        .unwrap();
-    assert_eq!(transcript.text, spoken.words);
+    server.understands(&spoken()[0], 4_096).await;
     for raw in &mut idle {
         raw.send(b"{\"type\": \"ping\"}\n").await;
         assert_eq!(raw.event().await.unwrap().kind, "pong");

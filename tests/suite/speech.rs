@@ -17,13 +17,7 @@ const LANGUAGE: Transcribe = Transcribe {
 async fn each_spoken_fixture_gives_its_words() {
     let server = Server::ready(&[]).await;
     for spoken in spoken() {
-        let transcript = server
-            .client()
-            .await
-            .transcribe_pcm(LANGUAGE, spoken.format, spoken.pcm, 2_048)
-            .await
-            .unwrap();
-        assert_eq!(transcript.text, spoken.words, "{}", spoken.path.display());
+        let transcript = server.understands(&spoken, 2_048).await;
         assert_eq!(transcript.language.as_deref(), Some("en"));
     }
 }
@@ -32,13 +26,7 @@ async fn each_spoken_fixture_gives_its_words() {
 async fn the_dynamic_window_gives_the_same_words() {
     let server = Server::ready(&["--window", "dynamic"]).await;
     for spoken in spoken() {
-        let transcript = server
-            .client()
-            .await
-            .transcribe_pcm(LANGUAGE, spoken.format, spoken.pcm, 2_048)
-            .await
-            .unwrap();
-        assert_eq!(transcript.text, spoken.words, "{}", spoken.path.display());
+        server.understands(&spoken, 2_048).await;
     }
 }
 
@@ -47,13 +35,7 @@ async fn chunks_of_any_size_give_the_same_words() {
     let server = Server::ready(&["--window", "dynamic"]).await;
     let spoken = spoken().remove(0);
     for size in [161, 51, 69, 13, 1] {
-        let transcript = server
-            .client()
-            .await
-            .transcribe_pcm(LANGUAGE, spoken.format, spoken.pcm.clone(), size)
-            .await
-            .unwrap();
-        assert_eq!(transcript.text, spoken.words, "chunks of {size} bytes");
+        server.understands(&spoken, size).await;
     }
 }
 
