@@ -12,8 +12,10 @@ RUN apt-get update \
 WORKDIR /src
 COPY rust-toolchain.toml ./
 RUN command -v cargo >/dev/null \
-    || curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain 1.95.0
+    || curl --proto '=https' --tlsv1.2 -sSf https://static.rust-lang.org/rustup/rustup-init.sh | sh -s -- -y --profile minimal --default-toolchain none
 ENV PATH="/root/.cargo/bin:${PATH}"
+# The release that rust-toolchain.toml pins.
+RUN cargo --version || rustup toolchain install
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 COPY tests tests

@@ -42,7 +42,7 @@ need_rust() {
         # curl only recommends the certificates that it needs.
         [ -e /etc/ssl/certs/ca-certificates.crt ] || install_packages no-certificates=ca-certificates
         say "installing Rust by rustup"
-        if curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs \
+        if curl --proto '=https' --tlsv1.2 -sSf https://static.rust-lang.org/rustup/rustup-init.sh \
             | sh -s -- -y --profile minimal --default-toolchain none >/dev/null; then
             . "$cargo_env"
         elif apt-cache show rustup >/dev/null 2>&1; then
