@@ -1,0 +1,202 @@
+//! The resource that users write: `WyomingStt`, group `wyoming-stt.dev`, version `v1alpha1`.
+//!
+//! What can be refused is refused by the schema and its CEL rules, so that no webhook is needed. Defaults
+//! that depend on another field stay unset here; `validate` resolves them. Only what the server can do
+//! has a field; further fields will be optional ones.
+
+mod capacity;
+mod device;
+mod model;
+mod network;
+mod placement;
+mod runtime;
+mod scaling;
+mod schema;
+mod status;
+mod storage;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{LocalObjectReference, Toleration, TopologySpreadConstraint};
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+pub use capacity::{Capacity, Resources};
+pub use device::{Claim, Device, DeviceType, Gpu};
+pub use model::{
+    AudioContext, Decoding, HuggingFace, ImageVolume, Language, Model, ModelSource, SecretKey,
+    Task, VolumeSource,
+};
+pub use network::{
+    Disruption, ExternalTrafficPolicy, NetworkPolicyMode, NetworkPolicySettings, Peer,
+    ServiceSettings, ServiceType, TrafficDistribution,
+};
+pub use placement::PodTemplate;
+pub use runtime::{
+    Image, Lifecycle, LogFormat, LogLevel, ManagementState, PullPolicy, TelemetrySettings,
+};
+pub use scaling::{Autoscaling, ScaleDown, ScaleUp};
+pub use status::{AutoscalingStatus, Endpoint, LimitedBy, ModelStatus, WyomingSttStatus};
+pub use storage::{AccessMode, Cache, EmptyDir, ExistingClaim, HostPath, VolumeClaimTemplate};
+
+/// A speech-to-text endpoint: replicas of the wyoming-stt server behind one Service.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "wyoming-stt.dev",
+    version = "v1alpha1",
+    kind = "WyomingStt",
+    plural = "wyomingstts",
+    singular = "wyomingstt",
+    shortname = "wstt",
+    category = "wyoming",
+    namespaced,
+    doc = "A speech-to-text endpoint: replicas of the wyoming-stt server behind one Service.",
+    derive = "PartialEq",
+    status = "WyomingSttStatus",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model.name"),
+    printcolumn(name = "Device", type_ = "string", json_path = ".spec.device.type"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.replicas"),
+    printcolumn(name = "Available", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(
+        name = "Queue",
+        type_ = "integer",
+        json_path = ".status.autoscaling.queueDepth"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Endpoint",
+        type_ = "string",
+        json_path = ".status.endpoint.host",
+        priority = 1
+    ),
+    validation = (
+        "self.metadata.name.size() <= 40",
+        "metadata.name must have 40 characters at most, because names are derived from it"
+    ),
+    validation = (
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must be fit for a Service: lower case letters, digits and '-', a letter first"
+    )
+)]
+#[x_kube(
+    validation = ("!(has(self.replicas) && has(self.autoscaling))",
+        "replicas and autoscaling exclude each other: remove one"),
+    validation = ("self.lifecycle.terminationGracePeriodSeconds >= self.capacity.queueTimeoutSeconds",
+        "lifecycle.terminationGracePeriodSeconds must be at least capacity.queueTimeoutSeconds, or a stopping replica drops what it has accepted"),
+    validation = ("!has(self.device.gpu) || !has(self.device.gpu.claim) || !has(self.device.gpu.claim.resourceClaimName) || (has(self.autoscaling) ? self.autoscaling.maxReplicas == 1 : (!has(self.replicas) || self.replicas <= 1))",
+        "a named resource claim is shared by all replicas: use resourceClaimTemplateName, or allow one replica only"),
+    validation = ("!has(self.model.source) || self.model.name != 'demo'",
+        "the model demo is built into the server: remove model.source")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WyomingSttSpec {
+    /// What is served.
+    pub model: Model,
+    /// Languages.
+    #[serde(default)]
+    pub language: Language,
+    /// What is written down: what is said, or the same in English.
+    #[serde(default)]
+    pub task: Task,
+    /// How tokens are chosen.
+    #[serde(default)]
+    pub decoding: Decoding,
+    /// Where it computes.
+    #[serde(default)]
+    pub device: Device,
+    /// What one replica takes on.
+    #[serde(default)]
+    pub capacity: Capacity,
+    /// Requests and limits of the server's container; requests come from the size of the model when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Replicas without autoscaling; 1 when unset. The target of the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: Option<i32>,
+    /// Replicas by queue depth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
+    /// Where downloaded models are kept.
+    #[serde(default)]
+    pub cache: Cache,
+    /// The address that clients use.
+    #[serde(default)]
+    pub service: ServiceSettings,
+    /// Who may connect.
+    #[serde(default)]
+    pub network_policy: NetworkPolicySettings,
+    /// What a node drain may take away.
+    #[serde(default)]
+    pub disruption: Disruption,
+    /// Logs, traces and the admin port.
+    #[serde(default)]
+    pub telemetry: TelemetrySettings,
+    /// Start and stop.
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
+    /// The server's image; the operator's own choice when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// Secrets of private registries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub image_pull_secrets: Vec<LocalObjectReference>,
+    /// Service account of the pods; one without rights is made when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub service_account_name: Option<String>,
+    /// Labels that a node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that the pods tolerate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub tolerations: Vec<Toleration>,
+    /// How the pods spread; over hosts where it can be for Cpu, not at all for Cuda, when unset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// Priority class of the pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+    /// A pod template (metadata and spec) that is merged over the one that the operator builds; containers
+    /// merge by name, ours is `server`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::any_object")]
+    pub pod_template: Option<PodTemplate>,
+    /// Whether the operator acts on this object.
+    #[serde(default)]
+    pub management_state: ManagementState,
+}
+
+/// The definition as YAML, the bytes of `manifests/crd.yaml`.
+///
+/// # Panics
+/// Never: the schema is made of JSON values, which YAML can always show.
+pub fn crd_yaml() -> String {
+    let mut crd = serde_json::to_value(WyomingStt::crd()).expect("a definition is JSON");
+    schema::shorten_descriptions(&mut crd);
+    let yaml = serde_saphyr::to_string(&crd).expect("JSON can be shown as YAML");
+    format!("# Made by `wyoming-stt-operator crd`; a test compares.\n{yaml}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The process: image, start, stop, and how it is seen.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The server's image.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(
+    validation = ("!has(self.repository) || has(self.tag) || has(self.digest)",
+        "image.repository needs image.tag or image.digest"),
+    validation = ("has(self.repository) || !(has(self.tag) || has(self.digest))",
+        "image.tag and image.digest need image.repository")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// Without tag; the operator's own choice when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[^\s@]+$"))]
+    pub repository: Option<String>,
+    /// Which version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"))]
+    pub tag: Option<String>,
+    /// Exactly which bytes; wins over the tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
+    pub digest: Option<String>,
+    /// When it is fetched.
+    #[serde(default)]
+    pub pull_policy: PullPolicy,
+}
+
+/// When an image is fetched.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Whenever a pod starts.
+    Always,
+    /// When the node does not have it.
+    #[default]
+    IfNotPresent,
+    /// The node must have it.
+    Never,
+}
+
+/// Start and stop.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Lifecycle {
+    /// Seconds that loading the model, and fetching it, may take.
+    #[serde(default = "startup_timeout")]
+    #[schemars(range(min = 10, max = 7200))]
+    pub startup_timeout_seconds: i32,
+    /// Seconds that open utterances have when a replica stops.
+    #[serde(default = "grace_period")]
+    #[schemars(range(min = 15, max = 3600))]
+    pub termination_grace_period_seconds: i32,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            startup_timeout_seconds: startup_timeout(),
+            termination_grace_period_seconds: grace_period(),
+        }
+    }
+}
+
+fn startup_timeout() -> i32 {
+    600
+}
+
+fn grace_period() -> i32 {
+    60
+}
+
+/// Logs, traces and the admin port.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(validation = ("self.adminPort != 10300", "telemetry.adminPort must not be 10300, which speaks Wyoming"))]
+#[serde(rename_all = "camelCase")]
+pub struct TelemetrySettings {
+    /// What is logged.
+    #[serde(default)]
+    pub log_level: LogLevel,
+    /// How a log line looks.
+    #[serde(default)]
+    pub log_format: LogFormat,
+    /// Port of health, ready, metrics and load.
+    #[serde(default = "admin_port")]
+    #[schemars(range(min = 1024, max = 65535))]
+    pub admin_port: i32,
+    /// Collector of traces, logs and metrics (OTLP over gRPC), such as `http://collector:4317`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = r"^http://[^\s]+$"))]
+    pub otlp_endpoint: Option<String>,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self {
+            log_level: LogLevel::default(),
+            log_format: LogFormat::default(),
+            admin_port: admin_port(),
+            otlp_endpoint: None,
+        }
+    }
+}
+
+fn admin_port() -> i32 {
+    10390
+}
+
+/// What is logged. Transcripts are logged at debug.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Someone must act.
+    Error,
+    /// It coped.
+    Warn,
+    /// Life cycle, and one line for each utterance.
+    #[default]
+    Info,
+    /// Each event.
+    Debug,
+}
+
+/// How a log line looks.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    #[default]
+    Json,
+}
+
+/// Whether the operator acts on an object.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ManagementState {
+    /// It does.
+    #[default]
+    Managed,
+    /// It changes nothing, and only reports.
+    Paused,
+}

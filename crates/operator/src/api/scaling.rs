@@ -1,0 +1,128 @@
+//! Replicas by queue depth.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The autoscaler of this instance. `scale::decide` is the rule.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(validation = (
+    "self.minReplicas <= self.maxReplicas",
+    "autoscaling.minReplicas must not exceed autoscaling.maxReplicas"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct Autoscaling {
+    /// Never fewer replicas.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub min_replicas: i32,
+    /// Never more replicas.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_replicas: i32,
+    /// Utterances, waiting and running, for each replica; `capacity.maxConcurrent` when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub target_queue_depth: Option<i32>,
+    /// Seconds within which a backlog should be gone.
+    #[serde(default = "drain_target")]
+    #[schemars(range(min = 5, max = 3600))]
+    pub drain_target_seconds: i32,
+    /// How fast replicas are added.
+    #[serde(default)]
+    pub scale_up: ScaleUp,
+    /// How fast replicas are taken away.
+    #[serde(default)]
+    pub scale_down: ScaleDown,
+    /// Pods without a node that are kept ordered, so that a cluster autoscaler sees the demand.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_pending_replicas: i32,
+    /// Seconds that a replica takes to start, until that has been measured.
+    #[serde(default = "startup_hint")]
+    #[schemars(range(min = 1, max = 7200))]
+    pub startup_seconds_hint: i32,
+}
+
+fn one() -> i32 {
+    1
+}
+
+fn drain_target() -> i32 {
+    60
+}
+
+fn startup_hint() -> i32 {
+    60
+}
+
+/// How fast replicas are added.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleUp {
+    /// Seconds during which more must have been wanted all the time.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 3600))]
+    pub stabilization_seconds: i32,
+    /// Replicas in one step.
+    #[serde(default = "four")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_replicas_per_step: i32,
+    /// Seconds of a step.
+    #[serde(default = "up_step")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub step_seconds: i32,
+}
+
+impl Default for ScaleUp {
+    fn default() -> Self {
+        Self {
+            stabilization_seconds: 0,
+            max_replicas_per_step: four(),
+            step_seconds: up_step(),
+        }
+    }
+}
+
+fn four() -> i32 {
+    4
+}
+
+fn up_step() -> i32 {
+    15
+}
+
+/// How fast replicas are taken away.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleDown {
+    /// Seconds during which fewer must have been wanted all the time; 300 for Cpu and 600 for Cuda when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub stabilization_seconds: Option<i32>,
+    /// Percent of the replicas in one step, one replica at least.
+    #[serde(default = "quarter")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_percent_per_step: i32,
+    /// Seconds of a step.
+    #[serde(default = "down_step")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub step_seconds: i32,
+}
+
+impl Default for ScaleDown {
+    fn default() -> Self {
+        Self {
+            stabilization_seconds: None,
+            max_percent_per_step: quarter(),
+            step_seconds: down_step(),
+        }
+    }
+}
+
+fn quarter() -> i32 {
+    25
+}
+
+fn down_step() -> i32 {
+    60
+}

@@ -1,0 +1,124 @@
+//! What the operator reports.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator saw and did last.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WyomingSttStatus {
+    /// Generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Pods that exist.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Of these, pods that transcribe.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Of these, pods that have a node and are not ready.
+    #[serde(default)]
+    pub starting_replicas: i32,
+    /// Of these, pods that fit on no node.
+    #[serde(default)]
+    pub unschedulable_replicas: i32,
+    /// Of these, pods of the present pod template.
+    #[serde(default)]
+    pub updated_replicas: i32,
+    /// Labels of the pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Where clients connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// What the pods say that they serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelStatus>,
+    /// Image of the pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// What the autoscaler saw and did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingStatus>,
+    /// Ready, Available, Progressing, SpecValid, ModelReady, AutoscalingActive and CapacityLimited.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where clients connect.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// Name within the cluster.
+    pub host: String,
+    /// Port of Wyoming.
+    pub port: i32,
+}
+
+/// What the pods say that they serve.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelStatus {
+    /// As it was asked for.
+    pub name: String,
+    /// Revision that was asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub revision: String,
+    /// Of the weights.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sha256: String,
+    /// Size of the weights in bytes.
+    #[serde(default)]
+    pub size_bytes: i64,
+}
+
+/// What the autoscaler saw and did.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AutoscalingStatus {
+    /// Replicas that are ordered.
+    pub desired_replicas: i32,
+    /// Replicas that the load asks for, before windows and steps.
+    pub recommended_replicas: i32,
+    /// Utterances waiting and running.
+    pub queue_depth: i32,
+    /// Utterances that arrive in 1000 seconds.
+    pub arrival_rate_milli: i32,
+    /// Utterances that one busy replica finishes in 1000 seconds; 0 until measured.
+    pub service_rate_milli: i32,
+    /// Seconds that a replica takes to start.
+    pub startup_seconds: i32,
+    /// What kept the order away from the recommendation.
+    pub limited_by: LimitedBy,
+    /// When the order changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_scale_time: Option<Time>,
+    /// Why it changed then.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_scale_reason: String,
+}
+
+/// What kept the order away from the recommendation.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LimitedBy {
+    /// Nothing.
+    #[default]
+    None,
+    /// The lower bound.
+    MinReplicas,
+    /// The upper bound.
+    MaxReplicas,
+    /// Pods that fit on no node.
+    Capacity,
+    /// A window in which the recommendation must hold, or a start or rollout that must end first.
+    Stabilization,
+    /// The size of a step.
+    StepLimit,
+    /// Replicas that did not tell their load.
+    MetricsUnavailable,
+    /// The object is paused.
+    Paused,
+}

@@ -1,0 +1,115 @@
+//! Where downloaded models are kept.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The volume of downloads; an emptyDir of 5 GiB when nothing is chosen.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(
+    validation = (
+        "[has(self.emptyDir), has(self.persistentVolumeClaim), has(self.volumeClaimTemplate), has(self.hostPath)].filter(given, given).size() <= 1",
+        "cache takes one of emptyDir, persistentVolumeClaim, volumeClaimTemplate and hostPath"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Cache {
+    /// Lives as long as the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_dir: Option<EmptyDir>,
+    /// A claim that exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim: Option<ExistingClaim>,
+    /// A claim that the operator makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_claim_template: Option<VolumeClaimTemplate>,
+    /// A folder of the node; only where the operator was started with `--allow-host-path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_path: Option<HostPath>,
+}
+
+/// A folder that lives as long as the pod.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct EmptyDir {
+    /// The pod is evicted beyond it.
+    #[serde(default = "five_gibibytes")]
+    #[schemars(
+        length(max = 32),
+        regex(pattern = r"^[0-9]+(\.[0-9]+)?([KMGTPE]i?|k|m)?$")
+    )]
+    pub size_limit: String,
+}
+
+impl Default for EmptyDir {
+    fn default() -> Self {
+        Self {
+            size_limit: five_gibibytes(),
+        }
+    }
+}
+
+fn five_gibibytes() -> String {
+    "5Gi".to_owned()
+}
+
+/// A claim that exists.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExistingClaim {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub claim_name: String,
+}
+
+/// A claim that the operator makes and all replicas share.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(
+    validation = ("self.accessModes == oldSelf.accessModes && has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+        "a volume cannot change its class or access modes: remove the cache and add it again"),
+    validation = ("quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+        "a volume can grow, not shrink")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeClaimTemplate {
+    /// The cluster's default class when unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+    /// Of the volume, such as `10Gi`.
+    #[schemars(
+        length(max = 32),
+        regex(pattern = r"^[0-9]+(\.[0-9]+)?([KMGTPE]i?|k)?$")
+    )]
+    pub size: String,
+    /// How nodes mount it. More than one replica needs `ReadWriteMany`.
+    #[serde(default = "read_write_once")]
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub access_modes: Vec<AccessMode>,
+}
+
+fn read_write_once() -> Vec<AccessMode> {
+    vec![AccessMode::ReadWriteOnce]
+}
+
+/// How nodes mount a volume.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessMode {
+    /// One node.
+    ReadWriteOnce,
+    /// One pod.
+    ReadWriteOncePod,
+    /// Many nodes.
+    ReadWriteMany,
+}
+
+/// A folder of the node.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HostPath {
+    /// Where it is on the node; it must exist and be writable for user 65532.
+    #[schemars(length(min = 2, max = 512), regex(pattern = "^/"))]
+    #[x_kube(validation = ("!self.split('/').exists(part, part == '..')", "path must not contain '..'"))]
+    pub path: String,
+}

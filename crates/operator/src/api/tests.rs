@@ -1,0 +1,397 @@
+//! The rules of the schema, accepted and refused, as the API server would.
+
+use kube::core::cel;
+use kube::{CustomResourceExt, ResourceExt};
+use serde_json::{Value, json};
+
+use super::{WyomingStt, crd_yaml};
+
+/// An object whose spec is a model and `more`.
+fn object(more: &Value) -> WyomingStt {
+    named("kitchen", more)
+}
+
+fn named(name: &str, more: &Value) -> WyomingStt {
+    let mut spec = json!({"model": {"name": "base"}});
+    for (field, value) in more.as_object().unwrap() {
+        spec[field] = value.clone();
+    }
+    serde_json::from_value(json!({
+        "apiVersion": "wyoming-stt.dev/v1alpha1",
+        "kind": "WyomingStt",
+        "metadata": {"name": name, "namespace": "home"},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn check(more: &Value, refused: Option<&str>) {
+    checked(&cel::validate_cel(&object(more)), refused, more);
+}
+
+fn checked(result: &Result<(), cel::ValidationErrors>, refused: Option<&str>, about: &Value) {
+    match (result, refused) {
+        (Ok(()), None) => {}
+        (Err(errors), Some(words)) => {
+            let text = errors.to_string();
+            assert!(text.contains(words), "{about}: {text}");
+        }
+        (Ok(()), Some(words)) => panic!("{about} was accepted, not refused for {words:?}"),
+        (Err(errors), None) => panic!("{about} was refused: {errors}"),
+    }
+}
+
+#[test]
+fn each_rule_accepts_and_refuses() {
+    let zeros = "0".repeat(64);
+    for (good, bad, words) in [
+        (
+            json!({"model": {"name": "org/model"}}),
+            json!({"model": {"name": "a/../b"}}),
+            "model.name must not contain",
+        ),
+        (
+            json!({"model": {"name": "a", "source": {"huggingFace": {"repo": "a/b"}}}}),
+            json!({"model": {"name": "a", "source": {"huggingFace": {}, "image": {"reference": "a:1"}}}}),
+            "one of huggingFace",
+        ),
+        (
+            json!({"model": {"name": "demo"}}),
+            json!({"model": {"name": "demo", "source": {"huggingFace": {}}}}),
+            "built into the server",
+        ),
+        (
+            json!({"model": {"name": "a", "source": {"persistentVolumeClaim": {"claimName": "c", "path": "/a..b/c"}}}}),
+            json!({"model": {"name": "a", "source": {"persistentVolumeClaim": {"claimName": "c", "path": "/a/../c"}}}}),
+            "path must not contain",
+        ),
+        (
+            json!({"model": {"name": "a", "source": {"image": {"reference": "a:1", "path": "/m"}}}}),
+            json!({"model": {"name": "a", "source": {"image": {"reference": "a:1", "path": "/.."}}}}),
+            "path must not contain",
+        ),
+        (
+            json!({"cache": {"hostPath": {"path": "/srv/models"}}}),
+            json!({"cache": {"hostPath": {"path": "/srv/../etc"}}}),
+            "path must not contain",
+        ),
+        (
+            json!({"language": {"forced": "de", "allowed": ["de", "en"]}}),
+            json!({"language": {"forced": "fr", "allowed": ["de", "en"]}}),
+            "language.forced must be among",
+        ),
+        (
+            json!({"language": {"default": "auto", "allowed": ["de"]}}),
+            json!({"language": {"default": "fr", "allowed": ["de"]}}),
+            "language.default must be auto or among",
+        ),
+        (
+            json!({"language": {"forced": "de"}}),
+            json!({"language": {"forced": "auto"}}),
+            "not auto",
+        ),
+        (
+            json!({"cache": {"emptyDir": {}}}),
+            json!({"cache": {"emptyDir": {}, "persistentVolumeClaim": {"claimName": "c"}}}),
+            "cache takes one of",
+        ),
+        (
+            json!({"autoscaling": {"maxReplicas": 3}}),
+            json!({"replicas": 2, "autoscaling": {"maxReplicas": 3}}),
+            "exclude each other",
+        ),
+        (
+            json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 3}}),
+            json!({"autoscaling": {"minReplicas": 4, "maxReplicas": 3}}),
+            "must not exceed",
+        ),
+        (
+            json!({"lifecycle": {"terminationGracePeriodSeconds": 25}}),
+            json!({"lifecycle": {"terminationGracePeriodSeconds": 24}}),
+            "terminationGracePeriodSeconds",
+        ),
+        (
+            json!({"device": {"type": "Cuda", "gpu": {"count": 1}}}),
+            json!({"device": {"type": "Cpu", "gpu": {"count": 1}}}),
+            "needs device.type Cuda",
+        ),
+        (
+            json!({"device": {"type": "Cuda", "gpu": {"claim": {"resourceClaimTemplateName": "t"}}}}),
+            json!({"device": {"type": "Cuda", "gpu": {"count": 1, "claim": {"resourceClaimTemplateName": "t"}}}}),
+            "excludes resourceName and count",
+        ),
+        (
+            json!({"device": {"type": "Cuda", "gpu": {"claim": {"resourceClaimName": "c"}}}}),
+            json!({"device": {"type": "Cuda", "gpu": {"claim": {"resourceClaimName": "c", "resourceClaimTemplateName": "t"}}}}),
+            "takes resourceClaimName or",
+        ),
+        (
+            json!({"replicas": 1, "device": {"type": "Cuda", "gpu": {"claim": {"resourceClaimName": "c"}}}}),
+            json!({"replicas": 2, "device": {"type": "Cuda", "gpu": {"claim": {"resourceClaimName": "c"}}}}),
+            "shared by all replicas",
+        ),
+        (
+            json!({"autoscaling": {"maxReplicas": 1}, "device": {"type": "Cuda", "gpu": {"claim": {"resourceClaimName": "c"}}}}),
+            json!({"autoscaling": {"maxReplicas": 2}, "device": {"type": "Cuda", "gpu": {"claim": {"resourceClaimName": "c"}}}}),
+            "shared by all replicas",
+        ),
+        (
+            json!({"service": {"type": "NodePort", "nodePort": 30300}}),
+            json!({"service": {"nodePort": 30300}}),
+            "nodePort needs",
+        ),
+        (
+            json!({"service": {"type": "LoadBalancer", "loadBalancerClass": "a/b"}}),
+            json!({"service": {"type": "NodePort", "loadBalancerClass": "a/b"}}),
+            "loadBalancerClass needs",
+        ),
+        (
+            json!({"service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}}),
+            json!({"service": {"externalTrafficPolicy": "Local"}}),
+            "externalTrafficPolicy needs",
+        ),
+        (
+            json!({"telemetry": {"adminPort": 10391}}),
+            json!({"telemetry": {"adminPort": 10300}}),
+            "which speaks Wyoming",
+        ),
+        (
+            json!({"image": {"repository": "r/i", "digest": format!("sha256:{zeros}")}}),
+            json!({"image": {"repository": "r/i"}}),
+            "needs image.tag or image.digest",
+        ),
+        (
+            json!({"image": {"pullPolicy": "Always"}}),
+            json!({"image": {"tag": "1"}}),
+            "need image.repository",
+        ),
+        (
+            json!({"networkPolicy": {"mode": "Ingress", "from": [{"cidr": "10.0.0.0/8"}]}}),
+            json!({"networkPolicy": {"mode": "Ingress", "from": [{"cidr": "10.0.0.0/8", "podSelector": {}}]}}),
+            "a peer is",
+        ),
+    ] {
+        check(&good, None);
+        check(&bad, Some(words));
+    }
+}
+
+#[test]
+fn names_fit_what_is_derived_from_them() {
+    for (name, refused) in [
+        ("a".repeat(40), None),
+        ("a".repeat(41), Some("40 characters")),
+        ("kitchen-2".to_owned(), None),
+        ("2kitchen".to_owned(), Some("fit for a Service")),
+        ("kitchen.home".to_owned(), Some("fit for a Service")),
+    ] {
+        let object = named(&name, &json!({}));
+        checked(&cel::validate_cel(&object), refused, &json!(name));
+    }
+}
+
+#[test]
+fn volumes_grow_and_change_nothing_else() {
+    let cache = |template: Value| object(&json!({"cache": {"volumeClaimTemplate": template}}));
+    let old = cache(json!({"size": "10Gi", "storageClassName": "fast"}));
+    for (template, refused) in [
+        (json!({"size": "20Gi", "storageClassName": "fast"}), None),
+        (json!({"size": "10240Mi", "storageClassName": "fast"}), None),
+        (
+            json!({"size": "9Gi", "storageClassName": "fast"}),
+            Some("not shrink"),
+        ),
+        (json!({"size": "10Gi"}), Some("cannot change its class")),
+        (
+            json!({"size": "10Gi", "storageClassName": "fast", "accessModes": ["ReadWriteMany"]}),
+            Some("access modes"),
+        ),
+    ] {
+        let result = cel::validate_cel_update(&cache(template.clone()), &old);
+        checked(&result, refused, &template);
+    }
+    checked(
+        &cel::validate_cel_update(&object(&json!({})), &old),
+        None,
+        &json!("no template"),
+    );
+}
+
+/// Every `x-kubernetes-validations` entry of the definition.
+fn rules(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if name == "x-kubernetes-validations" {
+                    let texts = field.as_array().unwrap().iter();
+                    found.extend(texts.map(|rule| rule["message"].as_str().unwrap().to_owned()));
+                }
+                rules(field, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| rules(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_rule_says_what_to_do_and_is_tried_here() {
+    let mut found = Vec::new();
+    rules(
+        &serde_json::to_value(WyomingStt::crd()).unwrap(),
+        &mut found,
+    );
+    // 25 pairs above, two of them for the same rule, two rules on names, two on volumes.
+    assert_eq!(found.len(), 28, "{found:#?}");
+}
+
+#[test]
+fn the_manifest_has_the_bytes_that_the_program_prints() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../manifests/crd.yaml");
+    let file = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        file == crd_yaml(),
+        "run: wyoming-stt-operator crd > manifests/crd.yaml"
+    );
+}
+
+#[test]
+fn the_definition_is_small_enough_for_client_side_apply() {
+    assert!(crd_yaml().len() < 200_000, "{} bytes", crd_yaml().len());
+}
+
+/// The part of the definition under `path`, such as `spec.model`.
+fn schema_of(path: &str) -> Value {
+    let crd = serde_json::to_value(WyomingStt::crd()).unwrap();
+    let mut schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    for part in path.split('.') {
+        schema = schema["properties"][part].clone();
+    }
+    schema
+}
+
+#[test]
+fn the_schema_holds_defaults_and_bounds() {
+    assert_eq!(schema_of("spec.capacity.maxQueue")["default"], 16);
+    assert_eq!(
+        schema_of("spec.capacity.maxQueue")["maximum"].as_f64(),
+        Some(1024.0)
+    );
+    assert_eq!(
+        schema_of("spec.capacity")["default"]["queueTimeoutSeconds"],
+        25
+    );
+    assert_eq!(schema_of("spec.device")["default"]["type"], "Cpu");
+    assert_eq!(
+        schema_of("spec.device.type")["enum"],
+        json!(["Cpu", "Cuda"])
+    );
+    assert_eq!(schema_of("spec.model.name")["maxLength"], 128);
+    assert_eq!(
+        schema_of("spec.podTemplate")["x-kubernetes-preserve-unknown-fields"],
+        true
+    );
+    assert_eq!(
+        schema_of("status.conditions")["x-kubernetes-list-type"],
+        "map"
+    );
+    assert_eq!(
+        schema_of("status.conditions")["x-kubernetes-list-map-keys"],
+        json!(["type"])
+    );
+    assert_eq!(
+        schema_of("spec.language.allowed")["x-kubernetes-list-type"],
+        "set"
+    );
+}
+
+/// Lists, maps and texts without a bound, under our own part of the spec: CEL's cost is estimated from bounds.
+fn unbounded(path: &str, schema: &Value, found: &mut Vec<String>) {
+    let is = |name: &str| schema["type"] == name;
+    let has = |name: &str| schema.get(name).is_some();
+    let open = (is("array") && !has("maxItems"))
+        || (is("string") && !has("maxLength") && !has("enum") && !has("pattern"));
+    if open {
+        found.push(path.to_owned());
+    }
+    // Kubernetes' own types bound nothing, and no rule of ours looks into them.
+    let foreign = [
+        "tolerations",
+        "topologySpreadConstraints",
+        "imagePullSecrets",
+        "podSelector",
+        "namespaceSelector",
+    ];
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        if !foreign.contains(&name.as_str()) {
+            unbounded(&format!("{path}.{name}"), field, found);
+        }
+    }
+    if is("array") && schema["items"].is_object() {
+        unbounded(&format!("{path}[]"), &schema["items"], found);
+    }
+}
+
+#[test]
+fn every_list_and_text_has_a_bound() {
+    let mut found = Vec::new();
+    unbounded("spec", &schema_of("spec"), &mut found);
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn the_definition_has_its_names_columns_and_subresources() {
+    let crd = WyomingStt::crd();
+    assert_eq!(crd.name_any(), "wyomingstts.wyoming-stt.dev");
+    let names = crd.spec.names;
+    assert_eq!(names.short_names, Some(vec!["wstt".to_owned()]));
+    assert_eq!(names.categories, Some(vec!["wyoming".to_owned()]));
+    let version = crd.spec.versions.first().unwrap();
+    let columns = version.additional_printer_columns.as_ref().unwrap();
+    let columns: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(
+        columns,
+        [
+            "Model",
+            "Device",
+            "Replicas",
+            "Available",
+            "Queue",
+            "Ready",
+            "Reason",
+            "Age",
+            "Endpoint"
+        ]
+    );
+    let subresources = version.subresources.as_ref().unwrap();
+    let scale = subresources.scale.as_ref().unwrap();
+    assert_eq!(
+        scale.label_selector_path.as_deref(),
+        Some(".status.selector")
+    );
+    assert!(subresources.status.is_some());
+}
+
+#[test]
+fn a_pod_template_is_understood_or_its_mistake_is_named() {
+    let parse = |template: Value| {
+        let object = object(&json!({"podTemplate": template}));
+        object.spec.pod_template.unwrap().parse()
+    };
+    assert!(parse(json!({"spec": {"containers": [{"name": "server", "env": [{"name": "A", "value": "b"}]}]}})).is_ok());
+    assert!(parse(json!({"spec": {"containers": []}})).is_ok());
+    for (template, words) in [
+        (json!({"spec": {"hostname": 3}}), "not understood"),
+        (
+            json!({"spec": {"containers": [], "nodeSelectr": {"a": "b"}}}),
+            "podTemplate.spec.nodeSelectr",
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "server", "envs": [1]}]}}),
+            "podTemplate.spec.containers[0].envs",
+        ),
+    ] {
+        let error = parse(template).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
