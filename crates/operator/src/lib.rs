@@ -13,5 +13,6 @@
 )]
 pub mod api;
 pub mod cli;
+pub mod controller;
 pub mod scale;
 pub mod simulate;

@@ -1,0 +1,140 @@
+//! The replicas.
+
+use k8s_openapi::DeepMerge;
+use k8s_openapi::api::apps::v1::{
+    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
+};
+use k8s_openapi::api::core::v1::{
+    PodResourceClaim, PodSecurityContext, PodSpec, PodTemplateSpec, TopologySpreadConstraint,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::container::{self, GPU_CLAIM};
+use super::{metadata, selector, signed, storage};
+use crate::api::DeviceType;
+use crate::controller::names::SERVER;
+use crate::controller::validate::ValidStt;
+
+/// The user of the image.
+const USER: i64 = 65532;
+/// Seconds that a rollout may take longer than a start before it is said to be stuck.
+const ROLLOUT_SLACK_S: i32 = 60;
+
+pub(super) fn build(stt: &ValidStt, replicas: u32) -> Deployment {
+    Deployment {
+        metadata: metadata(stt),
+        spec: Some(DeploymentSpec {
+            replicas: Some(signed(replicas)),
+            selector: selector(stt),
+            strategy: Some(strategy(stt)),
+            progress_deadline_seconds: Some(
+                stt.spec.lifecycle.startup_timeout_seconds + ROLLOUT_SLACK_S,
+            ),
+            // Enough to go back to; each is an object that every watcher reads.
+            revision_history_limit: Some(3),
+            template: template(stt),
+            ..DeploymentSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// One more on CPUs; on GPUs one fewer, since there may be none to spare for a rollout.
+fn strategy(stt: &ValidStt) -> DeploymentStrategy {
+    let (surge, unavailable) = match stt.spec.device.type_ {
+        DeviceType::Cpu => (1, 0),
+        DeviceType::Cuda => (0, 1),
+    };
+    DeploymentStrategy {
+        type_: Some("RollingUpdate".to_owned()),
+        rolling_update: Some(RollingUpdateDeployment {
+            max_surge: Some(IntOrString::Int(surge)),
+            max_unavailable: Some(IntOrString::Int(unavailable)),
+        }),
+    }
+}
+
+fn template(stt: &ValidStt) -> PodTemplateSpec {
+    let mut template = PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(stt.names.labels()),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod(stt)),
+    };
+    if let Some(more) = stt.pod_template.clone() {
+        template.merge_from(more);
+        ours_first(&mut template);
+    }
+    template
+}
+
+/// Tools that look at "the" container of a pod look at its first one.
+fn ours_first(template: &mut PodTemplateSpec) {
+    if let Some(pod) = &mut template.spec {
+        pod.containers
+            .sort_by_key(|container| container.name != SERVER);
+    }
+}
+
+fn pod(stt: &ValidStt) -> PodSpec {
+    let spec = &stt.spec;
+    let gpu = spec.device.gpu.clone().unwrap_or_default();
+    let account = spec
+        .service_account_name
+        .clone()
+        .unwrap_or_else(|| stt.names.name.clone());
+    PodSpec {
+        automount_service_account_token: Some(false),
+        // Hundreds of variables that nothing reads.
+        enable_service_links: Some(false),
+        containers: vec![container::build(stt)],
+        image_pull_secrets: some(&spec.image_pull_secrets),
+        node_selector: (!spec.node_selector.is_empty()).then(|| spec.node_selector.clone()),
+        priority_class_name: spec.priority_class_name.clone(),
+        resource_claims: gpu.claim.map(|claim| {
+            vec![PodResourceClaim {
+                name: GPU_CLAIM.to_owned(),
+                resource_claim_name: claim.resource_claim_name,
+                resource_claim_template_name: claim.resource_claim_template_name,
+            }]
+        }),
+        runtime_class_name: gpu.runtime_class_name,
+        security_context: Some(PodSecurityContext {
+            fs_group: Some(USER),
+            run_as_group: Some(USER),
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            seccomp_profile: Some(container::seccomp()),
+            ..PodSecurityContext::default()
+        }),
+        service_account_name: Some(account),
+        termination_grace_period_seconds: Some(i64::from(
+            spec.lifecycle.termination_grace_period_seconds,
+        )),
+        tolerations: some(&spec.tolerations),
+        topology_spread_constraints: some(&spread(stt)),
+        volumes: storage::volumes(stt),
+        ..PodSpec::default()
+    }
+}
+
+fn some<T: Clone>(items: &[T]) -> Option<Vec<T>> {
+    (!items.is_empty()).then(|| items.to_vec())
+}
+
+/// Over hosts where it can be; GPUs are better packed, so that whole nodes can go.
+fn spread(stt: &ValidStt) -> Vec<TopologySpreadConstraint> {
+    let given = &stt.spec.topology_spread_constraints;
+    if !given.is_empty() || stt.spec.device.type_ == DeviceType::Cuda {
+        return given.clone();
+    }
+    vec![TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        when_unsatisfiable: "ScheduleAnyway".to_owned(),
+        label_selector: Some(selector(stt)),
+        ..TopologySpreadConstraint::default()
+    }]
+}

@@ -1,0 +1,116 @@
+//! Who may connect to the replicas, and whom they may reach.
+
+use k8s_openapi::api::networking::v1::{
+    IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
+    NetworkPolicyPort, NetworkPolicySpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{metadata, selector};
+use crate::api::{NetworkPolicyMode, Peer};
+use crate::controller::names::WYOMING_PORT;
+use crate::controller::validate::{ModelFiles, ValidStt};
+
+pub(super) fn build(stt: &ValidStt) -> Option<NetworkPolicy> {
+    let given = &stt.spec.network_policy;
+    let types: &[&str] = match given.mode {
+        NetworkPolicyMode::Disabled => return None,
+        NetworkPolicyMode::Ingress => &["Ingress"],
+        NetworkPolicyMode::IngressAndEgress => &["Ingress", "Egress"],
+    };
+    let is_outwards = given.mode == NetworkPolicyMode::IngressAndEgress;
+    Some(NetworkPolicy {
+        metadata: metadata(stt),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(selector(stt)),
+            policy_types: Some(types.iter().map(|name| (*name).to_owned()).collect()),
+            ingress: Some(ingress(stt)),
+            egress: is_outwards.then(|| egress(stt)),
+        }),
+    })
+}
+
+fn ingress(stt: &ValidStt) -> Vec<NetworkPolicyIngressRule> {
+    let clients: Vec<NetworkPolicyPeer> = stt.spec.network_policy.from.iter().map(peer).collect();
+    // The operator and whoever collects metrics: pods of any namespace, nobody from outside. The pages can
+    // only be read, and nothing secret is on them.
+    let pods = NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector::default()),
+        ..NetworkPolicyPeer::default()
+    };
+    vec![
+        NetworkPolicyIngressRule {
+            from: (!clients.is_empty()).then_some(clients),
+            ports: Some(vec![port("TCP", WYOMING_PORT)]),
+        },
+        NetworkPolicyIngressRule {
+            from: Some(vec![pods]),
+            ports: Some(vec![port("TCP", stt.spec.telemetry.admin_port)]),
+        },
+    ]
+}
+
+fn egress(stt: &ValidStt) -> Vec<NetworkPolicyEgressRule> {
+    let mut rules = vec![NetworkPolicyEgressRule {
+        to: None,
+        ports: Some(vec![port("UDP", 53), port("TCP", 53)]),
+    }];
+    if matches!(stt.model, ModelFiles::Hub { .. }) {
+        let cidrs = &stt.spec.network_policy.model_source_cidrs;
+        let hubs: Vec<NetworkPolicyPeer> = cidrs.iter().map(|cidr| network(cidr)).collect();
+        rules.push(NetworkPolicyEgressRule {
+            to: (!hubs.is_empty()).then_some(hubs),
+            ports: Some(vec![port("TCP", 443)]),
+        });
+    }
+    if let Some(endpoint) = &stt.spec.telemetry.otlp_endpoint {
+        rules.push(NetworkPolicyEgressRule {
+            to: None,
+            ports: Some(vec![port("TCP", port_of(endpoint))]),
+        });
+    }
+    rules
+}
+
+/// The port of `http://HOST:PORT/…`.
+fn port_of(endpoint: &str) -> i32 {
+    let authority = endpoint
+        .trim_start_matches("http://")
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    let port = authority
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    port.unwrap_or(80)
+}
+
+fn peer(given: &Peer) -> NetworkPolicyPeer {
+    if let Some(cidr) = &given.cidr {
+        return network(cidr);
+    }
+    NetworkPolicyPeer {
+        ip_block: None,
+        pod_selector: given.pod_selector.clone(),
+        namespace_selector: given.namespace_selector.clone(),
+    }
+}
+
+fn network(cidr: &str) -> NetworkPolicyPeer {
+    NetworkPolicyPeer {
+        ip_block: Some(IPBlock {
+            cidr: cidr.to_owned(),
+            except: None,
+        }),
+        ..NetworkPolicyPeer::default()
+    }
+}
+
+fn port(protocol: &str, number: i32) -> NetworkPolicyPort {
+    NetworkPolicyPort {
+        protocol: Some(protocol.to_owned()),
+        port: Some(IntOrString::Int(number)),
+        end_port: None,
+    }
+}

@@ -1,0 +1,181 @@
+//! What is built, as files that people can read, and what holds for every one of them.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Resources, build};
+use crate::controller::testing::{defaults, object};
+use crate::controller::validate::validate;
+
+fn built(spec: &Value, replicas: u32) -> Resources {
+    build(&validate(&object(spec), &defaults()).unwrap(), replicas)
+}
+
+fn yaml(resources: &Resources) -> String {
+    let Resources {
+        service_account,
+        claim,
+        network_policy,
+        service,
+        disruption_budget,
+        deployment,
+    } = resources;
+    let values = [
+        json!(service_account),
+        json!(claim),
+        json!(network_policy),
+        json!(service),
+        json!(disruption_budget),
+        json!(deployment),
+    ];
+    let shown = values.iter().filter(|value| !value.is_null());
+    let documents: Vec<String> = shown
+        .map(|value| serde_saphyr::to_string(value).unwrap())
+        .collect();
+    documents.join("---\n")
+}
+
+/// Specs that cover every branch of the builders, by the name of their file.
+fn cases() -> Vec<(&'static str, Value, u32)> {
+    vec![
+        ("demo", json!({"model": {"name": "demo"}}), 1),
+        (
+            "home-lab",
+            json!({
+                "model": {"name": "base"},
+                "language": {"default": "de", "allowed": ["de", "en"]},
+                "device": {"cpuThreads": 4},
+                "decoding": {"beamSize": 5, "audioContext": "Dynamic", "initialPrompt": "Wohnzimmer"},
+                "resources": {"requests": {"cpu": 2}, "limits": {"memory": "4Gi"}},
+                "cache": {"volumeClaimTemplate": {"size": "10Gi", "storageClassName": "fast"}},
+                "service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "annotations": {"a": "b"}},
+            }),
+            1,
+        ),
+        (
+            "gpu-fleet",
+            json!({
+                "model": {"name": "large-v3-turbo", "source": {"huggingFace": {
+                    "revision": "0123abc", "endpoint": "https://mirror.example",
+                    "tokenSecretRef": {"name": "hub", "key": "token"}}}},
+                "device": {"type": "Cuda", "gpu": {"resourceName": "nvidia.com/mig-1g.10gb", "runtimeClassName": "nvidia"}},
+                "autoscaling": {"minReplicas": 2, "maxReplicas": 16},
+                "disruption": {"maxUnavailable": "25%"},
+                "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+                "nodeSelector": {"pool": "gpu"},
+                "priorityClassName": "speech",
+                "imagePullSecrets": [{"name": "registry"}],
+                "image": {"repository": "registry.example/stt", "tag": "1.2", "pullPolicy": "Always"},
+                "networkPolicy": {"mode": "IngressAndEgress", "from": [{"cidr": "192.168.1.0/24"}, {"podSelector": {"matchLabels": {"app": "ha"}}}],
+                    "modelSourceCidrs": ["10.1.0.0/16"]},
+                "telemetry": {"otlpEndpoint": "http://collector:4317", "logLevel": "debug", "logFormat": "Text", "adminPort": 10391},
+            }),
+            3,
+        ),
+        (
+            "gpu-claim",
+            json!({
+                "model": {"name": "org/model"},
+                "device": {"type": "Cuda", "gpu": {"claim": {"resourceClaimTemplateName": "one-gpu", "request": "gpu"}}},
+                "capacity": {"maxConcurrent": 8},
+            }),
+            1,
+        ),
+        (
+            "air-gapped-image",
+            json!({
+                "model": {"name": "base", "source": {"image": {"reference": "registry.example/whisper-base:1", "path": "/whisper"}}},
+                "serviceAccountName": "speech",
+                "networkPolicy": {"mode": "Ingress"},
+                "replicas": 2,
+            }),
+            2,
+        ),
+        (
+            "air-gapped-volume",
+            json!({
+                "model": {"name": "base", "source": {"persistentVolumeClaim": {"claimName": "models", "path": "/base/"}}},
+                "podTemplate": {
+                    "metadata": {"annotations": {"example.com/owner": "me"}},
+                    "spec": {
+                        "containers": [
+                            {"name": "a-sidecar", "image": "busybox"},
+                            {"name": "server", "env": [{"name": "RUST_BACKTRACE", "value": "1"}]},
+                        ],
+                        "nodeSelector": {"disk": "ssd"},
+                    },
+                },
+            }),
+            1,
+        ),
+    ]
+}
+
+/// Compares with `golden/NAME.yaml`. A file that is missing is written, for a person to read.
+#[test]
+fn children_are_as_written_down() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/controller/build/golden");
+    for (name, spec, replicas) in cases() {
+        let path = folder.join(format!("{name}.yaml"));
+        let now = yaml(&built(&spec, replicas));
+        let Ok(then) = std::fs::read_to_string(&path) else {
+            std::fs::write(&path, now).unwrap();
+            panic!("{} was missing and is written: read it", path.display());
+        };
+        assert!(
+            now == then,
+            "{name} changed; remove the file to write it anew:\n{now}"
+        );
+    }
+}
+
+#[test]
+fn pods_are_restricted_whatever_is_asked_for() {
+    for (name, spec, replicas) in cases() {
+        let deployment = built(&spec, replicas).deployment;
+        let pod = deployment.spec.unwrap().template.spec.unwrap();
+        assert_eq!(pod.automount_service_account_token, Some(false), "{name}");
+        assert_eq!(pod.enable_service_links, Some(false), "{name}");
+        let context = pod.security_context.unwrap();
+        assert_eq!(context.run_as_non_root, Some(true), "{name}");
+        let container = &pod.containers[0];
+        assert_eq!(container.name, "server", "{name}");
+        let context = container.security_context.clone().unwrap();
+        assert_eq!(context.read_only_root_filesystem, Some(true), "{name}");
+        assert_eq!(context.allow_privilege_escalation, Some(false), "{name}");
+        assert_eq!(
+            context.capabilities.unwrap().drop,
+            Some(vec!["ALL".to_owned()]),
+            "{name}"
+        );
+        assert_eq!(
+            context.seccomp_profile.unwrap().type_,
+            "RuntimeDefault",
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn every_child_goes_with_its_owner() {
+    for (name, spec, replicas) in cases() {
+        let documents = yaml(&built(&spec, replicas));
+        for document in documents.split("---\n") {
+            assert!(document.contains("uid: 6f1c"), "{name}: {document}");
+            assert!(document.contains("controller: true"), "{name}: {document}");
+        }
+    }
+}
+
+#[test]
+fn a_budget_needs_two_replicas() {
+    let budget = |spec: Value| built(&spec, 1).disruption_budget.is_some();
+    assert!(!budget(json!({"model": {"name": "demo"}})));
+    assert!(!budget(
+        json!({"model": {"name": "demo"}, "autoscaling": {"maxReplicas": 9}})
+    ));
+    assert!(budget(
+        json!({"model": {"name": "demo"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 9}})
+    ));
+}

@@ -1,0 +1,63 @@
+//! What things are called, and how they are found again.
+
+use std::collections::BTreeMap;
+
+/// Our container.
+pub const SERVER: &str = "server";
+/// Port of Wyoming in the pods.
+pub const WYOMING_PORT: i32 = 10300;
+/// Who writes what users declared.
+pub const MANAGER: &str = "wyoming-stt-operator";
+
+/// Names of everything that belongs to one object. All children bear its name: kinds keep them apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Of the object and its children.
+    pub name: String,
+    /// Where they are.
+    pub namespace: String,
+}
+
+impl Names {
+    /// For the object `name` in `namespace`.
+    pub fn of(name: &str, namespace: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+        }
+    }
+
+    /// Labels that single out the pods. They never change: a Deployment's selector cannot.
+    pub fn selector(&self) -> BTreeMap<String, String> {
+        labels(&[
+            ("app.kubernetes.io/component", "server"),
+            ("app.kubernetes.io/instance", &self.name),
+            ("app.kubernetes.io/name", "wyoming-stt"),
+        ])
+    }
+
+    /// Labels of all children.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let mut all = self.selector();
+        all.extend(labels(&[("app.kubernetes.io/managed-by", MANAGER)]));
+        all
+    }
+
+    /// [`Self::selector`] as a query.
+    pub fn query(&self) -> String {
+        let pairs: Vec<String> = self
+            .selector()
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        pairs.join(",")
+    }
+}
+
+/// A map of labels.
+pub fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}

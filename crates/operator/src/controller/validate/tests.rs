@@ -1,0 +1,196 @@
+//! The table of inputs that the schema cannot refuse.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::controller::testing::{defaults, object};
+
+fn with(more: &Value) -> WyomingStt {
+    let mut spec = json!({"model": {"name": "base"}});
+    for (field, value) in more.as_object().unwrap() {
+        spec[field] = value.clone();
+    }
+    object(&spec)
+}
+
+fn server(more: &Value) -> Value {
+    let mut container = json!({"name": "server"});
+    for (field, value) in more.as_object().unwrap() {
+        container[field] = value.clone();
+    }
+    json!({"podTemplate": {"spec": {"containers": [container]}}})
+}
+
+#[test]
+fn what_cannot_work_has_a_reason_and_a_sentence() {
+    for (spec, reason, words) in [
+        (
+            json!({"cache": {"hostPath": {"path": "/srv"}}}),
+            "HostPathNotAllowed",
+            "--allow-host-path",
+        ),
+        (
+            json!({"replicas": 2, "cache": {"volumeClaimTemplate": {"size": "1Gi", "accessModes": ["ReadWriteOncePod"]}}}),
+            "VolumeNotShared",
+            "ReadWriteMany",
+        ),
+        (
+            json!({"model": {"name": "bse"}}),
+            "ModelUnknown",
+            "OWNER/NAME",
+        ),
+        (
+            json!({"device": {"type": "Cuda"}, "resources": {"limits": {"nvidia.com/gpu": 1}}}),
+            "ResourcesInvalid",
+            "device.gpu",
+        ),
+        (
+            json!({"podTemplate": {"spec": {"hostNetwork": true}}}),
+            "PodTemplateInvalid",
+            "hostNetwork",
+        ),
+        (
+            json!({"podTemplate": {"spec": {"hostPID": true}}}),
+            "PodTemplateInvalid",
+            "hostPID",
+        ),
+        (
+            json!({"podTemplate": {"spec": {"hostIPC": true}}}),
+            "PodTemplateInvalid",
+            "hostIPC",
+        ),
+        (
+            json!({"podTemplate": {"spec": {"contaners": [1]}}}),
+            "PodTemplateInvalid",
+            "podTemplate.spec.contaners",
+        ),
+        (
+            json!({"podTemplate": {"spec": "text"}}),
+            "PodTemplateInvalid",
+            "not understood",
+        ),
+        (
+            json!({"podTemplate": {"metadata": {"labels": {"app.kubernetes.io/name": "x"}}}}),
+            "PodTemplateInvalid",
+            "app.kubernetes.io/name",
+        ),
+        (
+            json!({"podTemplate": {"spec": {"volumes": [{"name": "etc", "hostPath": {"path": "/etc"}}]}}}),
+            "PodTemplateInvalid",
+            "etc is a hostPath",
+        ),
+        (
+            server(&json!({"command": ["sh"]})),
+            "PodTemplateInvalid",
+            "command and args",
+        ),
+        (
+            server(&json!({"args": ["x"]})),
+            "PodTemplateInvalid",
+            "command and args",
+        ),
+        (
+            server(&json!({"image": "x"})),
+            "PodTemplateInvalid",
+            "spec.image",
+        ),
+        (
+            server(&json!({"securityContext": {"privileged": true}})),
+            "PodTemplateInvalid",
+            "privileged",
+        ),
+        (
+            json!({"podTemplate": {"spec": {"initContainers": [{"name": "i", "securityContext": {"allowPrivilegeEscalation": true}}]}}}),
+            "PodTemplateInvalid",
+            "i must be neither",
+        ),
+    ] {
+        let faults = validate(&with(&spec), &defaults()).unwrap_err();
+        assert_eq!(faults.len(), 1, "{spec}: {faults:?}");
+        assert_eq!(faults[0].reason, reason, "{spec}");
+        assert!(
+            faults[0].message.contains(words),
+            "{spec}: {}",
+            faults[0].message
+        );
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let object = with(&json!({
+        "model": {"name": "bse"},
+        "cache": {"hostPath": {"path": "/srv"}},
+        "podTemplate": {"spec": {"hostPID": true}},
+    }));
+    let reasons: Vec<&str> = validate(&object, &defaults())
+        .unwrap_err()
+        .iter()
+        .map(|fault| fault.reason)
+        .collect();
+    assert_eq!(
+        reasons,
+        ["HostPathNotAllowed", "ModelUnknown", "PodTemplateInvalid"]
+    );
+}
+
+#[test]
+fn host_paths_work_where_the_operator_allows_them() {
+    let defaults = Defaults {
+        allow_host_path: true,
+        ..defaults()
+    };
+    let object = with(&json!({
+        "cache": {"hostPath": {"path": "/srv"}},
+        "podTemplate": {"spec": {"volumes": [{"name": "more", "hostPath": {"path": "/more"}}]}},
+    }));
+    assert!(validate(&object, &defaults).is_ok());
+}
+
+#[test]
+fn what_works_and_may_not_be_meant_is_a_warning() {
+    let object = with(&json!({
+        "replicas": 2,
+        "cache": {"volumeClaimTemplate": {"size": "1Gi"}},
+        "capacity": {"queueTimeoutSeconds": 300},
+        "lifecycle": {"terminationGracePeriodSeconds": 300},
+    }));
+    let warnings = validate(&object, &defaults()).unwrap().warnings;
+    let reasons: Vec<&str> = warnings.iter().map(|fault| fault.reason).collect();
+    assert_eq!(reasons, ["VolumeOnOneNode", "QueueTimeoutTooLong"]);
+}
+
+#[test]
+fn defaults_follow_the_device() {
+    let policy = |device: &str| {
+        let object = with(&json!({"device": {"type": device}, "autoscaling": {"maxReplicas": 4}}));
+        let stt = validate(&object, &defaults()).unwrap();
+        let Replicas::Auto(policy) = stt.replicas else {
+            panic!("no policy")
+        };
+        (
+            stt.slots,
+            policy.target_depth,
+            policy.down.stabilization.as_secs(),
+            stt.image,
+        )
+    };
+    assert_eq!(policy("Cpu"), (1, 1, 300, "wyoming-stt:0.1.0".to_owned()));
+    assert_eq!(
+        policy("Cuda"),
+        (4, 4, 600, "wyoming-stt:0.1.0-cuda".to_owned())
+    );
+}
+
+#[test]
+fn names_of_models_lead_to_the_hub() {
+    let repo = |name: &str| {
+        let stt = validate(&with(&json!({"model": {"name": name}})), &defaults()).unwrap();
+        let ModelFiles::Hub { repo, .. } = stt.model else {
+            panic!("no hub")
+        };
+        repo
+    };
+    assert_eq!(repo("base.en"), "openai/whisper-base.en");
+    assert_eq!(repo("org/model"), "org/model");
+}
