@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Keeps speech-to-text endpoints as they were declared.
 #[derive(Debug, Parser)]
@@ -16,6 +17,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Reconcile WyomingStt objects until SIGTERM.
+    Run(Box<RunArgs>),
     /// Print the definition of WyomingStt as YAML.
     Crd,
     /// Compare the scaling rule with others on made-up loads, and print a table.
@@ -28,4 +31,101 @@ pub struct SimulateArgs {
     /// Also draw load, replicas and wait.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Address of the admin pages: health, ready and metrics.
+    #[arg(
+        long,
+        env = "OPERATOR_ADMIN",
+        default_value = "0.0.0.0:10390",
+        value_name = "HOST:PORT"
+    )]
+    pub admin: String,
+    /// Namespaces whose objects are reconciled; all of them when none is given.
+    #[arg(
+        long,
+        env = "OPERATOR_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAME,…"
+    )]
+    pub watch_namespaces: Vec<String>,
+    /// Namespace of the lease: the operator's own.
+    #[arg(
+        long,
+        env = "POD_NAMESPACE",
+        default_value = "default",
+        value_name = "NAME"
+    )]
+    pub namespace: String,
+    /// What this process calls itself in the lease: the pod's name.
+    #[arg(
+        long,
+        env = "POD_NAME",
+        default_value = "wyoming-stt-operator",
+        value_name = "NAME"
+    )]
+    pub identity: String,
+    /// Write without a lease. Only when no other operator runs.
+    #[arg(long, env = "OPERATOR_NO_LEADER_ELECTION", value_parser = BoolishValueParser::new())]
+    pub no_leader_election: bool,
+    /// Image of the server where an object names none.
+    #[arg(
+        long,
+        env = "OPERATOR_SERVER_IMAGE",
+        default_value = concat!("wyoming-stt:", env!("CARGO_PKG_VERSION")),
+        value_name = "IMAGE"
+    )]
+    pub server_image: String,
+    /// The same for GPUs.
+    #[arg(
+        long,
+        env = "OPERATOR_SERVER_IMAGE_CUDA",
+        default_value = concat!("wyoming-stt:", env!("CARGO_PKG_VERSION"), "-cuda"),
+        value_name = "IMAGE"
+    )]
+    pub server_image_cuda: String,
+    /// Let objects mount folders of their node.
+    #[arg(long, env = "OPERATOR_ALLOW_HOST_PATH", value_parser = BoolishValueParser::new())]
+    pub allow_host_path: bool,
+    /// What to log, as tracing directives.
+    #[arg(
+        long,
+        env = "OPERATOR_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+    /// How log lines on standard error look.
+    #[arg(long, env = "OPERATOR_LOG_FORMAT", default_value = "json", value_enum)]
+    pub log_format: LogFormatArg,
+    /// OTLP collector for traces, logs and metrics (gRPC).
+    #[arg(long, env = "OPERATOR_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormatArg {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl RunArgs {
+    /// How it logs.
+    pub fn telemetry(&self) -> telemetry::Settings {
+        telemetry::Settings {
+            service_name: "wyoming-stt-operator",
+            log_format: match self.log_format {
+                LogFormatArg::Text => telemetry::LogFormat::Text,
+                LogFormatArg::Json => telemetry::LogFormat::Json,
+            },
+            filter: self.log.clone(),
+            otlp_endpoint: self.otlp_endpoint.clone(),
+        }
+    }
 }

@@ -14,5 +14,8 @@
 pub mod api;
 pub mod cli;
 pub mod controller;
+pub mod lease;
+pub mod metrics;
+pub mod run;
 pub mod scale;
 pub mod simulate;

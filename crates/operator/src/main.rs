@@ -4,14 +4,50 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
-use operator::cli::{Cli, Command, SimulateArgs};
+use operator::cli::{Cli, Command, RunArgs, SimulateArgs};
 use operator::{api, simulate};
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Run(args) => run(*args),
         Command::Crd => print(&api::crd_yaml()),
         Command::Simulate(args) => simulate(&args),
     }
+}
+
+fn run(args: RunArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start threads: {error}")),
+    };
+    runtime.block_on(async {
+        let guard = match telemetry::init(&args.telemetry()) {
+            Ok(guard) => guard,
+            Err(error) => return failed(&chain(&error)),
+        };
+        let code = match operator::run::run(args).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&chain(&error)),
+        };
+        // The exporters block while they send.
+        tokio::task::spawn_blocking(|| guard.shutdown()).await.ok();
+        code
+    })
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 fn simulate(args: &SimulateArgs) -> ExitCode {

@@ -307,7 +307,7 @@ fn the_schema_holds_defaults_and_bounds() {
 }
 
 /// Lists, maps and texts without a bound, under our own part of the spec: CEL's cost is estimated from bounds.
-fn unbounded(path: &str, schema: &Value, found: &mut Vec<String>) {
+fn without_bound(path: &str, schema: &Value, found: &mut Vec<String>) {
     let is = |name: &str| schema["type"] == name;
     let has = |name: &str| schema.get(name).is_some();
     let open = (is("array") && !has("maxItems"))
@@ -325,18 +325,18 @@ fn unbounded(path: &str, schema: &Value, found: &mut Vec<String>) {
     ];
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         if !foreign.contains(&name.as_str()) {
-            unbounded(&format!("{path}.{name}"), field, found);
+            without_bound(&format!("{path}.{name}"), field, found);
         }
     }
     if is("array") && schema["items"].is_object() {
-        unbounded(&format!("{path}[]"), &schema["items"], found);
+        without_bound(&format!("{path}[]"), &schema["items"], found);
     }
 }
 
 #[test]
 fn every_list_and_text_has_a_bound() {
     let mut found = Vec::new();
-    unbounded("spec", &schema_of("spec"), &mut found);
+    without_bound("spec", &schema_of("spec"), &mut found);
     assert!(found.is_empty(), "{found:?}");
 }
 
@@ -394,5 +394,40 @@ fn a_pod_template_is_understood_or_its_mistake_is_named() {
     ] {
         let error = parse(template).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
+    }
+}
+
+fn manifest(path: &str) -> String {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../manifests/");
+    std::fs::read_to_string(format!("{root}{path}")).unwrap()
+}
+
+#[test]
+fn every_example_is_accepted() {
+    for name in [
+        "home-lab",
+        "one-gpu",
+        "gpu-fleet",
+        "air-gapped-volume",
+        "air-gapped-image",
+    ] {
+        let object: WyomingStt =
+            serde_saphyr::from_str(&manifest(&format!("examples/{name}.yaml"))).unwrap();
+        checked(&cel::validate_cel(&object), None, &json!(name));
+    }
+}
+
+#[test]
+fn the_operators_role_has_no_wildcard_no_secrets_and_no_commands_in_pods() {
+    let text = manifest("install.yaml");
+    for word in [
+        "*",
+        "secrets",
+        "exec",
+        "customresourcedefinitions",
+        "impersonate",
+        "escalate",
+    ] {
+        assert!(!text.contains(word), "install.yaml has {word}");
     }
 }

@@ -394,9 +394,10 @@ proptest! {
             seen
         };
         let decisions = course(&policy(), 4, 600, seen);
-        // Once more at most: whole utterances make the measured rates waver a little.
+        // Up and down in turn would be a swing; one way is not: whole utterances make the measured rates
+        // waver, and a replica that was added is kept.
         let orders: Vec<u32> = decisions[400..].iter().map(|decision| decision.replicas).collect();
-        let changes = orders.windows(2).filter(|pair| pair[0] != pair[1]).count();
-        prop_assert!(changes <= 1, "{:?}", orders);
+        let is_one_way = orders.is_sorted() || orders.iter().rev().is_sorted();
+        prop_assert!(is_one_way, "{:?}", orders);
     }
 }

@@ -1,0 +1,157 @@
+//! What an object's endpoint is like now: its Deployment, its pods, and what they tell of their load.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use telemetry::load::LoadReport;
+
+use super::names::Names;
+use super::pods::{self, Pods};
+use super::status::is_rolling_out;
+use crate::scale::{Observation, Replica};
+
+/// Pods that are asked at once. Each answers at once or is given up after a second.
+const ASKED_AT_ONCE: usize = 32;
+/// How old a report may be: three rounds.
+const FRESH: Duration = Duration::from_secs(15);
+
+/// Asks pods for their load.
+pub trait Loads: Send + Sync + 'static {
+    /// The report at `ip`, admin port `port`; none when it does not answer.
+    fn load(&self, ip: IpAddr, port: u16) -> BoxFuture<'_, Option<LoadReport>>;
+}
+
+/// Asks over HTTP.
+#[derive(Debug)]
+pub struct HttpLoads(reqwest::Client);
+
+impl HttpLoads {
+    /// With a second for each answer.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(1))
+            .no_proxy()
+            .build()?;
+        Ok(Self(client))
+    }
+}
+
+impl Loads for HttpLoads {
+    fn load(&self, ip: IpAddr, port: u16) -> BoxFuture<'_, Option<LoadReport>> {
+        let address = std::net::SocketAddr::new(ip, port);
+        Box::pin(async move {
+            let answer = self.0.get(format!("http://{address}/load")).send().await;
+            answer.ok()?.error_for_status().ok()?.json().await.ok()
+        })
+    }
+}
+
+/// What pods told last, and when, by the pod's name.
+pub type Reports = BTreeMap<String, (Duration, LoadReport)>;
+
+/// What was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// As the API server has it.
+    pub deployment: Option<Deployment>,
+    /// By how far they have come.
+    pub pods: Pods,
+}
+
+/// Reads Deployment and pods. Both reads may come from the API server's memory.
+///
+/// # Errors
+/// When the API server cannot be asked.
+pub async fn read(client: &Client, names: &Names, now: Timestamp) -> Result<Seen, kube::Error> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &names.namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &names.namespace);
+    let deployment = deployments.get_opt(&names.name).await?;
+    let found = pods
+        .list(&ListParams::default().labels(&names.query()).match_any())
+        .await?;
+    Ok(Seen {
+        deployment,
+        pods: pods::sort(&found.items, now),
+    })
+}
+
+/// Asks every ready pod at `port` and keeps what is fresh, `now` being the time since any fixed moment.
+pub async fn ask(loads: &dyn Loads, pods: &Pods, port: u16, reports: &mut Reports, now: Duration) {
+    let answers: Vec<(String, Option<LoadReport>)> = stream::iter(pods.ready.clone())
+        .map(|pod| async move {
+            let report = match pod.ip.parse() {
+                Ok(ip) => loads.load(ip, port).await,
+                Err(_) => None,
+            };
+            (pod.name, report)
+        })
+        .buffer_unordered(ASKED_AT_ONCE)
+        .collect()
+        .await;
+    for (pod, report) in answers {
+        if let Some(report) = report {
+            reports.insert(pod, (now, report));
+        }
+    }
+    reports.retain(|name, (at, _)| {
+        now.saturating_sub(*at) <= FRESH && pods.ready.iter().any(|pod| pod.name == *name)
+    });
+}
+
+/// What the scaling rule sees.
+pub fn observation(seen: &Seen, reports: &Reports) -> Observation {
+    let ordered = seen
+        .deployment
+        .as_ref()
+        .and_then(|deployment| deployment.spec.as_ref()?.replicas);
+    let known = |name: &str| reports.contains_key(name);
+    let silent = seen
+        .pods
+        .ready
+        .iter()
+        .filter(|pod| !known(&pod.name))
+        .count();
+    Observation {
+        ordered: ordered.map_or(0, |ordered| u32::try_from(ordered).unwrap_or(0)),
+        replicas: reports
+            .iter()
+            .map(|(pod, (_, report))| replica(pod, report))
+            .collect(),
+        silent: u32::try_from(silent).unwrap_or(u32::MAX),
+        starting: seen.pods.starting,
+        starting_for: seen.pods.starting_for,
+        unschedulable: seen.pods.unschedulable,
+        rolling_out: seen.deployment.as_ref().is_some_and(is_rolling_out),
+        held: 0,
+        startups: seen
+            .pods
+            .ready
+            .iter()
+            .filter_map(|pod| Some((pod.name.clone(), pod.startup?)))
+            .collect(),
+    }
+}
+
+fn replica(pod: &str, report: &LoadReport) -> Replica {
+    let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Replica {
+        pod: pod.to_owned(),
+        queued: small(report.queued),
+        running: small(report.running),
+        arrived: report.accepted_total + report.refused_total,
+        finished: report.finished_total,
+        busy_s: report.busy_s_total,
+        oldest_wait_s: report.oldest_wait_s,
+    }
+}

@@ -1,0 +1,266 @@
+//! Conditions by what was seen.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::controller::pods::{ReadyPod, Trouble};
+use crate::controller::testing::{defaults, object};
+use crate::controller::validate::validate;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn ready_pods(count: usize) -> Pods {
+    let pod = |index| ReadyPod {
+        name: format!("pod-{index}"),
+        ip: "10.0.0.1".to_owned(),
+        startup: None,
+        deletion_cost: None,
+    };
+    Pods {
+        ready: (0..count).map(pod).collect(),
+        ..Pods::default()
+    }
+}
+
+struct Given {
+    spec: Value,
+    pods: Pods,
+    deployment: Value,
+    is_paused: bool,
+    refusal: Option<Fault>,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Self {
+            spec: json!({"model": {"name": "demo"}}),
+            pods: ready_pods(1),
+            deployment: json!({}),
+            is_paused: false,
+            refusal: None,
+        }
+    }
+}
+
+impl Given {
+    fn status(&self) -> WyomingSttStatus {
+        let object = object(&self.spec);
+        let valid = validate(&object, &defaults());
+        let deployment: Deployment = serde_json::from_value(self.deployment.clone()).unwrap();
+        status(&Facts {
+            object: &object,
+            is_paused: self.is_paused,
+            valid: valid.as_ref().map_err(Vec::as_slice),
+            deployment: Some(&deployment),
+            pods: &self.pods,
+            reports: &[],
+            decision: None,
+            refusal: self.refusal.clone(),
+            now: NOW,
+        })
+    }
+
+    fn check(&self, type_: &str, status: &str, reason: &str) {
+        let all = self.status().conditions;
+        let found = all
+            .iter()
+            .find(|condition| condition.type_ == type_)
+            .unwrap();
+        assert_eq!(
+            (found.status.as_str(), found.reason.as_str()),
+            (status, reason),
+            "{found:?}"
+        );
+        assert_eq!(found.observed_generation, Some(3));
+        assert!(!found.message.is_empty(), "{found:?}");
+    }
+}
+
+fn trouble(reason: &'static str) -> Pods {
+    Pods {
+        starting: 1,
+        trouble: Some(Trouble {
+            reason,
+            message: "said by the node".to_owned(),
+        }),
+        ..Pods::default()
+    }
+}
+
+#[test]
+fn a_served_endpoint_is_ready() {
+    let given = Given::default();
+    given.check("Ready", "True", "Reconciled");
+    given.check("Available", "True", "ReplicasReady");
+    given.check("SpecValid", "True", "Valid");
+    given.check("Progressing", "False", "Settled");
+    given.check("ModelReady", "True", "Loaded");
+    given.check("AutoscalingActive", "False", "NotConfigured");
+    given.check("CapacityLimited", "False", "Fits");
+    let status = given.status();
+    assert_eq!(status.endpoint.unwrap().host, "kitchen.home.svc");
+    assert!(
+        status
+            .selector
+            .unwrap()
+            .contains("app.kubernetes.io/instance=kitchen")
+    );
+}
+
+#[test]
+fn a_spec_that_cannot_work_says_why_and_keeps_what_serves() {
+    let given = Given {
+        spec: json!({"model": {"name": "demo"}, "cache": {"hostPath": {"path": "/srv"}}}),
+        ..Given::default()
+    };
+    given.check("Ready", "False", "HostPathNotAllowed");
+    given.check("SpecValid", "False", "HostPathNotAllowed");
+    given.check("Available", "True", "ReplicasReady");
+}
+
+#[test]
+fn what_keeps_pods_from_starting_is_told() {
+    for reason in [
+        "ImagePullFailed",
+        "CrashLooping",
+        "ContainerFailed",
+        "PodsUnschedulable",
+    ] {
+        let given = Given {
+            pods: trouble(reason),
+            ..Given::default()
+        };
+        given.check("Ready", "False", reason);
+        given.check("Available", "False", reason);
+        given.check("ModelReady", "False", "NotLoaded");
+    }
+    let starting = Given {
+        pods: Pods {
+            starting: 1,
+            ..Pods::default()
+        },
+        ..Given::default()
+    };
+    starting.check("Ready", "False", "Starting");
+    starting.check("Progressing", "True", "ReplicasStarting");
+}
+
+#[test]
+fn the_deployments_own_troubles_are_told() {
+    let refused = |type_: &str, status: &str| json!({"status": {"conditions": [{"type": type_, "status": status, "message": "exceeded quota"}]}});
+    let quota = Given {
+        pods: Pods::default(),
+        deployment: refused("ReplicaFailure", "True"),
+        ..Given::default()
+    };
+    quota.check("Ready", "False", "PodsRefused");
+    let stuck = Given {
+        deployment: refused("Progressing", "False"),
+        ..Given::default()
+    };
+    stuck.check("Progressing", "False", "StartupTimeout");
+    let rolling = Given {
+        deployment: json!({"status": {"replicas": 2, "updatedReplicas": 1}}),
+        ..Given::default()
+    };
+    rolling.check("Progressing", "True", "RolloutInProgress");
+}
+
+#[test]
+fn pods_without_a_node_limit_the_capacity() {
+    let mut pods = ready_pods(2);
+    pods.unschedulable = 3;
+    let given = Given {
+        pods,
+        ..Given::default()
+    };
+    given.check("CapacityLimited", "True", "PodsUnschedulable");
+    given.check("Ready", "True", "Reconciled");
+    assert_eq!(
+        (
+            given.status().replicas,
+            given.status().unschedulable_replicas
+        ),
+        (5, 3)
+    );
+}
+
+#[test]
+fn a_pause_a_refusal_and_no_replicas_are_told() {
+    let paused = Given {
+        spec: json!({"model": {"name": "demo"}, "autoscaling": {"maxReplicas": 2}}),
+        is_paused: true,
+        ..Given::default()
+    };
+    paused.check("Ready", "True", "Paused");
+    paused.check("AutoscalingActive", "False", "Paused");
+    assert_eq!(
+        paused.status().autoscaling.unwrap().limited_by,
+        LimitedBy::Paused
+    );
+    let refused = Given {
+        refusal: Some(Fault {
+            reason: "ApplyRefused",
+            message: "no".to_owned(),
+        }),
+        ..Given::default()
+    };
+    refused.check("Ready", "False", "ApplyRefused");
+    let none = Given {
+        spec: json!({"model": {"name": "demo"}, "replicas": 0}),
+        pods: Pods::default(),
+        ..Given::default()
+    };
+    none.check("Ready", "False", "NoReplicas");
+}
+
+#[test]
+fn a_condition_keeps_its_time_until_its_status_changes() {
+    let earlier = Timestamp::from_second(-500).unwrap();
+    let mut first = Given::default().status();
+    for condition in &mut first.conditions {
+        condition.last_transition_time = Time(earlier);
+    }
+    let mut object = object(&json!({"model": {"name": "demo"}}));
+    object.status = Some(first);
+    let valid = validate(&object, &defaults()).unwrap();
+    let pods = Pods::default();
+    let second = status(&Facts {
+        object: &object,
+        is_paused: false,
+        valid: Ok(&valid),
+        deployment: None,
+        pods: &pods,
+        reports: &[],
+        decision: None,
+        refusal: None,
+        now: NOW,
+    });
+    let time = |type_: &str| {
+        let found = second
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == type_)
+            .unwrap();
+        found.last_transition_time.0
+    };
+    assert_eq!((time("Available"), time("SpecValid")), (NOW, earlier));
+}
+
+#[test]
+fn figures_alone_are_news_twice_a_minute() {
+    let with = |queue_depth: i32, desired_replicas: i32| WyomingSttStatus {
+        autoscaling: Some(AutoscalingStatus {
+            desired_replicas,
+            queue_depth,
+            ..AutoscalingStatus::default()
+        }),
+        ..WyomingSttStatus::default()
+    };
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    assert!(is_news(None, &with(1, 1), seconds(0)));
+    assert!(!is_news(Some(&with(1, 1)), &with(1, 1), seconds(300)));
+    assert!(!is_news(Some(&with(1, 1)), &with(2, 1), seconds(29)));
+    assert!(is_news(Some(&with(1, 1)), &with(2, 1), seconds(30)));
+    assert!(is_news(Some(&with(1, 1)), &with(1, 2), seconds(0)));
+}
