@@ -322,10 +322,10 @@ fn soften<I: Isa>(scores: &mut [f32], state: &mut (f32, f32)) -> f32 {
     for lane in lanes {
         sum += lane;
     }
-    let factor = if before == largest {
-        1.0
-    } else {
+    let factor = if before < largest {
         math::exp::<I>(before - largest)
+    } else {
+        1.0
     };
     *state = (largest, total * factor + sum);
     factor
@@ -391,7 +391,7 @@ mod tests {
                 width,
                 heads,
                 1e-6 * (head_width as f64 + 20.0),
-                &level,
+                level,
             );
             let mut out = vec![f32::NAN; queries * width];
             KeysValues::pack(&keys_values, width, heads).attend(level, &later, &mut out);
@@ -407,7 +407,7 @@ mod tests {
                 width,
                 heads,
                 1e-6 * (head_width as f64 + 20.0),
-                &level,
+                level,
             );
         }
     }
@@ -419,7 +419,7 @@ mod tests {
         width: usize,
         heads: usize,
         tolerance: f64,
-        level: &Level,
+        level: Level,
     ) {
         let head_width = width / heads;
         for (found, query) in out.chunks(width).zip(queries) {
@@ -465,7 +465,10 @@ mod tests {
             (1.011_718_8, 1.015_625),
             (-2.01, -2.015_625),
         ] {
-            assert_eq!(Bf16::narrow(value).widen(), expected);
+            assert_eq!(
+                Bf16::narrow(value).widen().to_bits(),
+                f32::to_bits(expected)
+            );
         }
         assert!(Bf16::narrow(f32::NAN).widen().is_nan());
         assert!(Bf16::narrow(f32::INFINITY).widen().is_infinite());

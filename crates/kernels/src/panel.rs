@@ -102,9 +102,9 @@ fn tile<I: Isa, E: Element, const ROWS: usize, const PARTS: usize>(
         k += 1;
     }
     for row in 0..ROWS {
-        for part in 0..PARTS {
+        for part in &sums[row] {
             for column in 0..COLUMNS {
-                out[row][column] += sums[row][part][column];
+                out[row][column] += part[column];
             }
         }
     }

@@ -43,6 +43,7 @@ fn check(ins: usize, outs: usize, rows: usize, seed: u32) {
     let other = values(seed + 3, rows * outs);
     let matrix = Int8Matrix::pack(&weight, ins);
     let expected = plain(&weight, ins, &x, &bias);
+    #[expect(clippy::cast_possible_truncation, reason = "what is computed in f32")]
     let gelu = |x: f64| f64::from(math::gelu::<Plain>(x as f32));
     for level in Level::available() {
         for (what, then) in [
