@@ -44,6 +44,7 @@ fn crates_use_only_whom_they_may() {
     let ours = [
         "wyoming",
         "audio",
+        "kernels",
         "whisper",
         "telemetry",
         "server",
@@ -52,7 +53,8 @@ fn crates_use_only_whom_they_may() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("wyoming", &[][..]),
         ("audio", &[]),
-        ("whisper", &["audio"]),
+        ("kernels", &[]),
+        ("whisper", &["audio", "kernels"]),
         ("telemetry", &[]),
         ("server", &["wyoming", "audio", "whisper", "telemetry"]),
         ("operator", &["telemetry"]),
@@ -70,7 +72,14 @@ fn crates_use_only_whom_they_may() {
 
 #[test]
 fn candle_is_named_in_whisper_only_and_cuda_in_its_device_only() {
-    for name in ["wyoming", "audio", "telemetry", "server", "operator"] {
+    for name in [
+        "wyoming",
+        "audio",
+        "kernels",
+        "telemetry",
+        "server",
+        "operator",
+    ] {
         let uses: Vec<String> = dependencies(name);
         assert!(
             !uses.iter().any(|used| used.starts_with("candle")),
@@ -85,6 +94,16 @@ fn candle_is_named_in_whisper_only_and_cuda_in_its_device_only() {
             "{}",
             path.display()
         );
+    }
+}
+
+#[test]
+fn unsafe_stands_in_the_kernels_and_at_one_memory_map() {
+    for path in sources(&root().join("crates")) {
+        let allowed = path.ends_with("whisper/src/checkpoint.rs")
+            || path.components().any(|part| part.as_os_str() == "kernels");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(allowed || !text.contains("unsafe {"), "{}", path.display());
     }
 }
 
@@ -132,7 +151,7 @@ fn libraries_start_no_task_read_no_environment_and_log_nothing_loud() {
         "error!(",
         "println!(",
     ];
-    for name in ["wyoming", "audio", "whisper"] {
+    for name in ["wyoming", "audio", "kernels", "whisper"] {
         for path in sources(&root().join("crates").join(name).join("src")) {
             let text = code(&path);
             for word in words {

@@ -1,0 +1,80 @@
+//! Each kernel at each level of this CPU, in the shapes of Whisper tiny and base, on one thread.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use kernels::{Int8Matrix, KeysValues, Level, Then, attend_to_all};
+
+fn values(count: usize) -> Vec<f32> {
+    let mut state = 1_u32;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from(u8::try_from(state >> 24).unwrap_or(0)) / 128.0 - 1.0
+        })
+        .collect()
+}
+
+fn int8(criterion: &mut Criterion) {
+    for (rows, ins, outs, then) in [
+        (1, 384, 51_865, Then::Nothing),
+        (8, 384, 51_865, Then::Nothing),
+        (1, 384, 1536, Then::Gelu),
+        (1500, 384, 1536, Then::Nothing),
+        (1500, 384, 1536, Then::Gelu),
+        (1500, 1536, 384, Then::Nothing),
+        (1500, 512, 2048, Then::Gelu),
+    ] {
+        let mut group =
+            criterion.benchmark_group(format!("int8/{rows} x {ins} x {outs}, {then:?}"));
+        group
+            .sample_size(10)
+            .throughput(Throughput::Elements((2 * rows * ins * outs) as u64));
+        let matrix = Int8Matrix::pack(&values(ins * outs), ins);
+        let (x, bias) = (values(rows * ins), values(outs));
+        let mut out = vec![0.0; rows * outs];
+        for level in Level::available() {
+            group.bench_function(level.to_string(), |bench| {
+                bench.iter(|| matrix.products(level, &x, &bias, then, &mut out));
+            });
+        }
+    }
+}
+
+fn attention(criterion: &mut Criterion) {
+    for (positions, width, heads) in [(1500, 384, 6), (1500, 512, 8), (176, 384, 6)] {
+        let mut group =
+            criterion.benchmark_group(format!("attention/{positions} positions, {heads} heads"));
+        let work = 4 * positions * positions * width;
+        group
+            .sample_size(10)
+            .throughput(Throughput::Elements(work as u64));
+        let qkv = values(positions * 3 * width);
+        let mut out = vec![0.0; positions * width];
+        for level in Level::available() {
+            group.bench_function(level.to_string(), |bench| {
+                bench.iter(|| attend_to_all(level, &qkv, width, heads, &mut out));
+            });
+        }
+    }
+    let mut group = criterion.benchmark_group("cross-attention/1500 positions, 6 heads");
+    let packed = KeysValues::pack(&values(1500 * 2 * 384), 384, 6);
+    for rows in [1, 5, 224] {
+        let queries = values(rows * 384);
+        let mut out = vec![0.0; rows * 384];
+        for level in Level::available() {
+            group.bench_function(format!("{rows} queries, {level}"), |bench| {
+                bench.iter(|| packed.attend(level, &queries, &mut out));
+            });
+        }
+    }
+}
+
+fn on_one_thread(criterion: &mut Criterion) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
+    // Fails only when there is a pool already, which then has the threads it has.
+    pool.use_current_thread().build_global().ok();
+    int8(criterion);
+    attention(criterion);
+}
+
+criterion_group!(benches, on_one_thread);
+criterion_main!(benches);

@@ -1,0 +1,175 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::level::Plain;
+
+/// Seeded values between −2 and 2.
+fn values(seed: u32, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from(u16::try_from(state >> 16).unwrap()) / 16_384.0 - 2.0
+        })
+        .collect()
+}
+
+/// The same by plain loops: rounded rows, integer sums, the same last steps.
+fn plain(weight: &[f32], ins: usize, x: &[f32], bias: &[f32]) -> Vec<f64> {
+    let round = |row: &[f32]| {
+        let scale = row.iter().fold(0.0_f32, |a, b| a.max(b.abs())) / 127.0;
+        let bytes: Vec<i32> = row
+            .iter()
+            .map(|value| to_byte(value * inverse(scale)).into())
+            .collect();
+        (bytes, f64::from(scale))
+    };
+    let mut out = Vec::new();
+    for x in x.chunks_exact(ins) {
+        let (x, x_scale) = round(x);
+        for (row, bias) in weight.chunks_exact(ins).zip(bias) {
+            let (row, scale) = round(row);
+            let sum: i32 = x.iter().zip(&row).map(|(a, b)| a * b).sum();
+            out.push(f64::from(sum) * scale * x_scale + f64::from(*bias));
+        }
+    }
+    out
+}
+
+fn check(ins: usize, outs: usize, rows: usize, seed: u32) {
+    let weight = values(seed, outs * ins);
+    let x = values(seed + 1, rows * ins);
+    let bias = values(seed + 2, outs);
+    let other = values(seed + 3, rows * outs);
+    let matrix = Int8Matrix::pack(&weight, ins);
+    let expected = plain(&weight, ins, &x, &bias);
+    #[expect(clippy::cast_possible_truncation, reason = "what is computed in f32")]
+    let gelu = |x: f64| f64::from(math::gelu::<Plain>(x as f32));
+    for level in Level::available() {
+        for (what, then) in [
+            ("nothing", Then::Nothing),
+            ("gelu", Then::Gelu),
+            ("add", Then::Add(&other)),
+        ] {
+            let mut out = vec![f32::NAN; rows * outs];
+            matrix.products(level, &x, &bias, then, &mut out);
+            for (index, (found, expected)) in out.iter().zip(&expected).enumerate() {
+                let expected = match then {
+                    Then::Nothing => *expected,
+                    Then::Gelu => gelu(*expected),
+                    Then::Add(other) => expected + f64::from(other[index]),
+                };
+                // Integer sums are the same; what is left are roundings of values up to 4 * ins.
+                let tolerance = 1e-6 * (4.0 * ins as f64 + 4.0);
+                assert!(
+                    (f64::from(*found) - expected).abs() < tolerance,
+                    "{level}, then {what}, ({rows}, {ins}) by {outs}: {found} at {index} for {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_level_equals_plain_loops_on_whispers_and_odd_shapes() {
+    for (ins, outs, rows) in [
+        (1, 1, 1),
+        (3, 33, 2),
+        (64, 32, 12),
+        (80, 48, 13),
+        (384, 97, 25),
+        (240, 64, 101),
+        (1536, 40, 7),
+    ] {
+        check(ins, outs, rows, 7);
+    }
+}
+
+#[test]
+fn threads_that_share_outputs_compute_the_same() {
+    // Enough weights to be split.
+    check(512, 16_500, 1, 3);
+    check(256, 4_097, 9, 4);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn every_level_equals_plain_loops(ins in 1_usize..150, outs in 1_usize..80, rows in 1_usize..40, seed in 0_u32..1000) {
+        check(ins, outs, rows, seed);
+    }
+}
+
+#[test]
+fn extremes_of_bytes_do_not_overflow_pairs() {
+    let (ins, outs) = (1536, 32);
+    let weight: Vec<f32> = (0..ins * outs)
+        .map(|i| if i % 3 == 0 { -1.0 } else { 1.0 })
+        .collect();
+    let x = vec![-1.0; ins];
+    let matrix = Int8Matrix::pack(&weight, ins);
+    for level in Level::available() {
+        let mut out = vec![0.0; outs];
+        matrix.products(level, &x, &[], Then::Nothing, &mut out);
+        for (found, row) in out.iter().zip(weight.chunks_exact(ins)) {
+            let expected: f32 = -row.iter().sum::<f32>();
+            assert!(
+                (found - expected).abs() < 1e-3 * expected.abs(),
+                "{level}: {found} for {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn rounding_costs_less_than_a_hundredth_of_the_size_of_the_result() {
+    let (ins, outs) = (384, 64);
+    let (weight, x) = (values(1, ins * outs), values(2, ins));
+    let mut out = vec![0.0; outs];
+    Int8Matrix::pack(&weight, ins).products(Level::best(), &x, &[], Then::Nothing, &mut out);
+    let exact = weight.chunks_exact(ins).map(|row| {
+        row.iter()
+            .zip(&x)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum::<f64>()
+    });
+    let (mut error, mut size) = (0.0, 0.0);
+    for (found, exact) in out.iter().zip(exact) {
+        error += (f64::from(*found) - exact).powi(2);
+        size += exact * exact;
+    }
+    assert!((error / size).sqrt() < 0.01, "{}", (error / size).sqrt());
+}
+
+#[test]
+fn zeros_give_the_bias_and_what_is_not_finite_shows() {
+    let matrix = Int8Matrix::pack(&values(1, 40 * 33), 40);
+    let bias = values(2, 33);
+    for level in Level::available() {
+        let mut out = vec![f32::NAN; 33];
+        matrix.products(level, &[0.0; 40], &bias, Then::Nothing, &mut out);
+        assert_eq!(out, bias, "{level}");
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut x = vec![1.0; 80];
+            x[45] = bad;
+            let mut out = vec![0.0; 66];
+            matrix.products(level, &x, &bias, Then::Nothing, &mut out);
+            assert!(out[..33].iter().all(|value| value.is_finite()), "{level}");
+            assert!(out[33..].iter().all(|value| value.is_nan()), "{level}");
+        }
+    }
+}
+
+#[test]
+fn rows_come_back_as_they_were_rounded() {
+    let weight = values(5, 50 * 37);
+    let matrix = Int8Matrix::pack(&weight, 37);
+    for (index, row) in weight.chunks_exact(37).enumerate() {
+        let mut out = vec![0.0; 37];
+        matrix.row(index, &mut out);
+        let step = largest(row) / 127.0;
+        for (found, value) in out.iter().zip(row) {
+            assert!((found - value).abs() <= 0.501 * step);
+        }
+    }
+}

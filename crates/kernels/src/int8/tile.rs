@@ -1,0 +1,263 @@
+//! The innermost loops: byte products of a tile of rows with one panel of weights, for each level.
+
+use super::{GROUP, OFFSET, PANEL, TILE_ROWS};
+use crate::level::{Instructions, Level};
+
+/// Rows of bytes with the offset, each `stride` long, a whole number of groups.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) stride: usize,
+}
+
+/// Sums of products of the first rows with all outputs of `panel`; says how many rows it took.
+///
+/// `corrections`: of the panel's outputs.
+pub(super) fn sums(
+    level: Level,
+    panel: &[i8],
+    corrections: &[i32],
+    rows: Rows<'_>,
+    sums: &mut [[i32; PANEL]; TILE_ROWS],
+) -> usize {
+    let Ok(corrections) = <&[i32; PANEL]>::try_from(corrections) else {
+        unreachable!("a panel has {PANEL} outputs");
+    };
+    assert_eq!(panel.len(), rows.stride * PANEL, "a panel for these rows");
+    match rows.bytes.len() / rows.stride {
+        12.. => tile::<12>(level, panel, corrections, rows, sums),
+        8.. => tile::<8>(level, panel, corrections, rows, sums),
+        4.. => tile::<4>(level, panel, corrections, rows, sums),
+        2.. => tile::<2>(level, panel, corrections, rows, sums),
+        _ => tile::<1>(level, panel, corrections, rows, sums),
+    }
+}
+
+fn tile<const ROWS: usize>(
+    level: Level,
+    panel: &[i8],
+    corrections: &[i32; PANEL],
+    rows: Rows<'_>,
+    sums: &mut [[i32; PANEL]; TILE_ROWS],
+) -> usize {
+    let Some(sums) = sums.first_chunk_mut::<ROWS>() else {
+        unreachable!("no tile has more than {TILE_ROWS} rows");
+    };
+    assert!(rows.bytes.len() >= ROWS * rows.stride, "rows of a tile");
+    match level.instructions() {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level says that the CPU has the instructions, and the lengths were checked above: `ROWS` rows of
+        // `stride` bytes, and as many groups in the panel.
+        Instructions::Avx512Vnni => unsafe {
+            x86::avx512_vnni::<ROWS>(panel, corrections, rows, sums);
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Instructions::AvxVnni => unsafe {
+            x86::avx_vnni::<ROWS>(panel, corrections, rows, sums);
+        },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Instructions::Avx2 => unsafe { x86::avx2::<ROWS>(panel, rows, sums) },
+        _ => portable::<ROWS>(panel, rows, sums),
+    }
+    ROWS
+}
+
+fn portable<const ROWS: usize>(panel: &[i8], rows: Rows<'_>, sums: &mut [[i32; PANEL]; ROWS]) {
+    for (row, sums) in rows.bytes.chunks_exact(rows.stride).zip(sums) {
+        sums.fill(0);
+        for (inputs, weights) in row
+            .chunks_exact(GROUP)
+            .zip(panel.chunks_exact(PANEL * GROUP))
+        {
+            for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<GROUP>().0) {
+                for (input, weight) in inputs.iter().zip(weights) {
+                    *sum += (i32::from(*input) - OFFSET) * i32::from(*weight);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{GROUP, PANEL, Rows};
+
+    /// The four bytes of a group, to be broadcast.
+    ///
+    /// # Safety
+    /// `bytes` has four bytes from `at` on.
+    #[inline(always)]
+    unsafe fn group(bytes: *const u8, at: usize) -> i32 {
+        // SAFETY: promised by the caller; the read need not be aligned.
+        unsafe { bytes.add(at).cast::<i32>().read_unaligned() }
+    }
+
+    /// Two vectors of 16 sums for each row.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; `rows` has `ROWS` rows of `stride` bytes, and `panel` `stride * PANEL`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    pub(super) unsafe fn avx512_vnni<const ROWS: usize>(
+        panel: &[i8],
+        corrections: &[i32; PANEL],
+        rows: Rows<'_>,
+        out: &mut [[i32; PANEL]; ROWS],
+    ) {
+        let (weights, inputs) = (panel.as_ptr(), rows.bytes.as_ptr());
+        // SAFETY: reads stay inside of what the caller promised: group `g` of row `r` ends at `r * stride + 4 g + 4`,
+        // and group `g` of the panel at `(g + 1) * PANEL * GROUP`.
+        unsafe {
+            let start = corrections.as_ptr();
+            let start = [
+                _mm512_loadu_si512(start.cast()),
+                _mm512_loadu_si512(start.add(16).cast()),
+            ];
+            let mut sums = [start; ROWS];
+            for group_index in 0..rows.stride / GROUP {
+                let weights = weights.add(group_index * PANEL * GROUP);
+                let low = _mm512_loadu_si512(weights.cast());
+                let high = _mm512_loadu_si512(weights.add(64).cast());
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let input =
+                        _mm512_set1_epi32(group(inputs, row * rows.stride + group_index * GROUP));
+                    sums[0] = _mm512_dpbusd_epi32(sums[0], input, low);
+                    sums[1] = _mm512_dpbusd_epi32(sums[1], input, high);
+                }
+            }
+            for (out, sums) in out.iter_mut().zip(&sums) {
+                _mm512_storeu_si512(out.as_mut_ptr().cast(), sums[0]);
+                _mm512_storeu_si512(out.as_mut_ptr().add(16).cast(), sums[1]);
+            }
+        }
+    }
+
+    /// Half a panel at a time: two vectors of 8 sums for each row, as there are half as many registers.
+    ///
+    /// # Safety
+    /// As [`avx512_vnni`].
+    #[target_feature(enable = "avx2,fma,avxvnni")]
+    pub(super) unsafe fn avx_vnni<const ROWS: usize>(
+        panel: &[i8],
+        corrections: &[i32; PANEL],
+        rows: Rows<'_>,
+        out: &mut [[i32; PANEL]; ROWS],
+    ) {
+        // SAFETY: passed on; halves and groups of rows are within what was promised.
+        unsafe {
+            in_parts::<ROWS, true>(panel, corrections, rows, out);
+        }
+    }
+
+    /// As [`avx_vnni`], with `maddubs`, which sums pairs in 16 bits: sizes up to 127 and weights that took the
+    /// inputs' signs keep them below 2^15.
+    ///
+    /// # Safety
+    /// As [`avx512_vnni`].
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn avx2<const ROWS: usize>(
+        panel: &[i8],
+        rows: Rows<'_>,
+        out: &mut [[i32; PANEL]; ROWS],
+    ) {
+        // SAFETY: as above.
+        unsafe {
+            in_parts::<ROWS, false>(panel, &[0; PANEL], rows, out);
+        }
+    }
+
+    /// # Safety
+    /// As [`avx512_vnni`]; inlined into a function with the instructions.
+    #[inline(always)]
+    unsafe fn in_parts<const ROWS: usize, const VNNI: bool>(
+        panel: &[i8],
+        corrections: &[i32; PANEL],
+        rows: Rows<'_>,
+        out: &mut [[i32; PANEL]; ROWS],
+    ) {
+        for half in 0..2 {
+            let mut row = 0;
+            // SAFETY: `row` and those after it are below ROWS.
+            unsafe {
+                while row + 4 <= ROWS {
+                    part::<ROWS, 4, VNNI>(panel, corrections, rows, out, row, half);
+                    row += 4;
+                }
+                while row < ROWS {
+                    part::<ROWS, 1, VNNI>(panel, corrections, rows, out, row, half);
+                    row += 1;
+                }
+            }
+        }
+    }
+
+    /// Rows `row .. row + PART` with outputs `16 * half .. 16 * half + 16`.
+    ///
+    /// # Safety
+    /// As [`in_parts`], and `row + PART` is at most `ROWS`.
+    #[inline(always)]
+    unsafe fn part<const ROWS: usize, const PART: usize, const VNNI: bool>(
+        panel: &[i8],
+        corrections: &[i32; PANEL],
+        rows: Rows<'_>,
+        out: &mut [[i32; PANEL]; ROWS],
+        row: usize,
+        half: usize,
+    ) {
+        // SAFETY: as in `avx512_vnni`; a half is 16 outputs, which are 64 bytes of a group.
+        unsafe {
+            let start = corrections.as_ptr().add(16 * half);
+            let start = [
+                _mm256_loadu_si256(start.cast()),
+                _mm256_loadu_si256(start.add(8).cast()),
+            ];
+            let weights = panel.as_ptr().add(64 * half);
+            let inputs = rows.bytes.as_ptr().add(row * rows.stride);
+            let mut sums = [start; PART];
+            for group_index in 0..rows.stride / GROUP {
+                let weights = weights.add(group_index * PANEL * GROUP);
+                let low = _mm256_loadu_si256(weights.cast());
+                let high = _mm256_loadu_si256(weights.add(32).cast());
+                for (index, sums) in sums.iter_mut().enumerate() {
+                    let at = index * rows.stride + group_index * GROUP;
+                    let input = _mm256_set1_epi32(group(inputs, at));
+                    sums[0] = multiply::<VNNI>(sums[0], input, low);
+                    sums[1] = multiply::<VNNI>(sums[1], input, high);
+                }
+            }
+            for (index, sums) in sums.iter().enumerate() {
+                let out = out
+                    .as_mut_ptr()
+                    .add(row + index)
+                    .cast::<i32>()
+                    .add(16 * half);
+                _mm256_storeu_si256(out.cast(), sums[0]);
+                _mm256_storeu_si256(out.add(8).cast(), sums[1]);
+            }
+        }
+    }
+
+    /// # Safety
+    /// The CPU has AVX2, and AVX-VNNI where `VNNI`.
+    #[inline(always)]
+    unsafe fn multiply<const VNNI: bool>(
+        sums: __m256i,
+        inputs: __m256i,
+        weights: __m256i,
+    ) -> __m256i {
+        // SAFETY: promised by the caller.
+        unsafe {
+            if VNNI {
+                return _mm256_dpbusd_avx_epi32(sums, inputs, weights);
+            }
+            // Taking away 128 is turning the highest bit.
+            let inputs = _mm256_xor_si256(inputs, _mm256_set1_epi8(i8::MIN));
+            let pairs =
+                _mm256_maddubs_epi16(_mm256_abs_epi8(inputs), _mm256_sign_epi8(weights, inputs));
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Matrix products on packed weights, and attention, for every vector level of the CPU, chosen at run time.
+//!
+//! Functions take slices and a [`Level`]; `unsafe` stays inside and nothing here knows tensors, files or the network.
+//! Large products are split over the threads of the caller's `rayon` pool.
+//!
+//! ```
+//! use kernels::{Int8Matrix, Level, Then};
+//!
+//! let level = Level::best();
+//! // Two outputs of three inputs.
+//! let matrix = Int8Matrix::pack(&[1.0, 2.0, 3.0, -1.0, 0.0, 1.0], 3);
+//! let mut out = vec![0.0; 2];
+//! matrix.products(level, &[1.0, 1.0, 2.0], &[0.5, 0.0], Then::Nothing, &mut out);
+//! assert!((out[0] - 9.5).abs() < 0.1 && (out[1] - 1.0).abs() < 0.1);
+//! ```
+
+#![allow(
+    unsafe_code,
+    reason = "vector instructions and unchecked reads of packed weights; each use says why it is sound"
+)]
+#![allow(
+    clippy::inline_always,
+    reason = "a loop gets the vector instructions of the function that it is inlined into, and only then"
+)]
+
+mod attention;
+mod int8;
+mod level;
+mod math;
+mod panel;
+
+pub use attention::{KeysValues, attend_to_all};
+pub use int8::{Int8Matrix, Then};
+pub use level::{Instructions, Level};
