@@ -82,6 +82,10 @@ fn portable<const ROWS: usize>(panel: &[i8], rows: Rows<'_>, sums: &mut [[i32; P
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    #[allow(
+        clippy::wildcard_imports,
+        reason = "every second name here is an instruction"
+    )]
     use std::arch::x86_64::*;
 
     use super::{GROUP, PANEL, Rows};
