@@ -1,0 +1,222 @@
+"""The training stage: two processes with one thread each, on one model.
+
+They meet once in an update, to average their gradients. Two threads of one process would meet at every
+operation, and wait there whenever another program has one of the cores.
+"""
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+
+from recipe.bank import Bank
+from recipe.batches import BatchMaker, Share
+from recipe.curriculum import stage_at
+from recipe.evaluation import quick_figures
+from recipe.model import Shape
+from recipe.progress import Progress
+from recipe.pronounce import Phonemes
+from recipe.recognition import Recogniser
+from recipe.tokenizer import Vocabulary
+from recipe.trainee import Trainee, optimiser
+
+_SEED = 5
+_CHECKPOINT_EVERY_S = 180
+_REPORT_EVERY = 100
+# Some seconds of one worker, in which the others wait.
+_GLANCE_EVERY_S = 720
+_GLANCE_CLIPS = 40
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Where everything is and how long to train, by the clock: whoever else uses the cores takes from it."""
+
+    bank: Path
+    held_out: Path
+    tokenizer: Path
+    phonemes: Path
+    checkpoint: Path
+    log: Path
+    minutes: float
+    batch: int = 32
+    workers: int = 2
+    learning_rate: float = 2.2e-3
+    weight_decay: float = 0.05
+    # Phonemes from the encoder, in addition to tokens from the decoder: without, the model needs several
+    # times as long to find out which sound belongs to which word.
+    phoneme_weight: float = 0.65
+
+
+def train(plan: TrainingPlan) -> None:
+    """Trains until the time is used up; goes on from the checkpoint if there is one."""
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(_work, args=(plan, f"file://{folder}/meeting"), nprocs=plan.workers)
+
+
+def trained_weights(checkpoint: Path) -> tuple[Shape, dict[str, torch.Tensor]]:
+    """The model without the phoneme head."""
+    stored = torch.load(checkpoint, weights_only=True)
+    weights = {
+        name.removeprefix("whisper."): value for name, value in stored["trainee"].items() if name.startswith("whisper.")
+    }
+    return Shape(tokens=stored["tokens"]), weights
+
+
+def minutes_trained(checkpoint: Path) -> float:
+    if not checkpoint.exists():
+        return 0.0
+    return torch.load(checkpoint, weights_only=True)["seconds"] / 60
+
+
+def _work(worker: int, plan: TrainingPlan, meeting: str) -> None:
+    torch.set_num_threads(1)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    dist.init_process_group("gloo", init_method=meeting, rank=worker, world_size=plan.workers)
+    try:
+        _Training(worker, plan).run()
+    finally:
+        dist.destroy_process_group()
+
+
+class _Training:
+    """One worker's side: the same weights and decisions as the others', batches of its own."""
+
+    def __init__(self, worker: int, plan: TrainingPlan) -> None:
+        self._plan, self._is_first = plan, worker == 0
+        self._vocabulary = Vocabulary(plan.tokenizer)
+        phonemes = Phonemes.load(plan.phonemes)
+        torch.manual_seed(_SEED)
+        self._trainee = Trainee(Shape(tokens=self._vocabulary.size), phonemes.count)
+        self._optimiser = optimiser(self._trainee, plan.learning_rate, plan.weight_decay)
+        self._seconds, self._updates, self._clips = 0.0, 0, 0
+        is_resumed = plan.checkpoint.exists()
+        if is_resumed:
+            self._load()
+        # Not the same batches again after a restart.
+        seed = _SEED + self._updates
+        share = Share(plan.batch, worker, plan.workers, seed)
+        self._batches = BatchMaker(Bank(plan.bank), self._vocabulary, phonemes, share)
+        if not is_resumed:
+            self._scale_front()
+        self._progress = Progress(plan.log)
+        self._report = _Report(self._progress)
+
+    def run(self) -> None:
+        begun = time.monotonic() - self._seconds
+        saved = glanced = time.monotonic()
+        while self._seconds < 60 * self._plan.minutes:
+            self._update(time.monotonic() - begun)
+            if not self._is_first:
+                continue
+            if self._updates % _REPORT_EVERY == 0:
+                self._report.say(self._seconds, self._updates, self._clips)
+            if time.monotonic() - saved > _CHECKPOINT_EVERY_S:
+                self._save()
+                saved = time.monotonic()
+            if time.monotonic() - glanced > _GLANCE_EVERY_S:
+                self._glance()
+                glanced = time.monotonic()
+        if self._is_first:
+            self._save()
+
+    def _update(self, seconds: float) -> None:
+        """One step; afterwards all workers agree that the first one's `seconds` have passed."""
+        stage = stage_at(self._clips, self._seconds / (60 * self._plan.minutes))
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._plan.learning_rate * stage.rate
+        preparing = time.monotonic()
+        batch = self._batches.batch(stage)
+        prepared = time.monotonic()
+        token_loss, phoneme_loss = self._trainee.losses(batch)
+        (token_loss + self._plan.phoneme_weight * phoneme_loss).backward()
+        told = [seconds if self._is_first else 0.0, len(batch.mel), token_loss.item(), phoneme_loss.item()]
+        facts = self._average_gradients(torch.tensor(told))
+        norm = nn.utils.clip_grad_norm_(self._trainee.parameters(), 1.0)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        self._seconds = facts[0].item()
+        self._updates += 1
+        self._clips += int(facts[1].item())
+        losses = facts[2:] / self._plan.workers
+        self._report.note(losses.tolist(), norm.item(), prepared - preparing)
+
+    def _average_gradients(self, facts: torch.Tensor) -> torch.Tensor:
+        """Averages the gradients of all workers in place; returns the sums of the facts."""
+        gradients = [parameter.grad for parameter in self._trainee.parameters() if parameter.requires_grad]
+        flat = torch.cat([gradient.flatten() for gradient in gradients] + [facts])
+        dist.all_reduce(flat)
+        rest = flat[: -len(facts)] / self._plan.workers
+        for gradient in gradients:
+            gradient.copy_(rest[: gradient.numel()].view_as(gradient))
+            rest = rest[gradient.numel() :]
+        return flat[-len(facts) :]
+
+    def _scale_front(self) -> None:
+        # All draw a batch, since they must go on drawing alike.
+        self._trainee.whisper.encoder.scale_front(self._batches.batch(stage_at(clips=60_000, passed=0.0)).mel)
+        for parameter in self._trainee.parameters():
+            dist.broadcast(parameter.data, src=0)
+
+    def _glance(self) -> None:
+        """Word errors as they are now; the time that it takes counts as training time."""
+        whisper = self._trainee.whisper
+        whisper.eval()
+        figures = quick_figures(Recogniser(whisper, self._vocabulary), self._plan.held_out, _GLANCE_CLIPS)
+        whisper.train()
+        self._progress.say(f"held-out sentences after {self._updates} updates", **figures)
+
+    def _save(self) -> None:
+        state = {
+            "trainee": self._trainee.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "tokens": self._vocabulary.size,
+            "seconds": self._seconds,
+            "updates": self._updates,
+            "clips": self._clips,
+        }
+        unfinished = self._plan.checkpoint.with_suffix(".part")
+        torch.save(state, unfinished)
+        unfinished.replace(self._plan.checkpoint)
+
+    def _load(self) -> None:
+        state = torch.load(self._plan.checkpoint, weights_only=True)
+        self._trainee.load_state_dict(state["trainee"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._seconds, self._updates, self._clips = state["seconds"], state["updates"], state["clips"]
+
+
+class _Report:
+    """Means since the last line."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._begin()
+
+    def note(self, losses: list[float], norm: float, preparing_s: float) -> None:
+        self._noted.append((*losses, norm, preparing_s))
+
+    def say(self, seconds: float, updates: int, clips: int) -> None:
+        tokens, phonemes, norm, preparing_s = (sum(column) / len(column) for column in zip(*self._noted, strict=True))
+        update_s = (time.monotonic() - self._begun) / len(self._noted)
+        self._progress.say(
+            f"trained {seconds / 60:.1f} min",
+            updates=updates,
+            clips=clips,
+            token_loss=tokens,
+            phoneme_loss=phonemes,
+            gradient_norm=norm,
+            updates_per_s=1 / update_s,
+            preparing_share=preparing_s / update_s,
+        )
+        self._begin()
+
+    def _begin(self) -> None:
+        self._noted: list[tuple[float, ...]] = []
+        self._begun = time.monotonic()
