@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
-use whisper::{Input, LoadOptions, Options, Whisper};
+use whisper::{Input, Options, Whisper};
 
 use crate::announce;
 use crate::config::{Config, ModelArgs};
@@ -426,10 +426,7 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
 /// One line that says what is wrong and what to do.
 pub fn load(model: &ModelArgs, report: Report) -> Result<Whisper, String> {
     let checkpoint = model_store::open(model, report).map_err(|error| chain(&error))?;
-    let options = LoadOptions {
-        threads: model.cpu_threads,
-    };
-    Whisper::load(&checkpoint, model.device, options).map_err(|error| chain(&error))
+    Whisper::load(&checkpoint, model.device, model.load_options()).map_err(|error| chain(&error))
 }
 
 fn silence() -> Result<Waveform, String> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use telemetry::LogFormat;
-use whisper::{DeviceChoice, Language, Options, Task, Window};
+use whisper::{DeviceChoice, Language, LoadOptions, Options, Precision, Task, Window};
 
 use crate::announce;
 use crate::blocklist::Blocklist;
@@ -84,6 +84,10 @@ pub struct ModelArgs {
     /// Where to compute. `auto` takes a GPU where this build and this machine have one.
     #[arg(long, env = "STT_DEVICE", default_value = "auto", value_name = "auto|cpu|cuda|cuda:N", value_parser = device)]
     pub device: DeviceChoice,
+    /// Numbers that the network computes in: `f32` is the reference; `int8` (CPU only) takes a quarter of
+    /// the memory, is faster, and may change a word; `auto` is f32.
+    #[arg(long, env = "STT_PRECISION", default_value = "auto", value_enum)]
+    pub precision: PrecisionArg,
     /// CPU threads for the model; 0 takes one per core.
     #[arg(long, env = "STT_CPU_THREADS", default_value_t = 0, value_name = "N")]
     pub cpu_threads: usize,
@@ -302,6 +306,17 @@ pub enum WindowArg {
     Exact,
     /// The audio and a margin.
     Dynamic,
+}
+
+/// `--precision`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PrecisionArg {
+    /// The fastest that is known to give the reference's words.
+    Auto,
+    /// The reference.
+    F32,
+    /// Bytes, on the CPU.
+    Int8,
 }
 
 /// `--log-format`.
@@ -553,6 +568,7 @@ impl ServeArgs {
             ("download-dir", shown_path(model.hub.cache_dir().as_ref())),
             ("offline", model.hub.is_offline().to_string()),
             ("device", format!("{:?}", model.device).to_lowercase()),
+            ("precision", format!("{:?}", model.precision).to_lowercase()),
             ("cpu-threads", model.cpu_threads.to_string()),
             ("language", model.language.clone()),
             (
@@ -610,6 +626,18 @@ impl ServeArgs {
 }
 
 impl ModelArgs {
+    /// How the model is loaded.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            threads: self.cpu_threads,
+            precision: match self.precision {
+                PrecisionArg::Auto => Precision::Auto,
+                PrecisionArg::F32 => Precision::F32,
+                PrecisionArg::Int8 => Precision::Int8,
+            },
+        }
+    }
+
     /// What every utterance is transcribed with.
     pub fn options(&self) -> Options {
         let defaults = Options::default();

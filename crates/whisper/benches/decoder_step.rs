@@ -1,4 +1,4 @@
-//! The decoder of Whisper tiny's shape with random weights over a 30 s window: the prompt, and one more token for one
+//! The decoder of Whisper tiny's and base's shape with random weights over a 30 s window, in every precision: the prompt, and one more token for one
 //! and for several rows.
 
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first surprise")]
@@ -6,7 +6,7 @@
 use candle_core::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
 use whisper::{
-    Checkpoint, MelExtractor, Model,
+    Checkpoint, Level, MelExtractor, Model, Precision,
     testing::{TinyCheckpoint, audio},
 };
 
@@ -14,11 +14,22 @@ use whisper::{
 const BEFORE: usize = 20;
 
 fn decoder(criterion: &mut Criterion) {
-    let directory = tempfile::tempdir().unwrap();
-    TinyCheckpoint::tiny_shape()
-        .write(directory.path())
-        .unwrap();
-    let model = Model::load(&Checkpoint::open(directory.path()).unwrap(), &Device::Cpu).unwrap();
+    for (name, shape) in [
+        ("tiny", TinyCheckpoint::tiny_shape()),
+        ("base", TinyCheckpoint::base_shape()),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        shape.write(directory.path()).unwrap();
+        let checkpoint = Checkpoint::open(directory.path()).unwrap();
+        for precision in [Precision::F32, Precision::Int8] {
+            let model =
+                Model::load_as(&checkpoint, &Device::Cpu, precision, Level::best()).unwrap();
+            passes(criterion, &format!("{name}, {}", model.precision()), &model);
+        }
+    }
+}
+
+fn passes(criterion: &mut Criterion, name: &str, model: &Model) {
     let mel = MelExtractor::new(80)
         .stream_of(&audio(1, 160_000))
         .window(3000)
@@ -28,13 +39,13 @@ fn decoder(criterion: &mut Criterion) {
     group.sample_size(20);
 
     let mut state = model.start(&encoded, 1).unwrap();
-    group.bench_function("tiny, prompt of 4 tokens", |bench| {
+    group.bench_function(format!("{name}, prompt of 4 tokens"), |bench| {
         bench.iter(|| {
             state.clear(0);
             model.prefill(&mut state, 0, &[1, 2, 3, 4], &[3]).unwrap()
         });
     });
-    group.bench_function("tiny, prompt of 227 tokens", |bench| {
+    group.bench_function(format!("{name}, prompt of 227 tokens"), |bench| {
         let prompt: Vec<u32> = (0..227).collect();
         bench.iter(|| {
             state.clear(0);
@@ -51,7 +62,7 @@ fn decoder(criterion: &mut Criterion) {
         }
         let tokens: Vec<(usize, u32)> = (0..items * beams).map(|row| (row, 7)).collect();
         group.bench_function(
-            format!("tiny, one token, {items} items of {beams} rows"),
+            format!("{name}, one token, {items} items of {beams} rows"),
             |bench| {
                 bench.iter(|| {
                     (0..items * beams).for_each(|row| state.truncate(row, BEFORE));

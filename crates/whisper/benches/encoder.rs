@@ -1,20 +1,32 @@
-//! The encoder of Whisper tiny's shape with random weights: the 30 s window, and windows trimmed to short audio.
+//! The encoder of Whisper tiny's and base's shape with random weights, in every precision: the 30 s window, and windows
+//! trimmed to short audio.
 
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first surprise")]
 
 use candle_core::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
 use whisper::{
-    Checkpoint, MelExtractor, Model, Window,
+    Checkpoint, Level, MelExtractor, Model, Precision, Window,
     testing::{TinyCheckpoint, audio},
 };
 
 fn encoder(criterion: &mut Criterion) {
-    let directory = tempfile::tempdir().unwrap();
-    TinyCheckpoint::tiny_shape()
-        .write(directory.path())
-        .unwrap();
-    let model = Model::load(&Checkpoint::open(directory.path()).unwrap(), &Device::Cpu).unwrap();
+    for (name, shape) in [
+        ("tiny", TinyCheckpoint::tiny_shape()),
+        ("base", TinyCheckpoint::base_shape()),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        shape.write(directory.path()).unwrap();
+        let checkpoint = Checkpoint::open(directory.path()).unwrap();
+        let models = [Precision::F32, Precision::Int8].map(|precision| {
+            Model::load_as(&checkpoint, &Device::Cpu, precision, Level::best()).unwrap()
+        });
+        windows(criterion, name, &models);
+    }
+}
+
+/// The precisions take turns, so that a busy machine slows both.
+fn windows(criterion: &mut Criterion, shape: &str, models: &[Model]) {
     let extractor = MelExtractor::new(80);
     let mut group = criterion.benchmark_group("encoder");
     group.sample_size(10);
@@ -26,16 +38,22 @@ fn encoder(criterion: &mut Criterion) {
         let samples = audio(1, audio_s * 16_000);
         let frames = window.frames(samples.len(), 3000);
         let mel = extractor.stream_of(&samples).window(frames).unwrap();
-        group.bench_function(format!("tiny, {name}, {frames} frames"), |bench| {
-            bench.iter(|| model.encode_each(&[&mel]).unwrap());
-        });
-        let encoded = model.encode_each(&[&mel]).unwrap();
-        group.bench_function(
-            format!("tiny, {name}, keys and values for the decoder"),
-            |bench| {
-                bench.iter(|| model.start(&encoded, 1).unwrap());
-            },
-        );
+        for model in models {
+            let precision = model.precision();
+            group.bench_function(
+                format!("{shape}, {precision}, {name}, {frames} frames"),
+                |bench| {
+                    bench.iter(|| model.encode_each(&[&mel]).unwrap());
+                },
+            );
+            let encoded = model.encode_each(&[&mel]).unwrap();
+            group.bench_function(
+                format!("{shape}, {precision}, {name}, keys and values for the decoder"),
+                |bench| {
+                    bench.iter(|| model.start(&encoded, 1).unwrap());
+                },
+            );
+        }
     }
 }
 

@@ -219,6 +219,13 @@ pub enum LoadError {
         source: crate::device::DeviceError,
     },
 
+    /// A precision that only the CPU has.
+    #[error("{device} cannot compute in int8: take f32 or auto, or the CPU")]
+    Precision {
+        /// The device.
+        device: String,
+    },
+
     /// `tokenizer.json` cannot be read.
     #[error(
         "tokenizer.json of {origin} cannot be read: take the file that belongs to the checkpoint"

@@ -8,6 +8,7 @@ pub mod device;
 pub mod mel;
 mod model;
 mod options;
+mod precision;
 mod state;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -19,9 +20,11 @@ pub mod window;
 
 pub use checkpoint::{Checkpoint, EmbeddedFiles, GenerationConfig, LoadError};
 pub use device::DeviceChoice;
+pub use kernels::Level;
 pub use mel::{LogMel, MelError, MelExtractor, MelStream};
 pub use model::{Model, ModelError, Prefill};
 pub use options::{Cancel, Input, Language, Options, Task};
+pub use precision::Precision;
 pub use state::State;
 pub use transcript::{Segment, Timings, Transcript};
 pub use vocabulary::Vocabulary;

@@ -106,6 +106,19 @@ impl TinyCheckpoint {
         }
     }
 
+    /// The shape of Whisper base with random weights: for benches.
+    pub fn base_shape() -> Self {
+        Self {
+            seed: 5,
+            d_model: 512,
+            heads: 8,
+            encoder_layers: 6,
+            decoder_layers: 6,
+            feed_forward: 2048,
+            ..Self::tiny_shape()
+        }
+    }
+
     /// The token of a special text such as `<|endoftext|>`.
     pub fn token(&self, text: &str) -> Option<u32> {
         let index = self

@@ -12,8 +12,8 @@ use crate::transcript::{Timings, Transcript};
 use crate::transcription::Transcription;
 use crate::vocabulary::Vocabulary;
 use crate::{
-    Checkpoint, DeviceChoice, Input, Language, LoadError, LogMel, MelError, MelExtractor,
-    MelStream, Model, ModelError,
+    Checkpoint, DeviceChoice, Input, Language, Level, LoadError, LogMel, MelError, MelExtractor,
+    MelStream, Model, ModelError, Precision,
 };
 
 /// Why an utterance has no transcript.
@@ -72,6 +72,8 @@ pub struct ModelInfo {
 pub struct LoadOptions {
     /// CPU threads; 0 for one per core.
     pub threads: usize,
+    /// Of weights and arithmetic.
+    pub precision: Precision,
 }
 
 /// A model with its vocabulary. Immutable: it can be shared, and each batch has its own state.
@@ -98,7 +100,7 @@ impl Whisper {
             .open()
             .map_err(|source| LoadError::NoDevice { source })?;
         let vocabulary = Vocabulary::read(checkpoint)?;
-        let model = Model::load(checkpoint, &device)?;
+        let model = Model::load_as(checkpoint, &device, options.precision, Level::best())?;
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|index| format!("whisper-{index}"))

@@ -7,7 +7,8 @@ use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use ::audio::Waveform;
 use whisper::{
-    Cancel, Checkpoint, DeviceChoice, Input, Language, LoadOptions, Whisper, WhisperError, Window,
+    Cancel, Checkpoint, DeviceChoice, Input, Language, LoadOptions, Precision, Whisper,
+    WhisperError, Window,
     testing::{small_integers, word_errors},
 };
 
@@ -53,6 +54,32 @@ fn unheard_voices_stay_under_the_ceiling() {
             "{window:?}: {errors} of {words} words wrong"
         );
     }
+}
+
+/// Clips, of all fixtures in both windows, whose words may differ between int8 and f32.
+const INT8_OTHER_WORDS: usize = 2;
+
+#[test]
+fn int8_hears_the_words_that_f32_hears() {
+    let checkpoint = Checkpoint::demo().unwrap();
+    let options = LoadOptions {
+        precision: Precision::Int8,
+        ..LoadOptions::default()
+    };
+    let int8 = Whisper::load(&checkpoint, DeviceChoice::Cpu, options).unwrap();
+    assert_eq!(int8.info().precision, "int8");
+    let mut others = Vec::new();
+    for window in [Window::Exact, Window::Dynamic] {
+        for (waveform, _) in clips("").iter().chain(&clips("heldout")) {
+            let inputs = [input(waveform, window)];
+            let [exact, rounded] =
+                [&*DEMO, &int8].map(|whisper| whisper.transcribe(&inputs).remove(0).unwrap().text);
+            if exact != rounded {
+                others.push(format!("{exact:?} became {rounded:?}"));
+            }
+        }
+    }
+    assert!(others.len() <= INT8_OTHER_WORDS, "{others:#?}");
 }
 
 #[test]

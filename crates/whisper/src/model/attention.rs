@@ -3,12 +3,14 @@
 //! The scale `1 / √head_width` is part of the query projection's weights, so nothing here applies it.
 
 use candle_core::{Device, Result, Tensor};
+use kernels::{KeysValues, Level};
 use rayon::prelude::*;
 
 use super::{
     ops::{self, with_slice, with_slices},
     vector,
 };
+use crate::precision::Arithmetic;
 
 /// Queries whose scores are in memory at once: 128 × 1500 scores are 768 kB, which stays in the second-level cache.
 const QUERY_BLOCK: usize = 128;
@@ -19,8 +21,16 @@ const FEW_QUERIES: usize = 16;
 /// Attention of every position to every position, without a mask.
 ///
 /// `qkv`: `(positions, 3 * width)`, queries beside keys beside values. Returns `(positions, width)`.
-pub(super) fn bidirectional(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+pub(super) fn bidirectional(qkv: &Tensor, heads: usize, arithmetic: Arithmetic) -> Result<Tensor> {
     let width = qkv.dim(1)? / 3;
+    if let Arithmetic::Int8(level) = arithmetic {
+        let positions = qkv.dim(0)?;
+        let mut out = vec![0.0; positions * width];
+        with_slice(qkv, |qkv| {
+            kernels::attend_to_all(level, qkv, width, heads, &mut out);
+        })?;
+        return Tensor::from_vec(out, (positions, width), &Device::Cpu);
+    }
     let head_width = width / heads;
     let part =
         |part: usize, head: usize| qkv.narrow(1, part * width + head * head_width, head_width);
@@ -36,16 +46,50 @@ pub(super) fn bidirectional(qkv: &Tensor, heads: usize) -> Result<Tensor> {
     attend_in_blocks(&heads, qkv.dim(0)?, head_width)
 }
 
-/// The audio side of cross-attention: keys and values of one item, each `(heads, positions, head_width)`.
-#[derive(Clone, Debug)]
-pub(crate) struct AudioKeys {
-    keys: Tensor,
-    values: Tensor,
+/// The audio side of cross-attention: keys and values of one item.
+#[derive(Debug)]
+pub(crate) enum AudioKeys {
+    /// In f32, on any device.
+    Split(SplitKeys),
+    /// In bf16, packed for the kernels of the CPU.
+    Packed(KeysValues, Level),
 }
 
 impl AudioKeys {
     /// Splits `(positions, 2 * width)`, keys beside values, into heads.
-    pub(super) fn split(keys_values: &Tensor, heads: usize) -> Result<Self> {
+    pub(super) fn new(keys_values: &Tensor, heads: usize, arithmetic: Arithmetic) -> Result<Self> {
+        match arithmetic {
+            Arithmetic::F32 => Ok(Self::Split(SplitKeys::new(keys_values, heads)?)),
+            Arithmetic::Int8(level) => {
+                let width = keys_values.dim(1)? / 2;
+                let pack = |values: &[f32]| KeysValues::pack(values, width, heads);
+                Ok(Self::Packed(with_slice(keys_values, pack)?, level))
+            }
+        }
+    }
+
+    /// Attention of `queries` `(queries, width)` to all audio positions.
+    pub(super) fn attend(&self, queries: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Split(keys) => keys.attend(queries),
+            Self::Packed(keys, level) => {
+                let mut out = vec![0.0; queries.elem_count()];
+                with_slice(queries, |queries| keys.attend(*level, queries, &mut out))?;
+                Tensor::from_vec(out, queries.dims2()?, &Device::Cpu)
+            }
+        }
+    }
+}
+
+/// Keys and values, each `(heads, positions, head_width)`.
+#[derive(Debug)]
+pub(crate) struct SplitKeys {
+    keys: Tensor,
+    values: Tensor,
+}
+
+impl SplitKeys {
+    fn new(keys_values: &Tensor, heads: usize) -> Result<Self> {
         let (positions, both) = keys_values.dims2()?;
         let head_width = both / 2 / heads;
         let both = keys_values
@@ -58,8 +102,7 @@ impl AudioKeys {
         })
     }
 
-    /// Attention of `queries` `(queries, width)` to all audio positions.
-    pub(super) fn attend(&self, queries: &Tensor) -> Result<Tensor> {
+    fn attend(&self, queries: &Tensor) -> Result<Tensor> {
         let (heads, positions, head_width) = self.keys.dims3()?;
         let count = queries.dim(0)?;
         if !ops::is_host(queries) || count > FEW_QUERIES {

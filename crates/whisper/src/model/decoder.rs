@@ -6,21 +6,23 @@ use candle_transformers::models::whisper::Config;
 use super::{
     attention::{AudioKeys, TextShape},
     layers::{FeedForward, LayerNorm, Linear, Projection, Source},
-    ops::{self, Then},
+    matrix::Matrix,
+    ops::Then,
 };
 use crate::{
     checkpoint::LoadError,
+    precision::Arithmetic,
     state::{Span, State},
 };
 
 #[derive(Debug)]
 pub(super) struct Decoder {
-    tokens: Tensor,
+    tokens: Matrix,
     positions: Tensor,
     layers: Vec<Layer>,
     norm: LayerNorm,
     /// `None` where the output matrix is `tokens`, as in all published checkpoints.
-    output: Option<Tensor>,
+    output: Option<Matrix>,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,7 @@ struct Layer {
     audio_out: Linear,
     feed_forward: FeedForward,
     heads: usize,
+    arithmetic: Arithmetic,
 }
 
 impl Decoder {
@@ -41,12 +44,15 @@ impl Decoder {
     pub(super) fn load(
         source: &Source<'_>,
         config: &Config,
-        output: Option<Tensor>,
+        output: Option<Matrix>,
     ) -> Result<Self, LoadError> {
         let source = source.at("decoder");
         let width = config.d_model;
         Ok(Self {
-            tokens: source.tensor("embed_tokens.weight", &[config.vocab_size, width])?,
+            tokens: {
+                let (name, shape) = ("embed_tokens.weight", [config.vocab_size, width]);
+                source.matrix(name, source.read(name, &shape)?, shape)?
+            },
             positions: source.tensor(
                 "embed_positions.weight",
                 &[config.max_target_positions, width],
@@ -65,7 +71,7 @@ impl Decoder {
             .iter()
             .map(|layer| {
                 let both = layer.audio_keys_values.forward(encoded, Then::Nothing)?;
-                AudioKeys::split(&both, layer.heads)
+                AudioKeys::new(&both, layer.heads, layer.arithmetic)
             })
             .collect()
     }
@@ -88,7 +94,7 @@ impl Decoder {
             x = x.index_select(&Tensor::new(asked, x.device())?, 0)?;
         }
         let x = self.norm.forward(&x)?;
-        ops::products(&x, self.output.as_ref().unwrap_or(&self.tokens))
+        self.output.as_ref().unwrap_or(&self.tokens).products(&x)
     }
 
     fn embed(&self, spans: &[Span<'_>]) -> candle_core::Result<Tensor> {
@@ -98,7 +104,7 @@ impl Decoder {
             .flat_map(|span| (span.length..).take(span.tokens.len()))
             .filter_map(|position| u32::try_from(position).ok())
             .collect();
-        ops::embed(&self.tokens, &self.positions, &tokens, &positions)
+        self.tokens.embed(&self.positions, &tokens, &positions)
     }
 }
 
@@ -124,6 +130,7 @@ impl Layer {
             audio_out: Linear::load(&audio.at("out_proj"), width, width)?,
             feed_forward: FeedForward::load(source, width)?,
             heads,
+            arithmetic: source.arithmetic(),
         })
     }
 

@@ -8,7 +8,7 @@ use super::{
     layers::{FeedForward, LayerNorm, Linear, Projection, Source},
     ops::{self, Then},
 };
-use crate::checkpoint::LoadError;
+use crate::{checkpoint::LoadError, precision::Arithmetic};
 
 /// Positions per mel frame: the second convolution takes every other one.
 pub(super) const FRAMES_PER_POSITION: usize = 2;
@@ -28,6 +28,7 @@ struct Layer {
     out: Linear,
     feed_forward: FeedForward,
     heads: usize,
+    arithmetic: Arithmetic,
 }
 
 impl Encoder {
@@ -81,6 +82,7 @@ impl Layer {
             out: Linear::load(&attention.at("out_proj"), width, width)?,
             feed_forward: FeedForward::load(source, width)?,
             heads,
+            arithmetic: source.arithmetic(),
         })
     }
 
@@ -88,7 +90,7 @@ impl Layer {
         let qkv = self
             .queries_keys_values
             .forward(&self.norm.forward(x)?, Then::Nothing)?;
-        let attended = attention::bidirectional(&qkv, self.heads)?;
+        let attended = attention::bidirectional(&qkv, self.heads, self.arithmetic)?;
         let x = self.out.forward(&attended, Then::Add(x))?;
         self.feed_forward.forward(&x)
     }

@@ -4,23 +4,33 @@ use candle_core::{Device, Shape, Tensor};
 
 use super::{
     ModelError,
+    matrix::Matrix,
     ops::{self, Then},
 };
-use crate::checkpoint::{LoadError, Tensors};
+use crate::{
+    checkpoint::{LoadError, Tensors},
+    precision::Arithmetic,
+};
 
 /// Reads tensors below one name and puts them on the device.
 #[derive(Clone)]
 pub(super) struct Source<'a> {
     tensors: &'a Tensors<'a>,
     device: &'a Device,
+    arithmetic: Arithmetic,
     name: String,
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(tensors: &'a Tensors<'a>, device: &'a Device) -> Self {
+    pub(super) fn new(
+        tensors: &'a Tensors<'a>,
+        device: &'a Device,
+        arithmetic: Arithmetic,
+    ) -> Self {
         Self {
             tensors,
             device,
+            arithmetic,
             name: String::new(),
         }
     }
@@ -58,6 +68,26 @@ impl<'a> Source<'a> {
         })
     }
 
+    /// `values`, `(outs, ins)`, as the model's precision has them.
+    pub(super) fn matrix(
+        &self,
+        name: &str,
+        values: Vec<f32>,
+        [outs, ins]: [usize; 2],
+    ) -> Result<Matrix, LoadError> {
+        match self.arithmetic {
+            Arithmetic::F32 => Ok(Matrix::F32(self.put(name, values, (outs, ins))?)),
+            Arithmetic::Int8(level) => {
+                Ok(Matrix::Int8(kernels::Int8Matrix::pack(&values, ins), level))
+            }
+        }
+    }
+
+    /// The model's precision.
+    pub(super) fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
     fn full(&self, name: &str) -> String {
         if self.name.is_empty() {
             name.to_owned()
@@ -70,19 +100,20 @@ impl<'a> Source<'a> {
 /// A linear layer: weight `(out, in)` as stored, which is the order that products of few rows read.
 #[derive(Debug)]
 pub(super) struct Linear {
-    weight: Tensor,
+    weight: Matrix,
     bias: Tensor,
 }
 
 impl Linear {
     pub(super) fn load(source: &Source<'_>, ins: usize, outs: usize) -> Result<Self, LoadError> {
         Ok(Self {
-            weight: source.tensor("weight", &[outs, ins])?,
+            weight: source.matrix("weight", source.read("weight", &[outs, ins])?, [outs, ins])?,
             bias: source.tensor("bias", &[outs])?,
         })
     }
 
-    /// A convolution of width 3 as a linear layer over [`ops::unfold`]: `(out, in, tap)` → `(out, tap * in)`.
+    /// A convolution of width 3 as a linear layer over [`ops::unfold`]: `(out, in, tap)` → `(out, tap * in)`. It stays
+    /// in f32: it is little work, and all that the network hears goes through it.
     pub(super) fn load_convolution(
         source: &Source<'_>,
         ins: usize,
@@ -97,7 +128,7 @@ impl Linear {
             }
         }
         Ok(Self {
-            weight: source.put("weight", weight, (outs, TAPS * ins))?,
+            weight: Matrix::F32(source.put("weight", weight, (outs, TAPS * ins))?),
             bias: source.tensor("bias", &[outs])?,
         })
     }
@@ -123,13 +154,13 @@ impl Linear {
         }
         let rows = bias.len();
         Ok(Self {
-            weight: source.put("joined projections", weight, (rows, width))?,
+            weight: source.matrix("joined projections", weight, [rows, width])?,
             bias: source.put("joined projections", bias, rows)?,
         })
     }
 
     pub(super) fn forward(&self, x: &Tensor, then: Then<'_>) -> candle_core::Result<Tensor> {
-        ops::linear(x, &self.weight, &self.bias, then)
+        self.weight.linear(x, &self.bias, then)
     }
 }
 

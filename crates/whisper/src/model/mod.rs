@@ -11,11 +11,13 @@ pub(crate) mod attention;
 mod decoder;
 mod encoder;
 mod layers;
+mod matrix;
 mod ops;
 mod vector;
 
 use candle_core::{Device, Tensor};
 use candle_transformers::models::whisper::Config;
+use kernels::Level;
 
 use self::{
     attention::TextShape,
@@ -26,6 +28,7 @@ use self::{
 use crate::{
     checkpoint::{Checkpoint, LoadError},
     mel::LogMel,
+    precision::{Arithmetic, Precision},
     state::{Span, State},
 };
 
@@ -37,6 +40,7 @@ pub struct Model {
     encoder: Encoder,
     decoder: Decoder,
     parameters: u64,
+    arithmetic: Arithmetic,
 }
 
 /// Tokens to append to one row, and which of their logits are wanted.
@@ -148,15 +152,33 @@ impl Model {
     /// # Errors
     /// [`LoadError`] for a tensor that is missing, of another shape than the configuration says, or not finite.
     pub fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self, LoadError> {
+        Self::load_as(checkpoint, device, Precision::F32, Level::best())
+    }
+
+    /// As [`Model::load`], in the precision asked for; `level` is what the kernels of the CPU may use.
+    ///
+    /// # Errors
+    /// As [`Model::load`], and [`LoadError::Precision`] for a precision that the device does not have.
+    pub fn load_as(
+        checkpoint: &Checkpoint,
+        device: &Device,
+        precision: Precision,
+        level: Level,
+    ) -> Result<Self, LoadError> {
+        let Some(arithmetic) = precision.on(device.is_cpu(), level) else {
+            return Err(LoadError::Precision {
+                device: crate::device::name(device),
+            });
+        };
         let tensors = checkpoint.tensors()?;
-        let source = Source::new(&tensors, device);
+        let source = Source::new(&tensors, device, arithmetic);
         let config = checkpoint.config();
         let output = if checkpoint.ties_output() {
             None
         } else {
             let shape = [config.vocab_size, config.d_model];
             let values = tensors.read_stored("proj_out.weight", &shape)?;
-            Some(source.put("proj_out.weight", values, &shape[..])?)
+            Some(source.matrix("proj_out.weight", values, shape)?)
         };
         Ok(Self {
             encoder: Encoder::load(&source, config)?,
@@ -164,6 +186,7 @@ impl Model {
             parameters: tensors.values_read(),
             config: config.clone(),
             device: device.clone(),
+            arithmetic,
         })
     }
 
@@ -184,7 +207,7 @@ impl Model {
 
     /// Precision of weights and arithmetic.
     pub fn precision(&self) -> &'static str {
-        "f32"
+        self.arithmetic.name()
     }
 
     /// Mel frames of a whole window: 3000 for 30 s.

@@ -1,0 +1,76 @@
+//! Weight matrices in the precision of the model.
+
+use candle_core::{Device, Result, Tensor};
+use kernels::{Int8Matrix, Level};
+
+use super::ops::{self, Then, with_slice, with_slices};
+
+/// A weight matrix `(out, in)`.
+#[derive(Debug)]
+pub(super) enum Matrix {
+    /// As stored, on any device.
+    F32(Tensor),
+    /// Rounded and packed, on the CPU.
+    Int8(Int8Matrix, Level),
+}
+
+impl Matrix {
+    /// `x · weightᵀ + bias`, and what follows. `x`: `(rows, in)`, `bias`: `(out)`.
+    pub(super) fn linear(&self, x: &Tensor, bias: &Tensor, then: Then<'_>) -> Result<Tensor> {
+        match self {
+            Self::F32(weight) => ops::linear(x, weight, bias, then),
+            Self::Int8(weight, level) => {
+                let mut out = vec![0.0; x.dim(0)? * weight.outs()];
+                let mut compute = |x: &[f32], bias: &[f32], then: kernels::Then<'_>| {
+                    weight.products(*level, x, bias, then, &mut out);
+                };
+                match then {
+                    Then::Nothing => with_slices([x, bias], |[x, bias]| {
+                        compute(x, bias, kernels::Then::Nothing);
+                    }),
+                    Then::Gelu => with_slices([x, bias], |[x, bias]| {
+                        compute(x, bias, kernels::Then::Gelu);
+                    }),
+                    Then::Add(other) => with_slices([x, bias, other], |[x, bias, other]| {
+                        compute(x, bias, kernels::Then::Add(other));
+                    }),
+                }?;
+                Tensor::from_vec(out, (x.dim(0)?, weight.outs()), &Device::Cpu)
+            }
+        }
+    }
+
+    /// `x · weightᵀ`: `(rows, in)` → `(rows, out)`.
+    pub(super) fn products(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::F32(weight) => ops::products(x, weight),
+            Self::Int8(weight, level) => {
+                let mut out = vec![0.0; x.dim(0)? * weight.outs()];
+                with_slice(x, |x| {
+                    weight.products(*level, x, &[], kernels::Then::Nothing, &mut out);
+                })?;
+                Tensor::from_vec(out, (x.dim(0)?, weight.outs()), &Device::Cpu)
+            }
+        }
+    }
+
+    /// Rows `tokens` plus rows `positions` of the position table: `(tokens, in)`.
+    pub(super) fn embed(
+        &self,
+        position_table: &Tensor,
+        tokens: &[u32],
+        positions: &[u32],
+    ) -> Result<Tensor> {
+        match self {
+            Self::F32(weight) => ops::embed(weight, position_table, tokens, positions),
+            Self::Int8(weight, _) => {
+                let mut rows = vec![0.0; tokens.len() * weight.ins()];
+                for (token, row) in tokens.iter().zip(rows.chunks_exact_mut(weight.ins())) {
+                    weight.row(usize::try_from(*token)?, row);
+                }
+                let rows = Tensor::from_vec(rows, (tokens.len(), weight.ins()), &Device::Cpu)?;
+                rows + position_table.index_select(&Tensor::new(positions, &Device::Cpu)?, 0)?
+            }
+        }
+    }
+}
