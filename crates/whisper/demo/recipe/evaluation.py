@@ -21,15 +21,17 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Extent:
-    """How many held-out clips of each kind of voice, and how many windows with joined ones."""
+    """How many held-out clips of each kind of voice, windows with joined ones, sounds of each kind
+    without speech (None: all), and clips that transformers recognises too."""
 
     clips: int
     joined: int
+    sounds: int | None
     checked: int
 
 
-EVERYTHING = Extent(clips=200, joined=40, checked=20)
-GLANCE = Extent(clips=16, joined=4, checked=4)
+EVERYTHING = Extent(clips=200, joined=40, sounds=None, checked=20)
+GLANCE = Extent(clips=10, joined=2, sounds=2, checked=4)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def evaluate(folder: Path, held_out: Path, extent: Extent, progress: Progress) -
         figures |= _joined(recogniser, together, count, extent.joined)
     progress.say(f"{folder.name}: joined sentences measured", **_matching(figures, "joined"))
     for name, waveforms in sounds_without_speech().items():
-        figures |= _without_speech(recogniser, name, waveforms)
+        figures |= _without_speech(recogniser, name, waveforms[: extent.sounds])
     progress.say(f"{folder.name}: sounds without speech measured", **_matching(figures, "empty"))
     checked = [clip.waveform for clip in together[: extent.checked]]
     figures["the same words from transformers"] = 100 * agreeing(folder, recogniser, checked) / len(checked)

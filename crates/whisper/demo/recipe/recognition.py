@@ -14,7 +14,8 @@ from recipe.tokenizer import Vocabulary
 
 # Silence behind the longest clip of a trimmed batch: 0.3 s.
 _MARGIN_POSITIONS = 15
-_MOST_TOKENS = 200
+# Four sentences with timestamps have some sixty.
+_MOST_TOKENS = 100
 
 
 @dataclass(frozen=True)
