@@ -13,6 +13,8 @@ use crate::wyoming_server::Uri;
 
 /// What the reference library announces.
 const SERVICE_TYPE: &str = "_wyoming._tcp.local.";
+/// Bytes of a DNS label (RFC 1035, 2.3.4). One that is longer would be read as something else.
+pub const MAX_NAME_BYTES: usize = 63;
 /// For an announcement to go out: probing for the name takes most of a second.
 const ANNOUNCE_TIME: Duration = Duration::from_secs(5);
 /// For the goodbye, so that nobody offers a server that is gone.
@@ -128,7 +130,9 @@ async fn goodbye(daemon: &ServiceDaemon, fullname: &str) -> mdns_sd::Result<()> 
 
 /// The name that an instance has when the user gives none: two machines differ by it.
 pub fn default_name() -> String {
-    format!("wyoming-stt-{}", host_label())
+    let mut name = format!("wyoming-stt-{}", host_label());
+    name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
+    name
 }
 
 /// This machine's name, as one label of a domain name.
@@ -186,6 +190,7 @@ mod tests {
     fn a_name_of_this_machine_is_one_label() {
         let label = host_label();
         assert!(!label.is_empty() && !label.contains('.'), "{label}");
-        assert!(default_name().ends_with(&label));
+        assert!(default_name().starts_with("wyoming-stt-"));
+        assert!(default_name().len() <= MAX_NAME_BYTES);
     }
 }

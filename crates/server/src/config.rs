@@ -84,8 +84,8 @@ pub struct ModelArgs {
     /// Where to compute. `auto` takes a GPU where this build and this machine have one.
     #[arg(long, env = "STT_DEVICE", default_value = "auto", value_name = "auto|cpu|cuda|cuda:N", value_parser = device)]
     pub device: DeviceChoice,
-    /// Numbers that the network computes in: `f32` is the reference; `int8` (CPU only) takes a quarter of
-    /// the memory, is faster, and may change a word; `auto` is f32.
+    /// Numbers that the network computes in: `f32` is the reference; `int8` (CPU only) keeps weights in
+    /// bytes, is faster, and may change a word; `auto` is f32.
     #[arg(long, env = "STT_PRECISION", default_value = "auto", value_enum)]
     pub precision: PrecisionArg,
     /// CPU threads for the model; 0 takes one per core.
@@ -362,6 +362,15 @@ pub enum ConfigError {
     /// Zeroconf announces a port.
     #[error("--zeroconf needs a tcp:// address among --uri")]
     NothingToAnnounce,
+    /// A name that DNS cannot carry.
+    #[error(
+        "--zeroconf: the name has {bytes} bytes, DNS takes {} at most",
+        announce::MAX_NAME_BYTES
+    )]
+    LongName {
+        /// Its length.
+        bytes: usize,
+    },
     /// A file that cannot be read.
     #[error("--blocklist-extra {}: {source}", path.display())]
     Blocklist {
@@ -517,6 +526,9 @@ impl ServeArgs {
         };
         if !self.uri.iter().any(|uri| matches!(uri, Uri::Tcp(_))) {
             return Err(ConfigError::NothingToAnnounce);
+        }
+        if name.len() > announce::MAX_NAME_BYTES {
+            return Err(ConfigError::LongName { bytes: name.len() });
         }
         let name = Some(name.clone()).filter(|name| !name.is_empty());
         Ok(Some(announce::Settings {
@@ -712,6 +724,9 @@ fn device(text: &str) -> Result<DeviceChoice, String> {
 mod tests {
     use super::*;
 
+    /// 64 bytes.
+    const TOO_LONG: &str = "kitchen-kitchen-kitchen-kitchen-kitchen-kitchen-kitchen-kitchen-";
+
     fn checked(arguments: &[&str]) -> Result<Config, String> {
         let typed = ["wyoming-stt", "serve"].iter().chain(arguments);
         let cli = Cli::try_parse_from(typed).map_err(|error| error.to_string())?;
@@ -742,6 +757,7 @@ mod tests {
             (&["--device", "gpu"], "--device"),
             (&["--blocklist-extra", "/no/such/file"], "--blocklist-extra"),
             (&["--zeroconf", "--uri", "stdio://"], "--zeroconf"),
+            (&["--zeroconf", TOO_LONG], "--zeroconf"),
             (&["--zeroconf-address", "here"], "--zeroconf-address"),
         ] {
             let error = checked(arguments).unwrap_err();

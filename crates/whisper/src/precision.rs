@@ -11,7 +11,7 @@ pub enum Precision {
     /// The reference: weights and arithmetic in f32.
     F32,
     /// On the CPU: linear layers in int8, with a scale for each output and each row of inputs; the audio's keys and
-    /// values for the decoder in bf16; the rest in f32. A quarter of the memory.
+    /// values for the decoder in bf16; the rest in f32.
     Int8,
 }
 
