@@ -16,6 +16,8 @@ from recipe.tokenizer import Vocabulary
 
 # Of the tokens that the decoder reads, so that it also listens after a mistake of its own.
 _CORRUPTED = 0.12
+# Sentences of two seconds; what does not fit is left out or cut off.
+_MOST_IN_FULL_WINDOW = 7
 _WINDOW_SAMPLES = WINDOW_POSITIONS * SAMPLES_PER_POSITION
 
 
@@ -45,7 +47,8 @@ class _Plan:
     """What all workers must agree on, so that they compute batches of one size."""
 
     clips: list[Clip]
-    most_joined: int
+    # Sentences in a row. The same for the whole batch, or its rows would be of very different lengths.
+    joined: int
     is_full_window: bool
 
 
@@ -85,14 +88,15 @@ class BatchMaker:
         rng = self._shared
         is_full_window = rng.random() < stage.full_window
         is_joined = rng.random() < (0.75 if is_full_window else stage.joined)
-        most_joined = 1 if not is_joined else 7 if is_full_window else stage.most_joined
+        most_joined = _MOST_IN_FULL_WINDOW if is_full_window else stage.most_joined
+        joined = rng.randint(2, most_joined) if is_joined else 1
         # Longer windows in smaller batches, so that every update takes roughly as long.
         size = self._share.size // (4 if is_full_window else 2 if is_joined else 1)
         # Neighbours in length, so that little of the batch is padding.
         candidates = rng.choices(self._clips_up_to(stage.longest_clip_s), k=6 * size)
         candidates.sort(key=lambda clip: clip.length + rng.randrange(3_000))
         start = rng.randint(0, len(candidates) - size)
-        return _Plan(candidates[start : start + size], most_joined, is_full_window)
+        return _Plan(candidates[start : start + size], joined, is_full_window)
 
     def _clips_up_to(self, longest_s: float | None) -> list[Clip]:
         if longest_s is None:
@@ -106,10 +110,9 @@ class BatchMaker:
     def _window(self, clip: Clip, plan: _Plan, stage: Stage, may_cut: bool) -> tuple[np.ndarray, list[Segment]]:
         """Samples and what is said in them; the last sentence is cut by the window's end only if it may."""
         if self._own.random() < stage.empty:
-            length = clip.length * self._own.randint(1, plan.most_joined)
+            length = clip.length * plan.joined
             return self._augmenter.without_speech(min(length, _WINDOW_SAMPLES)), []
-        count = 1 if plan.most_joined == 1 else self._own.randint(2, plan.most_joined)
-        clips = [clip, *self._own.choices(self._bank.clips, k=count - 1)]
+        clips = [clip, *self._own.choices(self._bank.clips, k=plan.joined - 1)]
         return self._spoken(clips, self._lead_samples(plan), may_cut)
 
     def _spoken(self, clips: list[Clip], lead: int, may_cut: bool) -> tuple[np.ndarray, list[Segment]]:

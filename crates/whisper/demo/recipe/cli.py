@@ -1,12 +1,15 @@
 """The stages in a row; each is skipped when what it makes is there."""
 
 import argparse
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe import export, speech, training
+from recipe import checkpoint, export, speech, training
+from recipe.checkpoint import OtherTraining
 from recipe.evaluation import EVERYTHING, GLANCE, Extent, evaluate
-from recipe.figures import write_figures
+from recipe.figures import distinct_names, write_figures
 from recipe.progress import Progress
 from recipe.pronounce import Phonemes
 from recipe.texts import training_sentences
@@ -31,15 +34,20 @@ def main() -> int:
     arguments = _arguments()
     default = _SMOKE if arguments.smoke else _FULL
     budget = _Budget(arguments.clips or default.clips, arguments.minutes or default.minutes, default.extent)
-    _Recipe(arguments.work, budget).run(arguments.evaluate)
+    try:
+        _Recipe(arguments.work, budget, arguments.begin_with).run(arguments.evaluate)
+    except OtherTraining as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
 class _Recipe:
     """Where the stages put what they make."""
 
-    def __init__(self, work: Path, budget: _Budget) -> None:
+    def __init__(self, work: Path, budget: _Budget, begin_with: Path | None) -> None:
         self._budget = budget
+        self._begin_with = begin_with
         self._progress = Progress(work / "log.txt")
         self._log = work / "log.txt"
         self._text = work / "text" / "train.txt"
@@ -74,7 +82,10 @@ class _Recipe:
         speech.speak_training(self._text.read_text().splitlines(), self._bank, self._progress)
 
     def _prepare_targets(self) -> None:
-        if not self._tokenizer.exists():
+        if self._begin_with is not None:
+            # What a model has learned, it has learned of these tokens.
+            shutil.copyfile(self._begin_with / "tokenizer.json", self._tokenizer)
+        elif not self._tokenizer.exists():
             train_tokenizer(self._text.read_text().splitlines(), self._tokenizer)
         if not self._phonemes.exists():
             Phonemes.from_espeak().save(self._phonemes)
@@ -88,19 +99,22 @@ class _Recipe:
             checkpoint=self._checkpoint,
             log=self._log,
             minutes=self._budget.minutes,
+            begin_with=self._begin_with,
         )
-        if training.minutes_trained(self._checkpoint) < plan.minutes:
-            self._progress.say(f"training for {plan.minutes:.3g} minutes")
-            training.train(plan)
+        self._progress.say(f"training for {plan.minutes:.3g} minutes")
+        training.train(plan)
 
     def _export(self) -> None:
-        shape, weights = training.trained_weights(self._checkpoint)
+        shape, weights = checkpoint.averaged_model(self._checkpoint)
         export.export(shape, weights, self._tokenizer, self._model)
         self._progress.say(f"exported to {self._model}")
 
     def _evaluate(self, folders: list[Path]) -> None:
         extent = self._budget.extent
-        figures = {folder.name: evaluate(folder, self._held_out, extent, self._progress) for folder in folders}
+        figures = {
+            name: evaluate(name, folder, self._held_out, extent, self._progress)
+            for name, folder in distinct_names(folders).items()
+        }
         write_figures(figures, self._figures)
         self._progress.say(f"figures in {self._figures.with_suffix('.md')}")
 
@@ -112,6 +126,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="how long to train")
     parser.add_argument("--clips", type=int, help="how many sentences are spoken for the training")
     parser.add_argument(
-        "--evaluate", type=Path, action="append", default=[], metavar="DIR", help="measure this model too"
+        "--from", dest="begin_with", type=_model_folder, metavar="DIR", help="go on with the model in this folder"
+    )
+    parser.add_argument(
+        "--evaluate", type=_model_folder, action="append", default=[], metavar="DIR", help="measure this too"
     )
     return parser.parse_args()
+
+
+def _model_folder(argument: str) -> Path:
+    folder = Path(argument)
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        if not (folder / name).is_file():
+            raise argparse.ArgumentTypeError(f"{folder} is not the folder of a model: it has no {name}")
+    return folder

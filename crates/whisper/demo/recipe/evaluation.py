@@ -17,6 +17,7 @@ from recipe.speech import with_silence
 from recipe.word_errors import exact_share, word_error_rate
 
 Figures = dict[str, float]
+Listen = Callable[[list[np.ndarray]], list[Heard]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class _Spoken:
     end_s: float
 
 
-def evaluate(folder: Path, held_out: Path, extent: Extent, progress: Progress) -> Figures:
+def evaluate(name: str, folder: Path, held_out: Path, extent: Extent, progress: Progress) -> Figures:
     """Measures the model of `folder` with the held-out clips; figures are per cent unless their name ends in `_s`."""
     recogniser = Recogniser.load(folder)
     figures: Figures = {}
@@ -52,32 +53,38 @@ def evaluate(folder: Path, held_out: Path, extent: Extent, progress: Progress) -
     for kind in ("seen", "unseen"):
         clips = _clips(Bank(held_out / kind))[: extent.clips]
         together += clips
-        for name, value in _sentences(recogniser, clips).items():
-            figures[f"{kind} voices: {name}"] = value
-        progress.say(f"{folder.name}: {kind} voices measured", **_matching(figures, f"{kind} voices: WER"))
+        for figure, value in _sentences(recogniser, clips).items():
+            figures[f"{kind} voices: {figure}"] = value
+        progress.say(f"{name}: {kind} voices measured", **_matching(figures, f"{kind} voices: WER"))
     for count in (2, 3, 4):
         figures |= _joined(recogniser, together, count, extent.joined)
-    progress.say(f"{folder.name}: joined sentences measured", **_matching(figures, "joined"))
-    for name, waveforms in sounds_without_speech().items():
-        figures |= _without_speech(recogniser, name, waveforms[: extent.sounds])
-    progress.say(f"{folder.name}: sounds without speech measured", **_matching(figures, "empty"))
+    progress.say(f"{name}: joined sentences measured", **_matching(figures, "joined"))
+    for sound, waveforms in sounds_without_speech().items():
+        figures |= _without_speech(recogniser, sound, waveforms[: extent.sounds])
+    progress.say(f"{name}: sounds without speech measured", **_matching(figures, "empty"))
     checked = [clip.waveform for clip in together[: extent.checked]]
     figures["the same words from transformers"] = 100 * agreeing(folder, recogniser, checked) / len(checked)
     return figures
 
 
 def quick_figures(recogniser: Recogniser, held_out: Path, clips: int) -> Figures:
-    """Word errors of the first clips of both kinds: enough to see whether a training goes well."""
-    return {
-        f"{kind} WER": word_error_rate(_heard(recogniser.trimmed, _clips(Bank(held_out / kind))[:clips]))
-        for kind in ("seen", "unseen")
-    }
+    """Word errors of the first clips of both kinds, alone and three in a row: does a training go well?"""
+    figures: Figures = {}
+    together = []
+    for kind in ("seen", "unseen"):
+        chosen = _clips(Bank(held_out / kind))[:clips]
+        together += chosen
+        figures[f"{kind} WER"] = word_error_rate(_heard(recogniser.trimmed, chosen))
+    windows = _in_a_row(together, 3, clips // 2)
+    figures["3 joined WER"] = word_error_rate(_heard(recogniser.trimmed, windows))
+    figures["3 joined WER with timestamps"] = word_error_rate(_heard(_timed(recogniser), windows))
+    return figures
 
 
 def _sentences(recogniser: Recogniser, clips: list[_Spoken]) -> Figures:
     trimmed = _heard(recogniser.trimmed, clips)
     full_window = _heard(recogniser.full_window, clips)
-    timed = recogniser.trimmed([clip.waveform for clip in clips], with_timestamps=True)
+    timed = _timed(recogniser)([clip.waveform for clip in clips])
     return {
         "WER": word_error_rate(trimmed),
         "exact": exact_share(trimmed),
@@ -110,7 +117,16 @@ def _timestamp_figures(recogniser: Recogniser, clips: list[_Spoken], timed: list
 
 
 def _joined(recogniser: Recogniser, clips: list[_Spoken], count: int, number: int) -> Figures:
-    """Word errors of `number` windows with `count` sentences of several voices, 0.3 to 0.8 s apart."""
+    windows = _in_a_row(clips, count, number)
+    return {
+        f"{count} joined: WER": word_error_rate(_heard(recogniser.trimmed, windows)),
+        f"{count} joined: WER in a 30 s window": word_error_rate(_heard(recogniser.full_window, windows)),
+        f"{count} joined: WER with timestamps": word_error_rate(_heard(_timed(recogniser), windows)),
+    }
+
+
+def _in_a_row(clips: list[_Spoken], count: int, number: int) -> list[_Spoken]:
+    """`number` windows with `count` sentences of several voices, 0.3 to 0.8 s apart."""
     rng = random.Random(count)
     windows = []
     for _ in range(number):
@@ -119,24 +135,23 @@ def _joined(recogniser: Recogniser, clips: list[_Spoken], count: int, number: in
         for clip in chosen:
             parts += [clip.waveform, np.zeros(int(SAMPLE_RATE_HZ * rng.uniform(0.1, 0.6)), np.float32)]
         windows.append(_Spoken(np.concatenate(parts), " ".join(clip.words for clip in chosen), 0, 0))
-    plain = _heard(recogniser.trimmed, windows)
-    timed = _heard(lambda waveforms: recogniser.trimmed(waveforms, with_timestamps=True), windows)
-    return {
-        f"{count} joined: WER": word_error_rate(plain),
-        f"{count} joined: WER with timestamps": word_error_rate(timed),
-    }
+    return windows
 
 
-def _without_speech(recogniser: Recogniser, name: str, waveforms: list[np.ndarray]) -> Figures:
+def _without_speech(recogniser: Recogniser, sound: str, waveforms: list[np.ndarray]) -> Figures:
     heard = (
         recogniser.trimmed(waveforms)
         + recogniser.full_window(waveforms)
-        + recogniser.trimmed(waveforms, with_timestamps=True)
+        + _timed(recogniser)(waveforms)
     )
-    return {f"{name}: empty": 100 * sum(not found.words for found in heard) / len(heard)}
+    return {f"{sound}: empty": 100 * sum(not found.words for found in heard) / len(heard)}
 
 
-def _heard(listen: Callable[[list[np.ndarray]], list[Heard]], clips: list[_Spoken]) -> list[tuple[str, str]]:
+def _timed(recogniser: Recogniser) -> Listen:
+    return lambda waveforms: recogniser.trimmed(waveforms, with_timestamps=True)
+
+
+def _heard(listen: Listen, clips: list[_Spoken]) -> list[tuple[str, str]]:
     """(said, heard) for every clip."""
     heard = listen([clip.waveform for clip in clips])
     return [(clip.words, found.words) for clip, found in zip(clips, heard, strict=True)]

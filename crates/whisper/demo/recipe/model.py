@@ -1,7 +1,7 @@
 """Whisper in PyTorch, with the parameter names of transformers' checkpoints."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,9 @@ class Shape:
     decoder_layers: int = 2
     heads: int = 4
 
+    def without_layers(self) -> "Shape":
+        return replace(self, encoder_layers=0, decoder_layers=0)
+
 
 class Whisper(nn.Module):
     """Encoder and decoder; the output embedding is the input embedding."""
@@ -31,6 +34,19 @@ class Whisper(nn.Module):
         self.shape = shape
         self.encoder = Encoder(shape)
         self.decoder = Decoder(shape)
+
+    def grown(self, shape: Shape) -> "Whisper":
+        """The same function in a shape with as many layers or more; the new ones change nothing until trained."""
+        larger = Whisper(shape)
+        if self.shape.without_layers() != shape.without_layers():
+            raise ValueError(f"only layers can be added: {self.shape} cannot become {shape}")
+        for ours, theirs in ((self.encoder, larger.encoder), (self.decoder, larger.decoder)):
+            if len(ours.layers) > len(theirs.layers):
+                raise ValueError(f"layers can be added, not removed: {self.shape} cannot become {shape}")
+            for layer in theirs.layers[len(ours.layers) :]:
+                layer.silence()
+        larger.load_state_dict(self.state_dict(), strict=False)
+        return larger
 
     def forward(self, mel: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """mel [batch, 80, frames], tokens [batch, length] → logits [batch, length, tokens], encoded."""
@@ -104,6 +120,16 @@ class Layer(nn.Module):
         self.fc1 = nn.Linear(shape.width, 4 * shape.width)
         self.fc2 = nn.Linear(4 * shape.width, shape.width)
         self.final_layer_norm = nn.LayerNorm(shape.width)
+
+    @torch.no_grad()
+    def silence(self) -> None:
+        """Makes all that the layer adds zero; the gradients of what is zeroed here are not."""
+        last = [self.self_attn.out_proj, self.fc2]
+        if self.is_decoder:
+            last.append(self.encoder_attn.out_proj)
+        for linear in last:
+            linear.weight.zero_()
+            linear.bias.zero_()
 
     def forward(self, hidden: torch.Tensor, encoded: torch.Tensor | None = None) -> torch.Tensor:
         normed = self.self_attn_layer_norm(hidden)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from recipe.batches import Batch
-from recipe.model import Shape, Whisper
+from recipe.model import Whisper
 from recipe.targets import IGNORED
 
 # Matrix products are 2.7 times as fast in bf16 as in f32 where the processor multiplies it, else slower.
@@ -17,11 +17,11 @@ _IS_BF16_FAST = any(flag in Path("/proc/cpuinfo").read_text() for flag in ("avx5
 class Trainee(nn.Module):
     """The model, and a head for phonemes that is dropped at the end."""
 
-    def __init__(self, shape: Shape, phonemes: int) -> None:
+    def __init__(self, whisper: Whisper, phonemes: int) -> None:
         super().__init__()
-        self.whisper = Whisper(shape)
+        self.whisper = whisper
         self.blank = phonemes
-        self.phoneme_head = nn.Linear(shape.width, phonemes + 1)
+        self.phoneme_head = nn.Linear(whisper.shape.width, phonemes + 1)
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross-entropy of a token and CTC loss of a phoneme."""
@@ -42,10 +42,24 @@ class Trainee(nn.Module):
         return token_loss, phoneme_loss / lengths.sum().clamp_min(1)
 
 
-def optimiser(trainee: Trainee, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """Matrices decay, biases, norms and embeddings do not."""
-    named = [(name, p) for name, p in trainee.named_parameters() if p.requires_grad]
+def optimiser(trainee: Trainee, weight_decay: float) -> torch.optim.AdamW:
+    """Matrices decay, biases, norms and embeddings do not; the phoneme head, the last group, has a rate of its own.
+
+    The rates are set before every step.
+    """
+    named = [(name, p) for name, p in trainee.whisper.named_parameters() if p.requires_grad]
     decaying = [p for name, p in named if p.ndim > 1 and "embed" not in name]
     steady = [p for name, p in named if p.ndim == 1 or "embed" in name]
-    groups = [{"params": decaying, "weight_decay": weight_decay}, {"params": steady, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=True)
+    groups = [
+        {"params": decaying, "weight_decay": weight_decay},
+        {"params": steady, "weight_decay": 0.0},
+        {"params": list(trainee.phoneme_head.parameters()), "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
+
+
+def set_rates(optimiser: torch.optim.AdamW, model: float, head: float) -> None:
+    *of_model, of_head = optimiser.param_groups
+    for group in of_model:
+        group["lr"] = model
+    of_head["lr"] = head

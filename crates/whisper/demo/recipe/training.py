@@ -4,27 +4,30 @@ They meet once in an update, to average their gradients. Two threads of one proc
 operation, and wait there whenever another program has one of the cores.
 """
 
+import hashlib
 import os
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from recipe import checkpoint, export
 from recipe.bank import Bank
 from recipe.batches import BatchMaker, Share
 from recipe.curriculum import stage_at
 from recipe.evaluation import quick_figures
-from recipe.model import Shape
+from recipe.model import Shape, Whisper
 from recipe.progress import Progress
 from recipe.pronounce import Phonemes
 from recipe.recognition import Recogniser
 from recipe.tokenizer import Vocabulary
-from recipe.trainee import Trainee, optimiser
+from recipe.trainee import Trainee, optimiser, set_rates
 
 _SEED = 5
 _CHECKPOINT_EVERY_S = 180
@@ -32,6 +35,8 @@ _REPORT_EVERY = 100
 # Some seconds of one worker, in which the others wait.
 _GLANCE_EVERY_S = 720
 _GLANCE_CLIPS = 40
+# The weights that are kept are an average in which those of this many updates ago count a third.
+_AVERAGED_UPDATES = 400
 
 
 @dataclass(frozen=True)
@@ -45,34 +50,37 @@ class TrainingPlan:
     checkpoint: Path
     log: Path
     minutes: float
+    # The folder of an exported model whose training goes on; None: from nothing.
+    begin_with: Path | None = None
     batch: int = 32
     workers: int = 2
-    learning_rate: float = 2.2e-3
+    learning_rate_from_nothing: float = 2.2e-3
+    # Higher would forget, lower would learn little that is new.
+    learning_rate_going_on: float = 1.2e-3
     weight_decay: float = 0.05
     # Phonemes from the encoder, in addition to tokens from the decoder: without, the model needs several
     # times as long to find out which sound belongs to which word.
     phoneme_weight: float = 0.65
 
+    @property
+    def learning_rate(self) -> float:
+        return self.learning_rate_going_on if self.begin_with else self.learning_rate_from_nothing
+
+    @property
+    def beginning(self) -> str:
+        """What a checkpoint says about where its training began."""
+        if self.begin_with is None:
+            return "nothing"
+        return hashlib.sha256((self.begin_with / "model.safetensors").read_bytes()).hexdigest()
+
 
 def train(plan: TrainingPlan) -> None:
     """Trains until the time is used up; goes on from the checkpoint if there is one."""
+    checkpoint.check_beginning(plan.checkpoint, plan.beginning)
+    if checkpoint.minutes_trained(plan.checkpoint) >= plan.minutes:
+        return
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(_work, args=(plan, f"file://{folder}/meeting"), nprocs=plan.workers)
-
-
-def trained_weights(checkpoint: Path) -> tuple[Shape, dict[str, torch.Tensor]]:
-    """The model without the phoneme head."""
-    stored = torch.load(checkpoint, weights_only=True)
-    weights = {
-        name.removeprefix("whisper."): value for name, value in stored["trainee"].items() if name.startswith("whisper.")
-    }
-    return Shape(tokens=stored["tokens"]), weights
-
-
-def minutes_trained(checkpoint: Path) -> float:
-    if not checkpoint.exists():
-        return 0.0
-    return torch.load(checkpoint, weights_only=True)["seconds"] / 60
 
 
 def _work(worker: int, plan: TrainingPlan, meeting: str) -> None:
@@ -93,8 +101,11 @@ class _Training:
         self._vocabulary = Vocabulary(plan.tokenizer)
         phonemes = Phonemes.load(plan.phonemes)
         torch.manual_seed(_SEED)
-        self._trainee = Trainee(Shape(tokens=self._vocabulary.size), phonemes.count)
-        self._optimiser = optimiser(self._trainee, plan.learning_rate, plan.weight_decay)
+        self._trainee = Trainee(self._whisper(), phonemes.count)
+        self._average = AveragedModel(
+            self._trainee.whisper, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / _AVERAGED_UPDATES)
+        )
+        self._optimiser = optimiser(self._trainee, plan.weight_decay)
         self._seconds, self._updates, self._clips = 0.0, 0, 0
         is_resumed = plan.checkpoint.exists()
         if is_resumed:
@@ -103,7 +114,7 @@ class _Training:
         seed = _SEED + self._updates
         share = Share(plan.batch, worker, plan.workers, seed)
         self._batches = BatchMaker(Bank(plan.bank), self._vocabulary, phonemes, share)
-        if not is_resumed:
+        if not is_resumed and plan.begin_with is None:
             self._scale_front()
         self._progress = Progress(plan.log)
         self._report = _Report(self._progress)
@@ -128,9 +139,10 @@ class _Training:
 
     def _update(self, seconds: float) -> None:
         """One step; afterwards all workers agree that the first one's `seconds` have passed."""
-        stage = stage_at(self._clips, self._seconds / (60 * self._plan.minutes))
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._plan.learning_rate * stage.rate
+        passed = self._seconds / (60 * self._plan.minutes)
+        stage = stage_at(self._clips, passed, is_going_on=self._plan.begin_with is not None)
+        rate = self._plan.learning_rate
+        set_rates(self._optimiser, model=rate * stage.rate, head=rate * stage.head_rate)
         preparing = time.monotonic()
         batch = self._batches.batch(stage)
         prepared = time.monotonic()
@@ -141,6 +153,7 @@ class _Training:
         norm = nn.utils.clip_grad_norm_(self._trainee.parameters(), 1.0)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
+        self._average.update_parameters(self._trainee.whisper)
         self._seconds = facts[0].item()
         self._updates += 1
         self._clips += int(facts[1].item())
@@ -158,6 +171,14 @@ class _Training:
             rest = rest[gradient.numel() :]
         return flat[-len(facts) :]
 
+    def _whisper(self) -> Whisper:
+        """As it is before the first update, the same in all workers."""
+        shape = Shape(tokens=self._vocabulary.size)
+        if self._plan.begin_with is None:
+            return Whisper(shape)
+        whisper, _ = export.load(self._plan.begin_with)
+        return whisper.grown(shape)
+
     def _scale_front(self) -> None:
         # All draw a batch, since they must go on drawing alike.
         self._trainee.whisper.encoder.scale_front(self._batches.batch(stage_at(clips=60_000, passed=0.0)).mel)
@@ -166,28 +187,27 @@ class _Training:
 
     def _glance(self) -> None:
         """Word errors as they are now; the time that it takes counts as training time."""
-        whisper = self._trainee.whisper
-        whisper.eval()
-        figures = quick_figures(Recogniser(whisper, self._vocabulary), self._plan.held_out, _GLANCE_CLIPS)
-        whisper.train()
+        recogniser = Recogniser(self._average.module, self._vocabulary)
+        figures = quick_figures(recogniser, self._plan.held_out, _GLANCE_CLIPS)
         self._progress.say(f"held-out sentences after {self._updates} updates", **figures)
 
     def _save(self) -> None:
         state = {
             "trainee": self._trainee.state_dict(),
+            "average": self._average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
-            "tokens": self._vocabulary.size,
+            "shape": asdict(self._trainee.whisper.shape),
+            "beginning": self._plan.beginning,
             "seconds": self._seconds,
             "updates": self._updates,
             "clips": self._clips,
         }
-        unfinished = self._plan.checkpoint.with_suffix(".part")
-        torch.save(state, unfinished)
-        unfinished.replace(self._plan.checkpoint)
+        checkpoint.write(self._plan.checkpoint, state)
 
     def _load(self) -> None:
-        state = torch.load(self._plan.checkpoint, weights_only=True)
+        state = checkpoint.read(self._plan.checkpoint)
         self._trainee.load_state_dict(state["trainee"])
+        self._average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._seconds, self._updates, self._clips = state["seconds"], state["updates"], state["clips"]
 

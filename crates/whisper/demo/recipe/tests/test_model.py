@@ -1,5 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import WhisperForConditionalGeneration
 
@@ -30,3 +32,22 @@ def test_exported_folder_has_what_a_program_loads(tmp_path: Path):
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in shipped.iterdir()}
     assert (tmp_path / "config.json").read_text().strip() == (shipped / "config.json").read_text().strip()
     assert (tmp_path / "model.safetensors").stat().st_size < 10_000_000
+
+
+def test_added_layers_change_nothing_until_they_are_trained():
+    torch.manual_seed(2)
+    shape = Shape(tokens=300, encoder_layers=1, decoder_layers=1)
+    small = Whisper(shape)
+    large = small.grown(replace(shape, encoder_layers=2, decoder_layers=3))
+    mel, tokens = torch.randn(2, 80, 64), torch.randint(0, 300, (2, 5))
+    expected, ours = small(mel, tokens)[0], large(mel, tokens)[0]
+    torch.testing.assert_close(ours, expected, atol=0, rtol=0)
+    ours.square().sum().backward()
+    assert large.decoder.layers[2].fc2.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("other", [{"width": 64}, {"tokens": 200}, {"decoder_layers": 1}])
+def test_only_layers_can_be_added(other: dict[str, int]):
+    shape = Shape(tokens=300, encoder_layers=1, decoder_layers=2)
+    with pytest.raises(ValueError, match="cannot become"):
+        Whisper(shape).grown(replace(shape, **other))
