@@ -1,0 +1,1 @@
+"""What the tests are made of: the API server, the operator's process, fake nodes, simulated load."""

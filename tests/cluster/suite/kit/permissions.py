@@ -1,0 +1,59 @@
+"""What the operator may do: the roles that users install, and tokens of the account that they are bound to."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from kit.api import Api, Object
+from kit.objects import MANAGER
+
+PERMISSIONS = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+
+
+def rendered(helm: Path, chart: Path, namespace: str, watched: list[str]) -> list[Object]:
+    """The chart's objects for an operator in `namespace` that looks at `watched`, or at all namespaces."""
+    arguments = [str(helm), "template", MANAGER, str(chart), "--namespace", namespace]
+    if watched:
+        arguments += ["--set", f"watchNamespaces={{{','.join(watched)}}}"]
+    with tempfile.TemporaryDirectory() as home:
+        settings = {"HOME": home, "PATH": "/usr/bin:/bin"}
+        run = subprocess.run(arguments, env=settings, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, f"helm template: {run.stderr}"
+    return [thing for thing in yaml.safe_load_all(run.stdout) if thing]
+
+
+def install(api: Api, things: list[Object], namespace: str) -> str:
+    """Applies accounts and roles out of `things`, and returns the name of the account."""
+    accounts = []
+    for thing in things:
+        if thing["kind"] not in PERMISSIONS:
+            continue
+        if not thing["kind"].startswith("Cluster"):
+            thing["metadata"].setdefault("namespace", namespace)
+        if thing["kind"] == "ServiceAccount":
+            accounts.append(thing["metadata"]["name"])
+        api.apply(thing)
+    assert len(accounts) == 1, f"the chart has accounts {accounts}"
+    return accounts[0]
+
+
+def kubeconfig(api: Api, namespace: str, account: str, path: Path) -> Path:
+    """A kubeconfig with a fresh token of an account."""
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 3600},
+    }
+    answer = api.send("POST", f"api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", request)
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "cluster", "cluster": {"server": api.server, "certificate-authority": str(api.ca_file)}}],
+        "users": [{"name": "operator", "user": {"token": answer["status"]["token"]}}],
+        "contexts": [{"name": "it", "context": {"cluster": "cluster", "user": "operator", "namespace": namespace}}],
+        "current-context": "it",
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path

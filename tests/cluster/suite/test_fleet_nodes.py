@@ -1,0 +1,162 @@
+"""Two hundred GPU nodes: too few for what is wanted, lost by the dozen, and full of endpoints at rest."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from kit.api import Api
+from kit.audit import Audit, tally
+from kit.fleet import PERIOD, assert_limited_by, assert_replicas, assert_told, gpu_fleet
+from kit.load import Listener, Load, Shape
+from kit.nodes import Nodes
+from kit.objects import assert_condition
+from kit.operator import Operator
+from kit.operators import Operators
+from kit.orders import Orders
+from kit.waiting import eventually, stays
+
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(360)]
+NODES = 200
+
+
+def test_more_is_wanted_than_there_are_gpus(
+    api: Api,
+    namespace: str,
+    new_nodes: Callable[..., Nodes],
+    operator: Operator,
+    listener: Listener,
+    new_load: Callable[..., Load],
+    new_orders: Callable[..., Orders],
+    record: Callable[..., None],
+) -> None:
+    wanted = NODES + 50
+    nodes = new_nodes(NODES)
+    api.create(gpu_fleet(namespace, nodes, listener.port, minReplicas=150, maxReplicas=wanted, maxPendingReplicas=1))
+    load, orders = new_load("speech", Shape(slots=1, service_s=1)), new_orders("speech")
+    begun = time.monotonic()
+    eventually("150 replicas are ready", lambda: assert_replicas(api, namespace, 150), within=90)
+    started = time.monotonic() - begun
+    # A backlog for every replica that is allowed, and no end of it.
+    step = load.set_rate(2 * wanted)
+    orders.reach(wanted, within=60)
+
+    def unschedulable() -> None:
+        status = api.get("WyomingStt", "speech", namespace)["status"]
+        assert status["unschedulableReplicas"] == 50, status["unschedulableReplicas"]
+        assert_told(api, namespace, "CapacityLimited", "True", "PodsUnschedulable")
+
+    eventually("fifty fit on no node, and it says so", unschedulable, within=40)
+    crowded = time.monotonic()
+    # One stays pending, so that a cluster autoscaler sees that more is wanted.
+    orders.reach(NODES + 1, within=60)
+    capped = time.monotonic() - crowded
+    assert_limited_by(api, namespace, "Capacity")
+    stays("it is not ordered again", lambda: orders.reach(NODES + 1, within=0), during=4 * PERIOD)
+    assert load.killed == [] or all(not killed.was_ready for killed in load.killed), "a working replica was taken away"
+    assert len(load.ready()) == NODES
+    # New nodes are used.
+    nodes.add(10)
+    orders.reach(NODES + 11, wanted, within=90)
+    record(
+        f"{wanted} replicas wanted, {NODES} GPUs",
+        first_150_ready_s=round(started, 1),
+        ordered_at_most=orders.peak(step),
+        capped_after_s=round(capped, 1),
+        capped_at=NODES + 1,
+    )
+    assert operator.is_running()
+
+
+def test_three_of_ten_nodes_are_lost(
+    api: Api,
+    namespace: str,
+    new_nodes: Callable[..., Nodes],
+    operator: Operator,
+    listener: Listener,
+    new_load: Callable[..., Load],
+    new_orders: Callable[..., Orders],
+    record: Callable[..., None],
+) -> None:
+    nodes = new_nodes(NODES)
+    replicas = 100
+    api.create(gpu_fleet(namespace, nodes, listener.port, minReplicas=10, maxReplicas=150))
+    load, orders = new_load("speech", Shape(slots=1, service_s=1)), new_orders("speech")
+    eventually("it has begun", lambda: assert_replicas(api, namespace, 10), within=40)
+    api.patch("WyomingStt", "speech", namespace, {"spec": {"autoscaling": {"minReplicas": replicas}}})
+    eventually("100 replicas are ready", lambda: assert_replicas(api, namespace, replicas), within=60)
+    # Half busy: what is left can carry it.
+    load.set_rate(replicas / 2)
+    time.sleep(2 * PERIOD)
+    before = orders.now()
+    used = {pod["spec"]["nodeName"] for pod in api.list("Pod", namespace)}
+    lost = [name for name in nodes.names if name in used][: NODES * 3 // 10]
+    on_lost = {pod["metadata"]["name"] for pod in api.list("Pod", namespace) if pod["spec"]["nodeName"] in lost}
+    # First nobody hears from them, then the cluster takes them away.
+    load.silence(on_lost)
+    stays("silence changes nothing", lambda: orders.reach(before, before + 50, within=0), during=2 * PERIOD)
+    failed = time.monotonic()
+    nodes.fail(lost)
+
+    def replaced() -> None:
+        assert len(load.ready()) >= before, f"{len(load.ready())} of {before} are ready"
+        assert not set(load.ready()) & on_lost
+
+    eventually("all lost replicas are replaced", replaced, within=90)
+    took = time.monotonic() - failed
+    assert min(replicas for _, replicas in orders.since(failed - 2 * PERIOD) or [(0, before)]) >= before, orders.changes
+    assert orders.peak(failed) <= before + 50, orders.since(failed)
+    others = [killed for killed in load.killed if killed.pod not in on_lost]
+    assert not others, f"replicas on good nodes were taken away: {others[:3]}"
+    record(f"{len(lost)} of {NODES} nodes lost, {len(on_lost)} of {before} replicas on them", replaced_s=round(took, 1))
+    assert operator.is_running()
+
+
+def test_a_hundred_endpoints_at_rest_are_left_alone(
+    api: Api,
+    namespace: str,
+    new_nodes: Callable[..., Nodes],
+    operators: Operators,
+    listener: Listener,
+    new_load: Callable[..., Load],
+    audit: Callable[[], Audit],
+    record: Callable[..., None],
+) -> None:
+    nodes = new_nodes(NODES)
+    user = operators.permit(namespace, [])
+    operator = operators.start(namespace, everywhere=True).lead()
+    new_load(None)
+    names = [f"speech-{index:02}" for index in range(100)]
+    for name in names:
+        made = gpu_fleet(namespace, nodes, listener.port, minReplicas=2, maxReplicas=4)
+        made["metadata"]["name"] = name
+        api.create(made)
+
+    def settled() -> None:
+        found = api.list("WyomingStt", namespace)
+        ready = [each for each in found if each.get("status", {}).get("readyReplicas") == 2]
+        assert len(ready) == len(names), f"{len(ready)} of {len(names)}"
+        for each in found:
+            assert_condition(each, "Ready", "True", "Reconciled")
+
+    eventually("all are ready", settled, within=120, every=0.5)
+    # Startup times and rates are figures, which may be told once more.
+    time.sleep(35)
+    log, before = audit(), operator.reconciles()
+    rest = 30
+    time.sleep(rest)
+    requests, rounds = log.requests(user), operator.reconciles().since(before)
+    writes = [request for request in requests if request.is_write]
+    memory = operator.memory_kib()
+    record(
+        "100 endpoints with autoscaling, 200 replicas, at rest",
+        writes_per_minute=len(writes) * 60 / rest,
+        reads_per_minute=round((len(requests) - len(writes)) * 60 / rest),
+        reconciles_per_minute=round(rounds.count * 60 / rest),
+        reconcile_p50_ms=round(rounds.quantile(0.5) * 1000, 1),
+        reconcile_p99_ms=round(rounds.quantile(0.99) * 1000, 1),
+        memory_anonymous_mib=round(memory["RssAnon"] / 1024, 1),
+    )
+    assert tally(writes) == {}, "written at rest"
+    # Each is looked at once in a period, or nothing was tested.
+    assert rounds.count >= 0.8 * len(names) * rest / PERIOD, rounds.count
