@@ -1,38 +1,49 @@
 # syntax=docker/dockerfile:1
-# Target server-cpu: the server for CPUs, about 100 MB, non-root, fit for a read-only root.
+# Target server-cpu: the server for CPUs, about 100 MB. Target operator: what keeps servers on Kubernetes.
+# Both run as no root and fit a read-only root.
 #
 #   docker build --target server-cpu -t wyoming-stt .
 #   docker run --read-only -p 10300:10300 -p 10390:10390 wyoming-stt
 #   docker run --read-only -v /srv/models:/models … wyoming-stt --model openai/whisper-base
+#   docker build --target operator -t wyoming-stt-operator .
 
-FROM debian:bookworm-slim AS build
+FROM debian:bookworm-slim AS sources
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential ca-certificates curl \
     && rm -rf /var/lib/apt/lists/*
-WORKDIR /src
-COPY rust-toolchain.toml ./
+ENV PATH="/root/.cargo/bin:${PATH}"
 RUN command -v cargo >/dev/null \
     || curl --proto '=https' --tlsv1.2 -sSf https://static.rust-lang.org/rustup/rustup-init.sh | sh -s -- -y --profile minimal --default-toolchain none
-ENV PATH="/root/.cargo/bin:${PATH}"
+WORKDIR /src
+COPY rust-toolchain.toml ./
 # The release that rust-toolchain.toml pins.
 RUN cargo --version || rustup toolchain install
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 COPY tests tests
 ARG STT_GIT_SHA=unknown
+
+# A stage for each program, so that neither compiles what only the other needs: Candle here, a Kubernetes client there.
 # What cargo fetched and built is kept from build to build, so a change of ours compiles ours alone.
+FROM sources AS build-server
 RUN --mount=type=cache,target=/root/.cargo/registry \
-    --mount=type=cache,target=/src/target \
+    --mount=type=cache,id=target-server,target=/src/target \
     cargo build --release --locked --bin wyoming-stt \
     && cp target/release/wyoming-stt /usr/local/bin/
+
+FROM sources AS build-operator
+RUN --mount=type=cache,target=/root/.cargo/registry \
+    --mount=type=cache,id=target-operator,target=/src/target \
+    cargo build --release --locked --bin wyoming-stt-operator \
+    && cp target/release/wyoming-stt-operator /usr/local/bin/
 
 FROM debian:bookworm-slim AS server-cpu
 LABEL org.opencontainers.image.title="wyoming-stt" \
       org.opencontainers.image.description="Wyoming speech-to-text: Whisper on Candle" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --from=build /usr/local/bin/wyoming-stt /usr/local/bin/wyoming-stt
+COPY --from=build-server /usr/local/bin/wyoming-stt /usr/local/bin/wyoming-stt
 # Whom to believe when models are fetched from the hub.
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build-server /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # The one folder that is written to, and only when a model is fetched.
 ENV STT_DOWNLOAD_DIR=/models
 USER 65532:65532
@@ -40,3 +51,13 @@ EXPOSE 10300 10390
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5m \
     CMD ["/usr/local/bin/wyoming-stt", "probe", "127.0.0.1:10300"]
 ENTRYPOINT ["/usr/local/bin/wyoming-stt", "serve"]
+
+FROM debian:bookworm-slim AS operator
+LABEL org.opencontainers.image.title="wyoming-stt-operator" \
+      org.opencontainers.image.description="Keeps Wyoming speech-to-text endpoints on Kubernetes, sized by queue depth" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build-operator /usr/local/bin/wyoming-stt-operator /usr/local/bin/wyoming-stt-operator
+USER 65532:65532
+EXPOSE 10390
+ENTRYPOINT ["/usr/local/bin/wyoming-stt-operator"]
+CMD ["run"]

@@ -100,7 +100,7 @@ class Supervisor:
         try:
             reply = await self.answer(json.loads(await reader.readline()))
         except Exception as error:  # whatever it is, the caller is told and the cluster goes on
-            reply = {"error": f"{type(error).__name__}: {error}"}
+            reply = {"error": str(error) or repr(error)}
         writer.write(json.dumps(reply).encode() + b"\n")
         await writer.drain()
         writer.close()
