@@ -90,9 +90,10 @@ def wait(cluster: Cluster, component: str, what: str, limit_s: float, done: Call
     """Waits for something that a component has to bring about; says what its log says when it does not."""
     deadline = time.monotonic() + limit_s
     while not done():
-        state = control.states(cluster)
-        if component not in state["running"]:
-            problem = f"{component} ended with {state['ended'].get(component)}"
+        # Any of them: the others wait for it in vain.
+        if ended := control.states(cluster)["ended"]:
+            component, code = next(iter(ended.items()))
+            problem = f"{component} ended with {code}"
         elif time.monotonic() > deadline:
             problem = f"{component} did not get there in {limit_s:.0f} s"
         else:
@@ -170,7 +171,6 @@ def fill_in(cluster: Cluster, name: str) -> None:
     text = (FOLDER / "node" / name).read_text()
     values = {
         "RUN": str(cluster.run),
-        "CGROUP": cluster.cgroup,
         "DNS_SERVICE": DNS_SERVICE,
         "NODE_ADDRESS": NODE_ADDRESS,
         "POD_NETWORK": POD_NETWORK,

@@ -59,7 +59,8 @@ def down(arguments: argparse.Namespace) -> None:
                 bringup.say(f"cluster {cluster.name} is down; no process, mount or cgroup of it is left")
             else:
                 bringup.say(f"cluster {cluster.name} was not up")
-        (root() / f".{cluster.name}.lock").unlink(missing_ok=True)
+            (root() / f".{cluster.name}.lock").unlink(missing_ok=True)
+    takedown.remove_if_empty(root())
 
 
 def enter(arguments: argparse.Namespace) -> None:

@@ -64,11 +64,6 @@ class Cluster:
         return root() / self.name
 
     @property
-    def cgroup(self) -> str:
-        """Parent of its containers' cgroups, below each hierarchy's mount."""
-        return f"wyoming-stt-cluster/{self.name}"
-
-    @property
     def record(self) -> Path:
         return self.run / "supervisor.json"
 

@@ -15,9 +15,14 @@ CGROUP_MOUNT = Path("/sys/fs/cgroup")
 
 
 def cgroups(cluster: Cluster) -> list[Path]:
-    """Its folder in each hierarchy: there is one of them in version 2, and one per controller in version 1."""
-    places = [CGROUP_MOUNT, *(entry for entry in CGROUP_MOUNT.iterdir() if entry.is_dir())]
-    return [folder for place in places if (folder := place / cluster.cgroup).is_dir()]
+    """Its containers' folders in each hierarchy: there is one in version 2, and one per controller in version 1.
+
+    The runtime puts all containers of a machine below one folder, so they are told by their ids, which the runtime
+    keeps as long as there is something to remove.
+    """
+    ids = {folder.name for folder in (cluster.run / "containerd/state").glob("io.containerd.runtime.v2.task/k8s.io/*")}
+    hierarchies = [CGROUP_MOUNT, *(entry for entry in CGROUP_MOUNT.glob("*") if entry.is_dir())]
+    return [folder for place in hierarchies for each in ids if (folder := place / "k8s.io" / each).is_dir()]
 
 
 def mounts(cluster: Cluster) -> list[str]:
@@ -68,8 +73,8 @@ def down(cluster: Cluster) -> bool:
     stopped = stop_processes(cluster)
     for folder in cgroups(cluster):
         wait(f"cgroup {folder}", 10, lambda folder=folder: remove_cgroup(folder))
-        # Its parent goes with the last cluster.
-        remove_cgroup_if_empty(folder.parent)
+        # The parent goes with the last container on this machine.
+        remove_if_empty(folder.parent)
     left = mounts(cluster)
     if left:
         raise ClusterError(f"still mounted, by something else than the cluster: {', '.join(left)}")
@@ -78,7 +83,7 @@ def down(cluster: Cluster) -> bool:
     return was_there or stopped
 
 
-def remove_cgroup_if_empty(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError:

@@ -1,0 +1,264 @@
+"""On a real node: the operator in a pod, installed by helm with its own role; servers in pods; spoken words.
+
+All of it stands in one namespace that enforces Pod Security `restricted`.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from kit.api import Api, Object, Refused
+from kit.cluster import Cluster
+from kit.objects import condition, instance_labels, is_pod_ready, stt
+from kit.waiting import eventually, stays
+from node.chart import Release, runtime
+from node.names import address_of
+from node.talk import OFFICE, Crowd, say
+
+NAMESPACE = "speech"
+# Small enough that four replicas fit on two cores beside the cluster, one of them while another is replaced.
+SMALL = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+DEFINITION = "wyomingstts.wyoming-stt.dev"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Cluster:
+    """The cluster as it is: here the chart brings the definition."""
+    return Cluster.around()
+
+
+@pytest.fixture(scope="module")
+def api(cluster: Cluster) -> Api:
+    """The API server, as its administrator."""
+    return cluster.api
+
+
+@pytest.fixture(scope="module")
+def release(cluster: Cluster) -> Iterator[Release]:
+    """The chart, installed with its defaults."""
+    enforced = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": enforced}})
+    installed = Release(cluster, "wyoming-stt", NAMESPACE)
+    installed.install()
+    yield installed
+    installed.uninstall()
+    cluster.api.delete("CustomResourceDefinition", DEFINITION)
+    cluster.api.delete("Namespace", NAMESPACE)
+
+
+@pytest.fixture
+def endpoint(release: Release, api: Api) -> Iterator[Callable[..., Object]]:
+    """Makes endpoints, waits until they are ready, and deletes them with the test."""
+    names: list[str] = []
+
+    def make(name: str, **spec: object) -> Object:
+        names.append(name)
+        # What is tested is the path of an utterance, not the model: a short window and one thread are enough.
+        small = {"resources": SMALL, "device": {"cpuThreads": 1}, "decoding": {"audioContext": "Dynamic"}}
+        api.apply(stt(NAMESPACE, name, **{**small, **spec}))
+        return wait_until_ready(api, name)
+
+    yield make
+    for name in names:
+        api.delete("WyomingStt", name, NAMESPACE, how="Foreground")
+        eventually(f"{name} is gone", lambda name=name: assert_gone(api, name), within=90)
+
+
+def assert_gone(api: Api, name: str) -> None:
+    assert api.find("WyomingStt", name, NAMESPACE) is None
+    left = pods(api, name)
+    assert not left, f"{len(left)} pods"
+
+
+def pods(api: Api, name: str) -> list[Object]:
+    return api.list("Pod", NAMESPACE, labels=instance_labels(name))
+
+
+def wait_until_ready(api: Api, name: str) -> Object:
+    def look() -> Object:
+        found = api.get("WyomingStt", name, NAMESPACE)
+        ready = condition(found, "Ready")
+        states = [
+            (each["metadata"]["name"], each["status"].get("containerStatuses", [{}])[0].get("state"))
+            for each in pods(api, name)
+        ]
+        assert ready["status"] == "True", f"{ready['reason']}: {ready['message']}; {states}"
+        assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
+        return found
+
+    return eventually(f"{name} is ready", look, within=120, every=0.5)
+
+
+def cluster_ip(api: Api, name: str) -> str:
+    return api.get("Service", name, NAMESPACE)["spec"]["clusterIP"]
+
+
+def test_words_come_through_the_services_address_and_its_name(endpoint: Callable[..., Object], api: Api) -> None:
+    made = endpoint("words")
+    address = cluster_ip(api, "words")
+    assert say(address, 10300, OFFICE) == OFFICE.words
+    told = made["status"]["endpoint"]
+    name = told["host"] if told["host"].endswith("cluster.local") else f"{told['host']}.cluster.local"
+    assert address_of(name) == address
+    assert say(address_of(name), told["port"], OFFICE) == OFFICE.words
+
+
+def test_pods_are_restricted_and_hold_no_token(
+    endpoint: Callable[..., Object], release: Release, cluster: Cluster, api: Api
+) -> None:
+    endpoint("safe")
+    with pytest.raises(Refused, match="violates PodSecurity"):
+        api.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "unsafe", "namespace": NAMESPACE},
+                "spec": {"containers": [{"name": "any", "image": "any"}]},
+            }
+        )
+    pod = pods(api, "safe")[0]["metadata"]["name"]
+    inside = cluster.kubectl(
+        "exec", "--namespace", NAMESPACE, pod, "--", "sh", "-c",
+        "id -u; ls /var/run/secrets 2>&1; touch /file 2>&1; grep -E 'NoNewPrivs|Seccomp:|CapEff' /proc/self/status",
+    )  # fmt: skip
+    assert inside.splitlines()[0] == "65532"
+    assert "No such file or directory" in inside, "a service account's token is mounted"
+    assert "Read-only file system" in inside
+    status = dict(re.findall(r"(\w+):\s+(\w+)", inside))
+    assert (status["NoNewPrivs"], status["Seccomp"], int(status["CapEff"], 16)) == ("1", "2", 0)
+
+
+def test_a_rolling_update_under_load_loses_no_utterance(
+    endpoint: Callable[..., Object], api: Api, record: Callable[..., None]
+) -> None:
+    endpoint("rolling", replicas=2)
+    before = {each["metadata"]["name"] for each in pods(api, "rolling")}
+    crowd = Crowd(cluster_ip(api, "rolling"), 10300, pause=0.1)
+    with crowd.speaking(4):
+        eventually("the crowd is heard", lambda: assert_answered(crowd, 10), within=30)
+        begun = time.monotonic()
+        api.patch("WyomingStt", "rolling", NAMESPACE, {"spec": {"telemetry": {"logLevel": "debug"}}})
+        eventually("all pods are new", lambda: assert_replaced(api, "rolling", before), within=150, every=0.5)
+        took = time.monotonic() - begun
+        settled = crowd.answered
+        eventually("the crowd is heard by the new pods", lambda: assert_answered(crowd, settled + 10), within=30)
+    record(
+        "rolling update of two replicas under four clients",
+        seconds=round(took, 1),
+        utterances=crowd.answered,
+        lost=len(crowd.lost),
+        slowest_s=round(crowd.slowest, 2),
+    )
+    assert not crowd.lost, f"{len(crowd.lost)} of {crowd.answered + len(crowd.lost)}: {crowd.lost[:5]}"
+
+
+def assert_answered(crowd: Crowd, count: int) -> None:
+    assert crowd.answered >= count, f"{crowd.answered} answers; lost: {crowd.lost[:3]}"
+
+
+def assert_replaced(api: Api, name: str, before: set[str]) -> None:
+    now = pods(api, name)
+    old = before & {each["metadata"]["name"] for each in now}
+    assert not old, f"{old} are still there"
+    assert len(now) == len(before) and all(map(is_pod_ready, now))
+
+
+def test_the_queue_takes_replicas_from_one_to_three_and_back(
+    endpoint: Callable[..., Object], api: Api, record: Callable[..., None]
+) -> None:
+    slow = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "200m", "memory": "512Mi"}}
+    down = {"stabilizationSeconds": 10, "maxPercentPerStep": 50, "stepSeconds": 2}
+    scaling = {"minReplicas": 1, "maxReplicas": 3, "targetQueueDepth": 1, "drainTargetSeconds": 10,
+               "startupSecondsHint": 5, "scaleUp": {"stepSeconds": 1}, "scaleDown": down}  # fmt: skip
+    endpoint("scaled", resources=slow, autoscaling=scaling, capacity={"queueTimeoutSeconds": 50, "maxQueue": 64})
+    assert len(pods(api, "scaled")) == 1
+    address = cluster_ip(api, "scaled")
+    one_voice = Crowd(address, 10300, pause=1.0)
+    begun = time.monotonic()
+    # One client goes on through everything, so a replica that leaves while it works would be noticed.
+    with one_voice.speaking(1):
+        crowd = Crowd(address, 10300)
+        with crowd.speaking(8):
+            eventually("three replicas are ready", lambda: assert_replicas(api, "scaled", 3), within=120, every=0.5)
+            up = time.monotonic() - begun
+            status = api.get("WyomingStt", "scaled", NAMESPACE)["status"]
+        ended = time.monotonic()
+        eventually("one replica is left", lambda: assert_replicas(api, "scaled", 1), within=150, every=0.5)
+        back = time.monotonic() - ended
+        stays("it stays one", lambda: assert_replicas(api, "scaled", 1), during=5)
+    record(
+        "queue depth takes one replica to three and back",
+        up_s=round(up, 1),
+        down_s=round(back, 1),
+        utterances=crowd.answered + one_voice.answered,
+        lost=len(crowd.lost) + len(one_voice.lost),
+    )
+    assert status["autoscaling"]["desiredReplicas"] == 3
+    assert not crowd.lost and not one_voice.lost, f"{crowd.lost[:3]} {one_voice.lost[:3]}"
+
+
+def assert_replicas(api: Api, name: str, count: int) -> None:
+    ready = [each for each in pods(api, name) if is_pod_ready(each)]
+    figures = api.get("WyomingStt", name, NAMESPACE)["status"].get("autoscaling")
+    assert len(ready) == len(pods(api, name)) == count, f"{len(ready)} of {len(pods(api, name))} ready; {figures}"
+
+
+def test_a_model_is_served_from_an_image_volume(endpoint: Callable[..., Object], cluster: Cluster, api: Api) -> None:
+    version = api.get("Deployment", "wyoming-stt-operator", NAMESPACE)["spec"]["template"]["spec"]["containers"][0][
+        "image"
+    ].rpartition(":")[2]
+    image = {"reference": f"docker.io/library/wyoming-stt-demo-model:{version}", "path": "/model"}
+    endpoint("imaged", model={"name": "commands", "source": {"image": image}})
+    spec = pods(api, "imaged")[0]["spec"]
+    mounted = next(each for each in spec["volumes"] if "image" in each)
+    assert mounted["image"]["reference"] == image["reference"]
+    env = {each["name"]: each.get("value") for each in spec["containers"][0]["env"]}
+    files = cluster.kubectl("exec", "--namespace", NAMESPACE, pods(api, "imaged")[0]["metadata"]["name"], "--", "ls", env["STT_MODEL"])
+    assert "model.safetensors" in files.split()
+    assert say(cluster_ip(api, "imaged"), 10300, OFFICE) == OFFICE.words
+
+
+def test_a_killed_server_is_started_again_and_heard(endpoint: Callable[..., Object], cluster: Cluster, api: Api) -> None:
+    endpoint("killed", replicas=1)
+    before = pods(api, "killed")[0]
+    identity = before["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    runtime(cluster, "tasks", "kill", "--signal", "SIGKILL", identity)
+
+    def heard() -> None:
+        now = pods(api, "killed")[0]
+        assert now["metadata"]["uid"] == before["metadata"]["uid"]
+        assert now["status"]["containerStatuses"][0]["restartCount"] == 1
+        assert is_pod_ready(now)
+
+    eventually("the same pod is ready again", heard, within=60, every=0.5)
+    assert say(cluster_ip(api, "killed"), 10300, OFFICE) == OFFICE.words
+
+
+def test_helm_test_speaks_to_the_releases_endpoints(release: Release, api: Api) -> None:
+    assert "Succeeded" in release.test()
+    release.install("--set-json", 'instances.hall={"model":{"name":"demo"},"resources":{"requests":{"cpu":"50m"}}}')
+    wait_until_ready(api, "hall")
+    assert "Succeeded" in release.test()
+    assert say(cluster_ip(api, "hall"), 10300, OFFICE) == OFFICE.words
+    # Without it in the values, the release takes its endpoint away again.
+    release.install()
+    eventually("hall is gone", lambda: assert_gone(api, "hall"), within=90)
+
+
+def test_endpoints_outlive_the_release(endpoint: Callable[..., Object], release: Release, api: Api) -> None:
+    endpoint("kept")
+    before = {each["metadata"]["uid"] for each in pods(api, "kept")}
+    release.uninstall()
+    try:
+        assert api.find("Deployment", "wyoming-stt-operator", NAMESPACE) is None
+        assert api.get("CustomResourceDefinition", DEFINITION)["status"]["acceptedNames"]["kind"] == "WyomingStt"
+        assert say(cluster_ip(api, "kept"), 10300, OFFICE) == OFFICE.words
+        assert {each["metadata"]["uid"] for each in pods(api, "kept")} == before
+    finally:
+        release.install()
+    # The new operator takes over what it finds.
+    api.patch("WyomingStt", "kept", NAMESPACE, {"spec": {"replicas": 2}})
+    eventually("the new operator acts", lambda: assert_replicas(api, "kept", 2), within=90, every=0.5)
+    assert before < {each["metadata"]["uid"] for each in pods(api, "kept")}
