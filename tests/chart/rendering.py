@@ -27,7 +27,9 @@ def helm(*arguments: str, given: str | None = None) -> subprocess.CompletedProce
     return subprocess.run(command, input=given, capture_output=True, text=True, timeout=PATIENCE)
 
 
-def template(values: Values, *flags: str, release: str = RELEASE, chart: Path = CHART) -> subprocess.CompletedProcess[str]:
+def template(
+    values: Values, *flags: str, release: str = RELEASE, chart: Path = CHART
+) -> subprocess.CompletedProcess[str]:
     """`helm template` with `values`, its outcome not judged."""
     arguments = ["template", release, str(chart), "--namespace", NAMESPACE, "--values", "-", *flags]
     return helm(*arguments, given=json.dumps(values))

@@ -19,7 +19,6 @@ find_helm() {
     if [ -n "${HELM:-}" ]; then
         printf '%s' "$HELM"
     elif ! command -v helm; then
-        say "building helm from source (once, some minutes)"
         printf '%s/helm' "$(tests/cluster/build)"
     fi
 }

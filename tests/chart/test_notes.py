@@ -8,7 +8,18 @@ from rendering import CHART, NAMESPACE, RELEASE, Values, helm
 
 
 def notes(values: Values) -> str:
-    arguments = ["install", RELEASE, str(CHART), "--namespace", NAMESPACE, "--values", "-", "--dry-run=client", "-o", "json"]
+    arguments = [
+        "install",
+        RELEASE,
+        str(CHART),
+        "--namespace",
+        NAMESPACE,
+        "--values",
+        "-",
+        "--dry-run=client",
+        "-o",
+        "json",
+    ]
     run = helm(*arguments, given=json.dumps(values))
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)["info"]["notes"]

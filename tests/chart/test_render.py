@@ -72,7 +72,10 @@ def test_every_object_has_labels_and_a_place(values: Values) -> None:
 
 @every_case
 def test_no_object_is_there_twice(values: Values) -> None:
-    names = [(thing["kind"], thing["metadata"].get("namespace"), thing["metadata"]["name"]) for thing in render(values).objects]
+    names = [
+        (thing["kind"], thing["metadata"].get("namespace"), thing["metadata"]["name"])
+        for thing in render(values).objects
+    ]
     assert len(names) == len(set(names)), names
 
 
@@ -162,7 +165,11 @@ def test_the_operator_is_probed_on_its_admin_port(defaults: Rendered) -> None:
 def test_a_digest_wins_over_a_tag_and_a_tag_over_the_version(values: Values, images: list[str]) -> None:
     rendered = render(values)
     environment = rendered.environment
-    found = [rendered.operator["image"], environment["OPERATOR_SERVER_IMAGE"], environment["OPERATOR_SERVER_IMAGE_CUDA"]]
+    found = [
+        rendered.operator["image"],
+        environment["OPERATOR_SERVER_IMAGE"],
+        environment["OPERATOR_SERVER_IMAGE_CUDA"],
+    ]
     assert found == images
     assert rendered.one("Pod")["spec"]["containers"][0]["image"] == images[1]
 
@@ -298,6 +305,7 @@ def test_an_instance_is_a_wyomingstt_with_that_spec() -> None:
         assert thing["metadata"]["namespace"] == NAMESPACE
         # Not a hook: it is upgraded, rolled back and deleted with the release.
         assert "annotations" not in thing["metadata"]
+        assert thing["metadata"]["labels"]["app.kubernetes.io/name"] == "wyoming-stt"
         # Else it would be taken for a child of an endpoint.
         assert thing["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
 

@@ -71,7 +71,10 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
             {"instances": {"speech": {"model": {"name": "base"}, "autoscaling": {"max": 3}}}},
             ["instances/speech/autoscaling", "max"],
         ),
-        ({"instances": {"speech": {"model": {"name": "base"}, "replicas": 1001}}}, ["instances/speech/replicas", "1,000"]),
+        (
+            {"instances": {"speech": {"model": {"name": "base"}, "replicas": 1001}}},
+            ["instances/speech/replicas", "1,000"],
+        ),
     ],
 )
 def test_a_slip_is_refused_where_it_is(values: Values, words: list[str]) -> None:
