@@ -215,12 +215,16 @@ def test_a_model_is_served_from_an_image_volume(endpoint: Callable[..., Object],
     mounted = next(each for each in spec["volumes"] if "image" in each)
     assert mounted["image"]["reference"] == image["reference"]
     env = {each["name"]: each.get("value") for each in spec["containers"][0]["env"]}
-    files = cluster.kubectl("exec", "--namespace", NAMESPACE, pods(api, "imaged")[0]["metadata"]["name"], "--", "ls", env["STT_MODEL"])
+    files = cluster.kubectl(
+        "exec", "--namespace", NAMESPACE, pods(api, "imaged")[0]["metadata"]["name"], "--", "ls", env["STT_MODEL"]
+    )
     assert "model.safetensors" in files.split()
     assert say(cluster_ip(api, "imaged"), 10300, OFFICE) == OFFICE.words
 
 
-def test_a_killed_server_is_started_again_and_heard(endpoint: Callable[..., Object], cluster: Cluster, api: Api) -> None:
+def test_a_killed_server_is_started_again_and_heard(
+    endpoint: Callable[..., Object], cluster: Cluster, api: Api
+) -> None:
     endpoint("killed", replicas=1)
     before = pods(api, "killed")[0]
     identity = before["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")

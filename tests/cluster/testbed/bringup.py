@@ -6,100 +6,22 @@ import json
 import os
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import certificates, components, control, namespaces
-from .layout import (
-    API_PORT,
-    DNS_SERVICE,
-    FAKE_POD_NETWORK,
-    NODE_ADDRESS,
-    NODE_NAME,
-    NODE_NETWORK,
-    POD_NETWORK,
-    Cluster,
-    ClusterError,
-)
+from . import certificates, components, control, node
+from .layout import FAKE_POD_NETWORK, NODE_ADDRESS, NODE_NETWORK, Cluster, ClusterError
+from .waiting import Network, tail, wait
 
 FOLDER = Path(__file__).parent.parent
 
 
 def say(text: str) -> None:
     print(f"== {text}", file=sys.stderr, flush=True)
-
-
-def tail(file: Path, lines: int = 15) -> str:
-    try:
-        return "\n".join(file.read_text(errors="replace").splitlines()[-lines:])
-    except FileNotFoundError:
-        return "(it wrote no log)"
-
-
-class Network:
-    """Runs functions and programs in a cluster's network namespace, and asks its programs."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        # A thread can change its network namespace alone, and its children inherit it.
-        self.thread = ThreadPoolExecutor(1, initializer=namespaces.enter_network, initargs=(cluster.need_supervisor(),))
-        self.context = ssl.create_default_context(cafile=str(cluster.run / "pki" / "ca.crt"))
-        self.context.load_cert_chain(cluster.run / "pki" / "admin.crt", cluster.run / "pki" / "admin.key")
-        # The health pages of controller manager and scheduler have certificates of their own making.
-        self.trusting = ssl.create_default_context()
-        self.trusting.check_hostname = False
-        self.trusting.verify_mode = ssl.CERT_NONE
-        self.opener = {
-            context: urllib.request.build_opener(
-                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-            )
-            for context in (self.context, self.trusting)
-        }
-
-    def run(self, *command: str, text: str | None = None) -> None:
-        """Runs a program that has to succeed."""
-        done = self.thread.submit(
-            subprocess.run, command, input=text, capture_output=True, text=True, timeout=60
-        ).result()
-        if done.returncode != 0:
-            raise ClusterError(f"{' '.join(command)} failed: {done.stderr.strip()}")
-
-    def _ask(self, url: str, context: ssl.SSLContext) -> str | None:
-        try:
-            with self.opener[context].open(url, timeout=5) as answer:
-                return answer.read().decode()
-        except OSError:
-            return None
-
-    def api(self, path: str) -> str | None:
-        """What the API server says, or None when it does not (yet)."""
-        return self.thread.submit(self._ask, f"https://127.0.0.1:{API_PORT}{path}", self.context).result()
-
-    def answers(self, url: str) -> bool:
-        return self.thread.submit(self._ask, url, self.trusting).result() is not None
-
-
-def wait(cluster: Cluster, component: str, what: str, limit_s: float, done: Callable[[], object]) -> None:
-    """Waits for something that a component has to bring about; says what its log says when it does not."""
-    deadline = time.monotonic() + limit_s
-    while not done():
-        # Any of them: the others wait for it in vain.
-        if ended := control.states(cluster)["ended"]:
-            component, code = next(iter(ended.items()))
-            problem = f"{component} ended with {code}"
-        elif time.monotonic() > deadline:
-            problem = f"{component} did not get there in {limit_s:.0f} s"
-        else:
-            time.sleep(0.1)
-            continue
-        raise ClusterError(f"{what}: {problem}\n{cluster.log(component)} ends with:\n{tail(cluster.log(component))}")
 
 
 @contextmanager
@@ -127,8 +49,9 @@ def start_supervisor(cluster: Cluster, programs: Path) -> int:
     with os.fdopen(reading) as pipe:
         text = pipe.read()
     if not text:
-        raise ClusterError(f"the supervisor did not start; {cluster.log('supervisor')} ends with:\n{tail(cluster.log('supervisor'))}")
-    return json.loads(text)["port"]
+        file = cluster.log("supervisor")
+        raise ClusterError(f"the supervisor did not start; {file} ends with:\n{tail(file)}")
+    return int(json.loads(text)["port"])
 
 
 def make_network(network: Network) -> None:
@@ -166,61 +89,6 @@ def wait_for_control_plane(cluster: Cluster, network: Network) -> None:
     wait(cluster, "kwok", "kwok", 60, lambda: network.answers("http://127.0.0.1:10247/healthz"))
 
 
-def fill_in(cluster: Cluster, name: str) -> None:
-    """Copies a file of `node/` with its variables replaced."""
-    text = (FOLDER / "node" / name).read_text()
-    values = {
-        "RUN": str(cluster.run),
-        "DNS_SERVICE": DNS_SERVICE,
-        "NODE_ADDRESS": NODE_ADDRESS,
-        "POD_NETWORK": POD_NETWORK,
-    }
-    for key, value in values.items():
-        text = text.replace(f"@{key}@", value)
-    (cluster.run / name).write_text(text)
-
-
-def start_containerd(cluster: Cluster) -> None:
-    """Needs no API server, so it comes up beside it."""
-    for name in ("containerd.toml", "kubelet.yaml", "pods.conflist", "Corefile", "resolv.conf"):
-        fill_in(cluster, name)
-    (cluster.run / "cni").mkdir()
-    (cluster.run / "pods.conflist").rename(cluster.run / "cni" / "pods.conflist")
-    control.start(cluster, "containerd", components.containerd(cluster))
-
-
-def load_image(cluster: Cluster, programs: Path, archive: Path) -> None:
-    """Gives the node an image from an OCI archive."""
-    command = [programs / "ctr", f"--address={cluster.run}/containerd.sock", "--namespace=k8s.io", "images", "import", archive]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    if done.returncode != 0:
-        raise ClusterError(f"image {archive} was not imported: {done.stderr.strip() or done.stdout.strip()}")
-
-
-def start_node(cluster: Cluster, network: Network, programs: Path) -> None:
-    wait(cluster, "containerd", "the container runtime", 60, (cluster.run / "containerd.sock").exists)
-    load_image(cluster, programs, programs / "pause.tar")
-    control.start(cluster, "kubelet", components.kubelet(cluster))
-    control.start(cluster, "proxy", components.proxy(cluster))
-    control.start(cluster, "dns", components.dns(cluster))
-    network.run(
-        str(programs / "kubectl"), f"--kubeconfig={cluster.inside_kubeconfig}", "apply", "-f", "-",
-        text=(FOLDER / "node" / "dns.yaml").read_text().replace("@NODE_ADDRESS@", NODE_ADDRESS).replace("@DNS_SERVICE@", DNS_SERVICE),
-    )  # fmt: skip
-
-
-def node_is_ready(network: Network) -> bool:
-    answer = network.api(f"/api/v1/nodes/{NODE_NAME}")
-    conditions = json.loads(answer)["status"].get("conditions", []) if answer else []
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-
-def wait_for_node(cluster: Cluster, network: Network) -> None:
-    wait(cluster, "kubelet", "the node", 90, lambda: node_is_ready(network))
-    wait(cluster, "dns", "the DNS server", 30, lambda: network.answers(f"http://{NODE_ADDRESS}:8181/ready"))
-    wait(cluster, "proxy", "the service proxy", 30, lambda: network.answers("http://127.0.0.1:10256/healthz"))
-
-
 def up(cluster: Cluster, programs: Path, with_node: bool) -> None:
     """Starts a cluster in an empty run folder. Where it fails, the caller takes it down."""
     times: dict[str, float] = {}
@@ -234,14 +102,14 @@ def up(cluster: Cluster, programs: Path, with_node: bool) -> None:
         make_network(network)
     with taking_time(times, "control plane"):
         if with_node:
-            start_containerd(cluster)
+            node.start_runtime(cluster)
         start_control_plane(cluster, network, programs)
         if with_node:
-            start_node(cluster, network, programs)
+            node.start(cluster, network, programs)
         wait_for_control_plane(cluster, network)
     if with_node:
         with taking_time(times, "node"):
-            wait_for_node(cluster, network)
+            node.wait_until_ready(cluster, network)
     say(f"cluster {cluster.name} is up: " + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in times.items()))
 
 
@@ -256,10 +124,5 @@ def restart(cluster: Cluster, component: str, number: signal.Signals, stay_down_
         wait_for_apiserver(cluster, network)
     wait_for_control_plane(cluster, network)
     if "kubelet" in control.states(cluster)["running"]:
-        wait(cluster, "containerd", "the container runtime", 60, lambda: containerd_answers(cluster, programs))
-        wait_for_node(cluster, network)
-
-
-def containerd_answers(cluster: Cluster, programs: Path) -> bool:
-    command = [programs / "ctr", f"--address={cluster.run}/containerd.sock", "--timeout=2s", "version"]
-    return subprocess.run(command, capture_output=True, timeout=30).returncode == 0
+        wait(cluster, "containerd", "the container runtime", 60, lambda: node.runtime_answers(cluster, programs))
+        node.wait_until_ready(cluster, network)

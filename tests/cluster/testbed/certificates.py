@@ -32,7 +32,9 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700)
-        openssl("req", "-x509", *self._new_key("ca"), "-days", "30", "-subj", "/CN=cluster", "-out", self.path("ca.crt"))
+        openssl(
+            "req", "-x509", *self._new_key("ca"), "-days", "30", "-subj", "/CN=cluster", "-out", self.path("ca.crt")
+        )
 
     def path(self, name: str) -> str:
         return str(self.folder / name)
@@ -78,6 +80,8 @@ def prepare(folder: Path) -> Authority:
         names = f"DNS:{NODE_NAME},IP:{NODE_ADDRESS}" if client == "node" else f"DNS:{client}"
         authority.issue(client, subject, names)
         authority.kubeconfig(folder / f"{client}.kubeconfig", client, API_PORT)
-    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", authority.path("accounts.key"))
+    openssl(
+        "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", authority.path("accounts.key")
+    )
     openssl("pkey", "-in", authority.path("accounts.key"), "-pubout", "-out", authority.path("accounts.pub"))
     return authority

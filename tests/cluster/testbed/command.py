@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import bringup, control, namespaces, takedown
+from . import bringup, control, namespaces, node, takedown
 from .layout import Cluster, ClusterError, existing, root
 
 
@@ -37,7 +37,7 @@ def up(arguments: argparse.Namespace) -> None:
     cluster = Cluster(arguments.name)
     with alone(cluster):
         if cluster.supervisor() is not None:
-            raise ClusterError(f"cluster {cluster.name} is up already; take it down with: tests/cluster/down {cluster.name}")
+            raise ClusterError(f"cluster {cluster.name} is up already; to end it: tests/cluster/down {cluster.name}")
         if takedown.down(cluster):
             bringup.say(f"cleared away what an earlier cluster {cluster.name} had left")
         try:
@@ -45,7 +45,8 @@ def up(arguments: argparse.Namespace) -> None:
         except BaseException as problem:
             takedown.stop_processes(cluster)
             if isinstance(problem, ClusterError):
-                raise ClusterError(f"{problem}\nall logs: {cluster.run / 'log'}, until: tests/cluster/down {cluster.name}") from None
+                logs = f"all logs: {cluster.run / 'log'}, until: tests/cluster/down {cluster.name}"
+                raise ClusterError(f"{problem}\n{logs}") from None
             raise
     print(exports(cluster))
 
@@ -85,7 +86,7 @@ def load(arguments: argparse.Namespace) -> None:
     cluster = Cluster(arguments.name)
     cluster.need_supervisor()
     for archive in arguments.archives:
-        bringup.load_image(cluster, Path(cluster.details()["programs"]), archive.absolute())
+        node.load_image(cluster, Path(cluster.details()["programs"]), archive.absolute())
 
 
 def status(arguments: argparse.Namespace) -> None:
@@ -132,5 +133,3 @@ def main() -> None:
         arguments.run(arguments)
     except ClusterError as error:
         sys.exit(f"error: {error}")
-
-

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import signal
 import socket
+from typing import Any
 
 from .layout import Cluster, ClusterError
 
 
-def ask(cluster: Cluster, request: dict) -> dict:
+def ask(cluster: Cluster, request: dict[str, Any]) -> dict[str, Any]:
     """The supervisor's answer: what is running and what has ended."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(30)
         try:
             connection.connect(str(cluster.control))
             connection.sendall(json.dumps(request).encode() + b"\n")
-            reply = json.loads(connection.makefile().readline())
+            reply: dict[str, Any] = json.loads(connection.makefile().readline())
         except (OSError, ValueError) as error:
             raise ClusterError(f"the supervisor of cluster {cluster.name} does not answer: {error}") from error
     if "error" in reply:
@@ -36,5 +37,5 @@ def start_again(cluster: Cluster, name: str) -> None:
     ask(cluster, {"again": name})
 
 
-def states(cluster: Cluster) -> dict:
+def states(cluster: Cluster) -> dict[str, Any]:
     return ask(cluster, {})

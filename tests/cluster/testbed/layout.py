@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Inside the namespaces nothing else lives, so addresses and ports need not differ from cluster to cluster.
 NODE_ADDRESS = "10.200.0.1"
@@ -83,10 +84,11 @@ class Cluster:
     def log(self, component: str) -> Path:
         return self.run / "log" / f"{component}.log"
 
-    def details(self) -> dict:
+    def details(self) -> dict[str, Any]:
         """What the supervisor wrote about itself."""
         try:
-            return json.loads(self.record.read_text())
+            found: dict[str, Any] = json.loads(self.record.read_text())
+            return found
         except FileNotFoundError:
             return {}
 
@@ -95,7 +97,7 @@ class Cluster:
         record = self.details()
         if record.get("boot") != boot_id() or start_time(record["pid"]) != record["started"]:
             return None
-        return record["pid"]
+        return int(record["pid"])
 
     def need_supervisor(self) -> int:
         pid = self.supervisor()

@@ -12,6 +12,7 @@ import json
 import platform
 import tarfile
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 MEDIA_TYPE = "application/vnd.oci.image."
@@ -21,7 +22,7 @@ def digest(blob: bytes) -> str:
     return "sha256:" + hashlib.sha256(blob).hexdigest()
 
 
-def describe(kind: str, blob: bytes) -> dict:
+def describe(kind: str, blob: bytes) -> dict[str, Any]:
     return {"mediaType": MEDIA_TYPE + kind, "digest": digest(blob), "size": len(blob)}
 
 

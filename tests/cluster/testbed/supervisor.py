@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from . import namespaces
 from .layout import API_PORT, Cluster, boot_id, start_time
@@ -37,9 +39,9 @@ class Supervisor:
         self.commands[name] = command
         self.ended.pop(name, None)
         log = str(self.cluster.log(name))
-        program = next(
-            path for folder in self.environment["PATH"].split(":") if (path := Path(folder) / command[0]).exists()
-        )
+        program = shutil.which(command[0], path=self.environment["PATH"])
+        if program is None:
+            raise ValueError(f"there is no program {command[0]} in {self.environment['PATH']}")
         self.running[name] = os.posix_spawn(
             program,
             command,
@@ -65,7 +67,7 @@ class Supervisor:
                 self.changed.clear()
                 try:
                     await asyncio.wait_for(self.changed.wait(), deadline - time.monotonic())
-                except asyncio.TimeoutError:
+                except TimeoutError:
                     break
         if name in self.running:
             raise ValueError(f"{name} did not end, not even by SIGKILL")
@@ -85,7 +87,7 @@ class Supervisor:
                     print(f"{name} ended with {self.ended[name]}", flush=True)
             self.changed.set()
 
-    async def answer(self, request: dict) -> dict:
+    async def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if (name := request.get("start")) is not None:
             self.start(name, request["command"])
         elif (name := request.get("stop")) is not None:

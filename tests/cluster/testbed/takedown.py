@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from .layout import Cluster, ClusterError
@@ -72,7 +74,7 @@ def down(cluster: Cluster) -> bool:
     was_there = cluster.run.exists()
     stopped = stop_processes(cluster)
     for folder in cgroups(cluster):
-        wait(f"cgroup {folder}", 10, lambda folder=folder: remove_cgroup(folder))
+        wait(f"cgroup {folder}", 10, partial(remove_cgroup, folder))
         # The parent goes with the last container on this machine.
         remove_if_empty(folder.parent)
     left = mounts(cluster)
@@ -84,7 +86,5 @@ def down(cluster: Cluster) -> bool:
 
 
 def remove_if_empty(folder: Path) -> None:
-    try:
+    with contextlib.suppress(OSError):
         folder.rmdir()
-    except OSError:
-        pass

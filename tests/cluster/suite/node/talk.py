@@ -85,7 +85,7 @@ class Crowd:
             words = await asyncio.wait_for(converse(self.host, self.port, clip), PATIENCE)
             if words != clip.words:
                 raise Lost(f"heard {words!r} instead of {clip.words!r}")
-        except (Lost, OSError, asyncio.TimeoutError) as problem:
+        except (Lost, OSError, TimeoutError) as problem:
             self.lost.append(f"after {time.monotonic() - begun:.2f} s: {type(problem).__name__} {problem}")
             # A server that refuses at once would be asked in a tight loop.
             await asyncio.sleep(0.5)
