@@ -54,7 +54,8 @@ def values_schema(definition: str, schema: str) -> str:
     version = yaml.safe_load(definition)["spec"]["versions"][0]
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     values = json.loads(schema)
-    values["definitions"]["wyomingSttSpec"] = strict(spec)
+    # Null takes away what an earlier file of values has.
+    values["definitions"]["wyomingSttSpec"] = nullable(strict(spec))
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -69,5 +69,6 @@ CASES: dict[str, Values] = {
     "users-chosen-by-the-cluster": {"podSecurityContext": {"runAsUser": None, "runAsGroup": None}},
     "instances": {"instances": INSTANCES},
     "instances-of-a-namespace": {"watchNamespaces": [NAMESPACE], "instances": INSTANCES},
+    "instances-taken-away": {"instances": {"speech": None}},
     "instances-with-labels": {"instances": INSTANCES, "commonLabels": {"team": "voice"}},
 }

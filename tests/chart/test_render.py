@@ -1,6 +1,6 @@
 """What the objects are like, over all values of `cases`, and what each switch does."""
 
-from typing import Any
+from pathlib import Path
 
 import pytest
 import yaml
@@ -22,7 +22,7 @@ def test_lint_finds_nothing() -> None:
 
 
 @every_case
-def test_lint_finds_nothing_in_a_case(values: Values, tmp_path: Any) -> None:
+def test_lint_finds_nothing_in_a_case(values: Values, tmp_path: Path) -> None:
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(values))
     run = helm("lint", "--strict", str(CHART), "--values", str(file))
@@ -310,6 +310,12 @@ def test_an_instance_is_a_wyomingstt_with_that_spec() -> None:
         assert thing["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
 
 
+def test_null_takes_an_instance_away() -> None:
+    rendered = render({"instances": {**INSTANCES, "speech": None}})
+    assert {thing["metadata"]["name"] for thing in rendered.all("WyomingStt")} == {"office", "garage"}
+    assert len(rendered.one("Pod")["spec"]["containers"]) == 2
+
+
 def test_the_definition_comes_before_the_instances() -> None:
     kinds = render(CASES["instances"]).kinds
     assert kinds.index("CustomResourceDefinition") < kinds.index("WyomingStt")
@@ -347,3 +353,17 @@ def test_only_new_clusters_are_accepted() -> None:
     run = template({}, "--kube-version", "1.32.9")
     assert run.returncode != 0
     assert "1.33.0" in run.stderr, run.stderr
+
+
+def test_the_package_works_as_a_part_of_another_chart(tmp_path: Path) -> None:
+    parent = tmp_path / "home"
+    parent.mkdir()
+    (parent / "Chart.yaml").write_text("apiVersion: v2\nname: home\nversion: 1.0.0\n")
+    run = helm("package", str(CHART), "--destination", str(parent / "charts"))
+    assert run.returncode == 0, run.stderr
+    values = {"global": {"imageRegistry": "elsewhere"}, "wyoming-stt": {"instances": INSTANCES, "replicas": 2}}
+    whole = template(values, chart=parent)
+    assert whole.returncode == 0, whole.stderr
+    within = {(thing["kind"], thing["metadata"]["name"]) for thing in Rendered(whole.stdout).objects}
+    alone = render({"instances": INSTANCES, "replicas": 2}).objects
+    assert within == {(thing["kind"], thing["metadata"]["name"]) for thing in alone}

@@ -80,6 +80,21 @@ annotations:
 {{- include "wyoming-stt.image" (dict "context" . "image" .Values.servers.cudaImage "tag" $tag) -}}
 {{- end -}}
 
+{{/* The endpoints of this release, as YAML. A later file of values takes one away by null. */}}
+{{- define "wyoming-stt.instances" -}}
+{{- $instances := dict -}}
+{{- range $name, $spec := .Values.instances -}}
+{{- /* The schema could refuse the name, but not say where it stands. */ -}}
+{{- if not (and (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) (le (len $name) 40)) -}}
+{{- fail (printf "instances: %s is not a name for a Service: lower case letters, digits and '-', a letter first, 40 characters at most" $name) -}}
+{{- end -}}
+{{- if $spec -}}
+{{- $_ := set $instances $name $spec -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $instances -}}
+{{- end -}}
+
 {{/* The port of an endpoint's Service, from its spec. */}}
 {{- define "wyoming-stt.port" -}}
 {{- int (dig "service" "port" 10300 .) -}}
