@@ -7,6 +7,7 @@ mod layering;
 mod lifecycle;
 mod limits;
 mod model;
+mod operator_flags;
 mod speech;
 mod streams;
 mod wire;

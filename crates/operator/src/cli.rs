@@ -60,13 +60,9 @@ pub struct RunArgs {
         value_name = "NAME"
     )]
     pub namespace: String,
-    /// What this process calls itself in the lease: the pod's name.
-    #[arg(
-        long,
-        env = "POD_NAME",
-        default_value = "wyoming-stt-operator",
-        value_name = "NAME"
-    )]
+    /// What this process calls itself in the lease, different from every other: the pod's name. Made up when
+    /// unset.
+    #[arg(long, env = "POD_NAME", default_value_t = made_up_identity(), hide_default_value = true, value_name = "NAME")]
     pub identity: String,
     /// Write without a lease. Only when no other operator runs.
     #[arg(long, env = "OPERATOR_NO_LEADER_ELECTION", value_parser = BoolishValueParser::new())]
@@ -90,6 +86,9 @@ pub struct RunArgs {
     /// Let objects mount folders of their node.
     #[arg(long, env = "OPERATOR_ALLOW_HOST_PATH", value_parser = BoolishValueParser::new())]
     pub allow_host_path: bool,
+    /// Tell metrics of each object by namespace and name, not only sums.
+    #[arg(long, env = "OPERATOR_METRICS_PER_OBJECT", value_parser = BoolishValueParser::new())]
+    pub metrics_per_object: bool,
     /// What to log, as tracing directives.
     #[arg(
         long,
@@ -104,6 +103,16 @@ pub struct RunArgs {
     /// OTLP collector for traces, logs and metrics (gRPC).
     #[arg(long, env = "OPERATOR_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
+}
+
+/// Two processes of one name would both take the lease for theirs.
+fn made_up_identity() -> String {
+    let now = jiff::Timestamp::now().as_nanosecond();
+    format!(
+        "wyoming-stt-operator-{}-{:x}",
+        std::process::id(),
+        now & 0xffff_ffff
+    )
 }
 
 /// `--log-format`.
@@ -124,7 +133,8 @@ impl RunArgs {
                 LogFormatArg::Text => telemetry::LogFormat::Text,
                 LogFormatArg::Json => telemetry::LogFormat::Json,
             },
-            filter: self.log.clone(),
+            // The runtime has a span around each of ours, and says at `info` what ours says already.
+            filter: format!("{},kube_runtime=warn,kube_client=warn", self.log),
             otlp_endpoint: self.otlp_endpoint.clone(),
         }
     }

@@ -16,12 +16,20 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::vitals::Vitals;
+
 /// A holder that shows no sign for this long is given up.
-const DURATION: Duration = Duration::from_secs(15);
+pub const DURATION: Duration = Duration::from_secs(15);
 /// A holder that cannot renew for this long stops writing: before the others give it up.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Between two looks.
-const PERIOD: Duration = Duration::from_secs(2);
+/// Between two renewals: a write each, for as long as the operator runs.
+const RENEWAL: Duration = Duration::from_secs(4);
+/// Between two looks of those who wait; they take over this much after [`DURATION`] at the latest.
+const LOOK: Duration = Duration::from_secs(2);
+/// Before a failed renewal is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long one look or renewal may take: two that hang leave time for a third before [`DEADLINE`].
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who wants to hold which lease.
 #[derive(Clone)]
@@ -48,9 +56,22 @@ impl std::fmt::Debug for Candidate {
 
 /// The lease was lost, and so is the right to write.
 #[derive(Debug, thiserror::Error)]
-#[error("the lease {name} could not be renewed for {} s", DEADLINE.as_secs())]
-pub struct Lost {
-    name: String,
+#[non_exhaustive]
+pub enum Lost {
+    /// The API server did not take the renewal.
+    #[error("the lease {name} could not be renewed for {} s", DEADLINE.as_secs())]
+    Late {
+        /// Of the lease.
+        name: String,
+    },
+    /// Somebody else has it.
+    #[error("the lease {name} is held by {holder} now")]
+    Taken {
+        /// Of the lease.
+        name: String,
+        /// Who has it.
+        holder: String,
+    },
 }
 
 /// What is to be done about a lease.
@@ -73,6 +94,12 @@ struct Watched {
     since: Option<Duration>,
 }
 
+fn holder(lease: &Lease) -> &str {
+    let spec = lease.spec.as_ref();
+    let holder = spec.and_then(|spec| spec.holder_identity.as_deref());
+    holder.unwrap_or_default()
+}
+
 impl Watched {
     /// What to do about `lease`, `now` being the time since any fixed moment.
     fn judge(&mut self, lease: Option<&Lease>, identity: &str, now: Duration) -> Step {
@@ -84,14 +111,10 @@ impl Watched {
             self.version = version;
             self.since = Some(now);
         }
-        let holder = lease
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.holder_identity.as_deref());
-        match holder {
-            None | Some("") => Step::Take,
-            Some(holder) if holder == identity => Step::Renew,
-            Some(_) => {
+        match holder(lease) {
+            "" => Step::Take,
+            holder if holder == identity => Step::Renew,
+            _ => {
                 let quiet = now.saturating_sub(self.since.unwrap_or(now));
                 if quiet >= DURATION {
                     Step::Take
@@ -103,85 +126,122 @@ impl Watched {
     }
 }
 
+/// How a look ended.
+#[derive(Debug)]
+enum Looked {
+    /// The lease is ours, as it was written.
+    Ours(Box<Lease>),
+    /// Somebody else holds it.
+    Held(String),
+}
+
 impl Candidate {
-    /// Tries for the lease until `stop`, tells `leader` when it is held, renews it, and gives it back.
+    /// Tries for the lease until `stop`, tells `leader` when it is held, renews it, and gives it back. `vitals`
+    /// hear each time round.
     ///
     /// # Errors
     /// [`Lost`] when it was held and could not be renewed in time: the process must not write any more.
     pub async fn hold(
         self,
         leader: watch::Sender<bool>,
+        vitals: &Vitals,
         stop: CancellationToken,
     ) -> Result<(), Lost> {
         let started = Instant::now();
         let mut watched = Watched::default();
-        let mut renewed = None;
+        // The lease as we wrote it last, and when that was asked for.
+        let mut ours: Option<(Lease, Instant)> = None;
         while !stop.is_cancelled() {
-            match tokio::time::timeout(PERIOD, self.step(&mut watched, started.elapsed())).await {
-                Ok(Ok(true)) => {
-                    renewed = Some(Instant::now());
-                    leader.send_replace(true);
+            vitals.beat();
+            let left = ours
+                .as_ref()
+                .map_or(DEADLINE, |(_, at)| DEADLINE.saturating_sub(at.elapsed()));
+            if left.is_zero() {
+                return Err(Lost::Late { name: self.name });
+            }
+            let begun = Instant::now();
+            let look = self.look(
+                ours.as_ref().map(|(lease, _)| lease),
+                &mut watched,
+                started.elapsed(),
+            );
+            let pause = match tokio::time::timeout(PATIENCE.min(left), look).await {
+                Ok(Ok(Looked::Ours(lease))) => {
+                    ours = Some((*lease, begun));
+                    leader.send_if_modified(|is_leader| !std::mem::replace(is_leader, true));
+                    RENEWAL
                 }
-                Ok(Ok(false)) if renewed.is_some() => return Err(self.lost()),
-                Ok(Ok(false)) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "lease not reached"),
-                Err(_) => tracing::debug!("lease not reached in time"),
-            }
-            if renewed.is_some_and(|at| at.elapsed() >= DEADLINE) {
-                return Err(self.lost());
-            }
+                Ok(Ok(Looked::Held(holder))) if ours.is_some() => {
+                    return Err(Lost::Taken {
+                        name: self.name,
+                        holder,
+                    });
+                }
+                Ok(Ok(Looked::Held(_))) => LOOK,
+                Ok(Err(error)) => self.again(&error.to_string(), ours.is_some()),
+                Err(_) => self.again("no answer in time", ours.is_some()),
+            };
+            let left = ours
+                .as_ref()
+                .map_or(pause, |(_, at)| DEADLINE.saturating_sub(at.elapsed()));
             // Cancel-safe: neither branch holds anything.
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(PERIOD) => {}
+                () = tokio::time::sleep(pause.min(left)) => {}
             }
         }
-        if renewed.is_some() {
+        if ours.is_some() {
             self.release().await;
         }
         Ok(())
     }
 
-    fn lost(&self) -> Lost {
-        Lost {
-            name: self.name.clone(),
+    fn again(&self, why: &str, is_ours: bool) -> Duration {
+        if is_ours {
+            tracing::warn!(lease = self.name, why, "lease not renewed; trying again");
+        } else {
+            tracing::debug!(lease = self.name, why, "lease not reached");
         }
+        AGAIN
     }
 
     fn api(&self) -> Api<Lease> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// One look; whether the lease is ours afterwards.
-    async fn step(&self, watched: &mut Watched, now: Duration) -> Result<bool, kube::Error> {
-        let found = self.api().get_opt(&self.name).await?;
-        let written = match (watched.judge(found.as_ref(), &self.identity, now), found) {
-            (Step::Wait, _) => return Ok(false),
-            (Step::Create, _) | (_, None) => {
-                let lease = self.written(Lease::default(), 0);
-                self.api().create(&PostParams::default(), &lease).await
+    /// One look, or one renewal of `ours`.
+    async fn look(
+        &self,
+        ours: Option<&Lease>,
+        watched: &mut Watched,
+        now: Duration,
+    ) -> Result<Looked, kube::Error> {
+        if let Some(lease) = ours {
+            // With the version that we wrote: whoever wrote meanwhile wins, and is looked at.
+            match self.replace(lease.clone(), 0).await {
+                Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
+                written => return written,
             }
-            (step, Some(found)) => {
-                let transitions = found
-                    .spec
-                    .as_ref()
-                    .and_then(|spec| spec.lease_transitions)
-                    .unwrap_or(0);
-                let lease = self.written(found, transitions + i32::from(step == Step::Take));
-                // With the version that was read: whoever wrote meanwhile wins.
-                self.api()
-                    .replace(&self.name, &PostParams::default(), &lease)
-                    .await
-            }
-        };
-        match written {
-            Ok(_) => Ok(true),
-            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {
-                // Somebody was faster; the next look tells who.
-                Err(kube::Error::Api(status))
-            }
-            Err(error) => Err(error),
         }
+        let found = self.api().get_opt(&self.name).await?;
+        match (watched.judge(found.as_ref(), &self.identity, now), found) {
+            (Step::Wait, Some(found)) => Ok(Looked::Held(holder(&found).to_owned())),
+            (Step::Take, Some(found)) => self.replace(found, 1).await,
+            (Step::Renew, Some(found)) => self.replace(found, 0).await,
+            (_, None) | (Step::Create, _) => {
+                let lease = self.written(Lease::default(), 0);
+                let made = self.api().create(&PostParams::default(), &lease).await?;
+                Ok(Looked::Ours(Box::new(made)))
+            }
+        }
+    }
+
+    async fn replace(&self, lease: Lease, transitions: i32) -> Result<Looked, kube::Error> {
+        let before = lease.spec.as_ref().and_then(|spec| spec.lease_transitions);
+        let lease = self.written(lease, before.unwrap_or(0) + transitions);
+        let params = PostParams::default();
+        let written = self.api().replace(&self.name, &params, &lease).await?;
+        Ok(Looked::Ours(Box::new(written)))
     }
 
     fn written(&self, mut lease: Lease, transitions: i32) -> Lease {
@@ -221,7 +281,7 @@ impl Candidate {
             }
             Ok::<(), kube::Error>(())
         };
-        match tokio::time::timeout(PERIOD, give_back).await {
+        match tokio::time::timeout(PATIENCE, give_back).await {
             Ok(Ok(())) => tracing::info!(lease = self.name, "lease released"),
             Ok(Err(error)) => tracing::warn!(%error, "lease not released"),
             Err(_) => tracing::warn!("lease not released in time"),
@@ -230,44 +290,4 @@ impl Candidate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lease(holder: &str, version: &str) -> Lease {
-        let mut lease = Lease::default();
-        lease.metadata.resource_version = Some(version.to_owned());
-        lease.spec = Some(LeaseSpec {
-            holder_identity: Some(holder.to_owned()),
-            // A clock that is far ahead changes nothing.
-            renew_time: Some(MicroTime(Timestamp::MAX)),
-            ..LeaseSpec::default()
-        });
-        lease
-    }
-
-    fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn a_lease_is_created_taken_renewed_or_left() {
-        let judge =
-            |lease: Option<Lease>| Watched::default().judge(lease.as_ref(), "me", seconds(0));
-        assert_eq!(judge(None), Step::Create);
-        assert_eq!(judge(Some(lease("", "1"))), Step::Take);
-        assert_eq!(judge(Some(lease("me", "1"))), Step::Renew);
-        assert_eq!(judge(Some(lease("you", "1"))), Step::Wait);
-    }
-
-    #[test]
-    fn a_holder_is_given_up_when_it_shows_no_sign_by_our_clock() {
-        let mut watched = Watched::default();
-        let mut judge =
-            |version: &str, at: u64| watched.judge(Some(&lease("you", version)), "me", seconds(at));
-        assert_eq!(judge("1", 0), Step::Wait);
-        assert_eq!(judge("1", 14), Step::Wait);
-        assert_eq!(judge("2", 15), Step::Wait);
-        assert_eq!(judge("2", 29), Step::Wait);
-        assert_eq!(judge("2", 30), Step::Take);
-    }
-}
+mod tests;

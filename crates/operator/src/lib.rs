@@ -19,3 +19,4 @@ pub mod metrics;
 pub mod run;
 pub mod scale;
 pub mod simulate;
+pub mod vitals;

@@ -1,36 +1,107 @@
 //! Every metric of the operator.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram};
+use opentelemetry::metrics::{Counter, Histogram, Meter};
 use telemetry::Meters;
+use tokio::sync::watch;
 
+use crate::api::WyomingSttStatus;
+use crate::controller::mirror::Owner;
+use crate::controller::validate::{Replicas, ValidStt};
 use crate::scale::LimitedBy;
+
+/// What gauges tell of one object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Whether it is served as it was declared.
+    pub is_ready: bool,
+    /// Replicas that are ordered.
+    pub desired: i32,
+    /// Replicas that transcribe.
+    pub ready: i32,
+    /// Replicas that fit on no node.
+    pub unschedulable: i32,
+    /// Utterances waiting and running, with autoscaling.
+    pub queue_depth: Option<i32>,
+}
+
+impl Figures {
+    /// What `status` says of an object that means `stt`.
+    pub fn of(status: &WyomingSttStatus, stt: Option<&ValidStt>) -> Self {
+        let auto = status.autoscaling.as_ref();
+        let fixed = stt.and_then(|stt| match stt.replicas {
+            Replicas::Fixed(replicas) => i32::try_from(replicas).ok(),
+            Replicas::Auto(_) => None,
+        });
+        Self {
+            is_ready: status
+                .conditions
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+            desired: fixed
+                .or_else(|| auto.map(|auto| auto.desired_replicas))
+                .unwrap_or(status.replicas),
+            ready: status.ready_replicas,
+            unschedulable: status.unschedulable_replicas,
+            queue_depth: auto.map(|auto| auto.queue_depth),
+        }
+    }
+}
+
+/// An object's figures, and its labels.
+#[derive(Debug)]
+struct Object {
+    labels: [KeyValue; 2],
+    figures: Figures,
+}
+
+/// Figures of all objects.
+#[derive(Clone, Debug, Default)]
+struct Objects(Arc<Mutex<HashMap<Owner, Object>>>);
+
+impl Objects {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Object>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Instruments. Names on the page begin with `stt_operator_`.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     duration: Histogram<f64>,
-    failures: Counter<u64>,
+    errors: Counter<u64>,
     decisions: Counter<u64>,
+    writes: Counter<u64>,
+    objects: Objects,
 }
 
 impl Metrics {
-    /// Instruments of `meters`.
-    pub fn new(meters: &Meters) -> Self {
+    /// Instruments of `meters`. Gauges are sums over all objects; with `is_per_object` each object has its own,
+    /// by namespace and name. `leader` tells whether this process writes.
+    pub fn new(meters: &Meters, is_per_object: bool, leader: watch::Receiver<bool>) -> Self {
         let meter = meters.meter("operator");
+        let objects = Objects::default();
+        observe_leader(&meter, leader);
+        observe_objects(&meter, &objects);
+        for (name, description, read) in GAUGES {
+            observe(&meter, &objects, name, description, read, is_per_object);
+        }
         Self {
             duration: meter
                 .f64_histogram("reconcile_duration")
                 .with_unit("s")
                 .with_description("Time that one reconcile took.")
                 .with_boundaries(vec![
-                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+                    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+                    10.0, 30.0,
                 ])
                 .build(),
-            failures: meter
-                .u64_counter("reconcile_failures")
+            errors: meter
+                .u64_counter("reconcile_errors")
                 .with_description("Reconciles that failed, by what failed.")
                 .build(),
             decisions: meter
@@ -39,6 +110,11 @@ impl Metrics {
                     "Decisions of the autoscaler, by what kept them from the recommendation.",
                 )
                 .build(),
+            writes: meter
+                .u64_counter("writes")
+                .with_description("Objects written, by kind; none when nothing changes.")
+                .build(),
+            objects,
         }
     }
 
@@ -46,7 +122,7 @@ impl Metrics {
     pub fn reconciled(&self, took: Duration, failure: Option<&'static str>) {
         self.duration.record(took.as_secs_f64(), &[]);
         if let Some(failure) = failure {
-            self.failures.add(1, &[KeyValue::new("what", failure)]);
+            self.errors.add(1, &[KeyValue::new("reason", failure)]);
         }
     }
 
@@ -63,5 +139,179 @@ impl Metrics {
         };
         self.decisions
             .add(1, &[KeyValue::new("limited_by", limited_by)]);
+    }
+
+    /// An object of `kind` was written.
+    pub fn wrote(&self, kind: &str) {
+        self.writes
+            .add(1, &[KeyValue::new("kind", kind.to_owned())]);
+    }
+
+    /// What an object is like now.
+    pub fn seen(&self, owner: &Owner, figures: Figures) {
+        let mut objects = self.objects.lock();
+        if let Some(object) = objects.get_mut(owner) {
+            object.figures = figures;
+            return;
+        }
+        let labels = [
+            KeyValue::new("namespace", owner.namespace.clone()),
+            KeyValue::new("name", owner.name.clone()),
+        ];
+        objects.insert(owner.clone(), Object { labels, figures });
+    }
+
+    /// An object is gone.
+    pub fn forget(&self, owner: &Owner) {
+        self.objects.lock().remove(owner);
+    }
+
+    /// Objects that are known.
+    pub fn objects(&self) -> usize {
+        self.objects.lock().len()
+    }
+}
+
+type Read = fn(&Figures) -> Option<i32>;
+
+const GAUGES: [(&str, &str, Read); 4] = [
+    ("replicas_desired", "Replicas that are ordered.", |it| {
+        Some(it.desired)
+    }),
+    ("replicas_ready", "Replicas that transcribe.", |it| {
+        Some(it.ready)
+    }),
+    (
+        "replicas_unschedulable",
+        "Replicas that fit on no node.",
+        |it| Some(it.unschedulable),
+    ),
+    (
+        "queue_depth",
+        "Utterances waiting and running where replicas follow the queue.",
+        |it| it.queue_depth,
+    ),
+];
+
+fn observe_leader(meter: &Meter, leader: watch::Receiver<bool>) {
+    meter
+        .u64_observable_gauge("leader")
+        .with_description("1 for the process that writes.")
+        .with_callback(move |gauge| gauge.observe(u64::from(*leader.borrow()), &[]))
+        .build();
+}
+
+fn observe_objects(meter: &Meter, objects: &Objects) {
+    let objects = objects.clone();
+    meter
+        .u64_observable_gauge("objects")
+        .with_description("Objects, by whether they are served as declared.")
+        .with_callback(move |gauge| {
+            let objects = objects.lock();
+            let ready = objects.values().filter(|it| it.figures.is_ready).count();
+            for (word, count) in [("true", ready), ("false", objects.len() - ready)] {
+                gauge.observe(count as u64, &[KeyValue::new("ready", word)]);
+            }
+        })
+        .build();
+}
+
+fn observe(
+    meter: &Meter,
+    objects: &Objects,
+    name: &'static str,
+    description: &'static str,
+    read: Read,
+    is_per_object: bool,
+) {
+    let objects = objects.clone();
+    meter
+        .i64_observable_gauge(name)
+        .with_description(description)
+        .with_callback(move |gauge| {
+            let objects = objects.lock();
+            if is_per_object {
+                for object in objects.values() {
+                    if let Some(figure) = read(&object.figures) {
+                        gauge.observe(figure.into(), &object.labels);
+                    }
+                }
+            } else {
+                let figures = objects.values().filter_map(|object| read(&object.figures));
+                gauge.observe(figures.map(i64::from).sum(), &[]);
+            }
+        })
+        .build();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(is_per_object: bool) -> String {
+        let meters = Meters::new("test", "stt_operator", None).unwrap();
+        let (_sender, leader) = watch::channel(true);
+        let metrics = Metrics::new(&meters, is_per_object, leader);
+        metrics.reconciled(Duration::from_millis(3), None);
+        metrics.reconciled(Duration::from_millis(3), Some("apply"));
+        metrics.decided(LimitedBy::StepLimit);
+        metrics.wrote("Deployment");
+        let owner = |name: &str| Owner {
+            namespace: "home".to_owned(),
+            name: name.to_owned(),
+        };
+        for (name, ready) in [("stt-1", 2), ("stt-2", 3)] {
+            let figures = Figures {
+                is_ready: ready == 3,
+                desired: 3,
+                ready,
+                unschedulable: 3 - ready,
+                queue_depth: Some(ready),
+            };
+            metrics.seen(&owner(name), figures);
+        }
+        metrics.seen(&owner("gone"), Figures::default());
+        metrics.forget(&owner("gone"));
+        assert_eq!(metrics.objects(), 2);
+        meters.page().unwrap()
+    }
+
+    #[test]
+    fn the_page_tells_sums_and_counts() {
+        let page = page(false);
+        for line in [
+            "stt_operator_reconcile_duration_seconds_count 2",
+            "stt_operator_reconcile_errors_total{reason=\"apply\"} 1",
+            "stt_operator_scale_decisions_total{limited_by=\"step_limit\"} 1",
+            "stt_operator_writes_total{kind=\"Deployment\"} 1",
+            "stt_operator_leader 1",
+            "stt_operator_objects{ready=\"true\"} 1",
+            "stt_operator_objects{ready=\"false\"} 1",
+            "stt_operator_replicas_desired 6",
+            "stt_operator_replicas_ready 5",
+            "stt_operator_replicas_unschedulable 1",
+            "stt_operator_queue_depth 5",
+        ] {
+            assert!(
+                page.lines().any(|it| it == line),
+                "{line} is not in:\n{page}"
+            );
+        }
+        assert!(!page.contains("home"), "{page}");
+    }
+
+    #[test]
+    fn objects_have_lines_of_their_own_where_asked() {
+        let page = page(true);
+        for line in [
+            "stt_operator_replicas_ready{name=\"stt-1\",namespace=\"home\"} 2",
+            "stt_operator_replicas_ready{name=\"stt-2\",namespace=\"home\"} 3",
+        ] {
+            assert!(
+                page.lines().any(|it| it == line),
+                "{line} is not in:\n{page}"
+            );
+        }
+        assert!(!page.contains("gone"), "{page}");
     }
 }

@@ -1,19 +1,14 @@
 //! The life of the operator: telemetry, lease, controllers, stop.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
-use futures::{FutureExt, StreamExt};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::core::DeserializeGuard;
-use kube::runtime::controller::{self, Controller};
+use futures::{FutureExt, StreamExt, stream};
+use kube::runtime::controller::{self, applier};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::watcher;
-use kube::{Api, Client, Resource};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, Config};
 use telemetry::admin::{self, Pages};
 use telemetry::load::LoadReport;
 use telemetry::{Meters, TelemetryError};
@@ -23,17 +18,24 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::WyomingStt;
 use crate::cli::RunArgs;
+use crate::controller::memory::Memories;
+use crate::controller::mirror::Owner;
 use crate::controller::names::MANAGER;
 use crate::controller::observe::HttpLoads;
-use crate::controller::reconcile::{Context, reconcile, retry};
+use crate::controller::reconcile::{Context, Said, reconcile, retry};
 use crate::controller::validate::Defaults;
+use crate::controller::watch::{Guarded, Mirrors, Triggers, objects};
 use crate::lease::{Candidate, Lost};
 use crate::metrics::Metrics;
+use crate::vitals::Vitals;
 
-/// Objects that are reconciled at once.
-const CONCURRENCY: u16 = 8;
+/// Objects that are reconciled at once. Most of a round's time is waiting for pods that do not answer.
+const CONCURRENCY: u16 = 32;
+/// Rounds that go on when the process is told to stop have this long to end.
+const STOP: Duration = Duration::from_secs(10);
+/// Names the operator in the API server's log.
+const USER_AGENT: &str = concat!("wyoming-stt-operator/", env!("CARGO_PKG_VERSION"));
 
 /// Why the operator ended other than by a signal.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +48,13 @@ pub enum RunError {
         source: TelemetryError,
     },
     /// No way to the API server.
-    #[error("cannot find the API server")]
+    #[error("cannot find the API server: neither a kubeconfig nor a service account works")]
+    Config {
+        /// What went wrong.
+        source: kube::config::InferConfigError,
+    },
+    /// The way to the API server cannot be used.
+    #[error("cannot make a client of the API server")]
     Client {
         /// What went wrong.
         source: kube::Error,
@@ -72,7 +80,7 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// Another process writes now.
-    #[error("another operator leads now")]
+    #[error("stopped, so that nobody else writes at the same time")]
     Lost {
         /// Which lease.
         source: Lost,
@@ -81,16 +89,17 @@ pub enum RunError {
 
 struct Admin {
     leader: watch::Receiver<bool>,
+    vitals: Arc<Vitals>,
+    metrics: Metrics,
 }
 
 impl Pages for Admin {
     fn health(&self) -> Result<(), String> {
-        Ok(())
+        self.vitals.health(self.metrics.objects())
     }
 
-    /// A process that waits for the lease is ready to take over, so that a rollout can go on.
     fn ready(&self) -> Result<(), String> {
-        Ok(())
+        self.vitals.ready()
     }
 
     fn load(&self) -> LoadReport {
@@ -103,6 +112,17 @@ impl Pages for Admin {
     fn info(&self) -> Option<serde_json::Value> {
         None
     }
+}
+
+/// What every namespace's controller shares.
+struct Shared {
+    client: Client,
+    defaults: Defaults,
+    loads: Arc<HttpLoads>,
+    recorder: Recorder,
+    metrics: Metrics,
+    vitals: Arc<Vitals>,
+    started: Instant,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -118,21 +138,25 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     stop_on_signals(&stop)?;
     let meters = Meters::new(MANAGER, "stt_operator", args.otlp_endpoint.as_deref())
         .map_err(|source| RunError::Telemetry { source })?;
-    let client = Client::try_default()
-        .await
-        .map_err(|source| RunError::Client { source })?;
-    let loads = HttpLoads::new().map_err(|source| RunError::Loads { source })?;
+    let client = client().await?;
     let (sender, leader) = watch::channel(false);
-    let pages = serve_pages(&args.admin, leader.clone(), &meters, stop.clone()).await?;
+    let metrics = Metrics::new(&meters, args.metrics_per_object, leader.clone());
+    let vitals = Arc::new(Vitals::default());
+    let admin = Admin {
+        leader: leader.clone(),
+        vitals: Arc::clone(&vitals),
+        metrics: metrics.clone(),
+    };
+    let pages = serve_pages(&args.admin, admin, &meters, stop.clone()).await?;
 
-    let context = Arc::new(Context {
+    let shared = Shared {
         client: client.clone(),
         defaults: Defaults {
             server_image: args.server_image,
             server_image_cuda: args.server_image_cuda,
             allow_host_path: args.allow_host_path,
         },
-        loads: Arc::new(loads),
+        loads: Arc::new(HttpLoads::new().map_err(|source| RunError::Loads { source })?),
         recorder: Recorder::new(
             client.clone(),
             Reporter {
@@ -140,10 +164,10 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
                 instance: Some(args.identity.clone()),
             },
         ),
-        metrics: Metrics::new(&meters),
+        metrics,
+        vitals: Arc::clone(&vitals),
         started: Instant::now(),
-        memory: Mutex::new(HashMap::new()),
-    });
+    };
     let candidate = Candidate {
         client,
         namespace: args.namespace,
@@ -158,17 +182,43 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
             written.cancelled().await;
             return Ok(());
         }
-        let held = candidate.hold(sender, written.clone()).await;
-        stop.cancel();
-        held
+        candidate.hold(sender, &vitals, written.clone()).await
     };
     let controllers = async {
-        lead(args.watch_namespaces, context, leader, stop.clone()).await;
+        lead(args.watch_namespaces, shared, leader, stop.clone()).await;
         written.cancel();
     };
-    let (held, ()) = tokio::join!(holder, controllers);
+    let result = Box::pin(lead_while_held(holder, controllers)).await;
+    stop.cancel();
     pages.await.ok();
-    held.map_err(|source| RunError::Lost { source })
+    result.map_err(|source| RunError::Lost { source })
+}
+
+/// Both to their end, or at once to the end of the first when the lease is lost: what is under way is dropped,
+/// since it must not write any more.
+async fn lead_while_held(
+    holder: impl Future<Output = Result<(), Lost>>,
+    controllers: impl Future<Output = ()>,
+) -> Result<(), Lost> {
+    let (mut holder, mut controllers) = (Box::pin(holder), Box::pin(controllers));
+    // Cancel-safe: what is not finished goes on below, or is meant to be dropped.
+    tokio::select! {
+        biased;
+        held = &mut holder => held?,
+        () = &mut controllers => holder.await?,
+    }
+    Ok(())
+}
+
+async fn client() -> Result<Client, RunError> {
+    let mut config = Config::infer()
+        .await
+        .map_err(|source| RunError::Config { source })?;
+    config.headers.push((
+        http::header::USER_AGENT,
+        http::HeaderValue::from_static(USER_AGENT),
+    ));
+    Client::try_from(config).map_err(|source| RunError::Client { source })
 }
 
 fn stop_on_signals(stop: &CancellationToken) -> Result<(), RunError> {
@@ -191,7 +241,7 @@ fn stop_on_signals(stop: &CancellationToken) -> Result<(), RunError> {
 
 async fn serve_pages(
     address: &str,
-    leader: watch::Receiver<bool>,
+    pages: Admin,
     meters: &Meters,
     stop: CancellationToken,
 ) -> Result<tokio::task::JoinHandle<std::io::Result<()>>, RunError> {
@@ -201,14 +251,14 @@ async fn serve_pages(
             address: address.to_owned(),
             source,
         })?;
-    let router = admin::router(Arc::new(Admin { leader }), meters.clone());
+    let router = admin::router(Arc::new(pages), meters.clone());
     Ok(tokio::spawn(admin::serve(listener, router, stop)))
 }
 
 /// Waits for the lease, then reconciles until `stop`.
 async fn lead(
     namespaces: Vec<String>,
-    context: Arc<Context>,
+    shared: Shared,
     mut leader: watch::Receiver<bool>,
     stop: CancellationToken,
 ) {
@@ -219,55 +269,69 @@ async fn lead(
     }
     tracing::info!("leading");
     if namespaces.is_empty() {
-        control(None, context, stop).await;
+        control(None, &shared, &stop).await;
     } else {
         let each = namespaces
-            .into_iter()
-            .map(|namespace| control(Some(namespace), Arc::clone(&context), stop.clone()));
+            .iter()
+            .map(|namespace| control(Some(namespace), &shared, &stop));
         join_all(each).await;
     }
 }
 
 /// One controller, for one namespace or for all.
-async fn control(namespace: Option<String>, context: Arc<Context>, stop: CancellationToken) {
-    let client = context.client.clone();
-    let namespace = namespace.as_deref();
-    let children = watcher::Config::default()
-        .labels(&format!("app.kubernetes.io/managed-by={MANAGER}"))
-        .any_semantic();
-    let objects: Api<DeserializeGuard<WyomingStt>> = api(&client, namespace);
-    Controller::new(objects, watcher::Config::default().any_semantic())
-        .owns(api::<Deployment>(&client, namespace), children.clone())
-        .owns(api::<Service>(&client, namespace), children.clone())
-        .owns(api::<ServiceAccount>(&client, namespace), children.clone())
-        .owns(
-            api::<PersistentVolumeClaim>(&client, namespace),
-            children.clone(),
-        )
-        .owns(api::<NetworkPolicy>(&client, namespace), children.clone())
-        .owns(api::<PodDisruptionBudget>(&client, namespace), children)
-        .with_config(controller::Config::default().concurrency(CONCURRENCY))
-        .graceful_shutdown_on(stop.cancelled_owned())
-        .run(
-            // A panic of one object's reconcile would end all others'.
-            |object, context| reconcile(object, context).boxed(),
-            |object, error, context| retry(&object, error, &context),
-            context,
-        )
-        .for_each(|result| async move {
-            if let Err(error) = result {
-                tracing::debug!(%error, "controller");
-            }
-        })
-        .await;
-}
-
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
+async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationToken) {
+    let mirrors = Arc::new(Mirrors::default());
+    shared.vitals.watching(namespace, Arc::clone(&mirrors));
+    let context = Arc::new(Context {
+        client: shared.client.clone(),
+        mirrors: Arc::clone(&mirrors),
+        defaults: shared.defaults.clone(),
+        loads: Arc::clone(&shared.loads) as _,
+        recorder: shared.recorder.clone(),
+        metrics: shared.metrics.clone(),
+        vitals: Arc::clone(&shared.vitals),
+        started: shared.started,
+        memories: Memories::default(),
+        said: Said::default(),
+    });
+    let triggers = Arc::new(Triggers::default());
+    let (vitals, place) = (Arc::clone(&shared.vitals), namespace.map(str::to_owned));
+    let (store, touched) = objects(&shared.client, namespace, move |why| {
+        vitals.set_trouble(place.as_deref(), why);
+    });
+    let related = Arc::clone(&triggers)
+        .gathered()
+        .map(|owner| ObjectRef::<Guarded>::new(&owner.name).within(&owner.namespace));
+    let queue = stream::select(touched.boxed(), related.boxed())
+        .take_until(stop.clone().cancelled_owned())
+        .map(Ok::<_, std::convert::Infallible>);
+    let rounds = applier(
+        // A panic of one object's reconcile would end all others'.
+        |object, context| reconcile(object, context).boxed(),
+        |object, error, context| retry(&object, error, &context),
+        Arc::clone(&context),
+        store,
+        queue,
+        controller::Config::default().concurrency(CONCURRENCY),
+    )
+    .for_each(|result| {
+        if let Err(controller::Error::ObjectNotFound(gone)) = result {
+            // What changed last was what belonged to it.
+            context.forget(&Owner {
+                namespace: gone.namespace.clone().unwrap_or_default(),
+                name: gone.name.clone(),
+            });
+        }
+        futures::future::ready(())
+    });
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP).await;
+    };
+    // Cancel-safe: whatever is left when rounds have ended, or should have, is dropped with the process.
+    tokio::select! {
+        () = rounds => {}
+        () = mirrors.follow(&shared.client, namespace, &triggers) => {}
+        () = late => tracing::warn!("rounds did not end in time"),
     }
 }

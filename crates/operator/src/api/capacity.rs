@@ -12,15 +12,16 @@ use super::schema;
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Capacity {
-    /// Utterances that are recognised together; 1 for Cpu and 4 for Cuda when unset.
+    /// Utterances that one replica recognises together; 1 for `Cpu` and 4 for `Cuda` when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrent: Option<i32>,
-    /// Utterances that may wait; one more is refused at once.
+    /// Utterances that may wait in one replica; one more is refused at once.
     #[serde(default = "max_queue")]
     #[schemars(range(min = 1, max = 1024))]
     pub max_queue: i32,
-    /// Seconds from the end of the audio to the words, after which nobody wants them any more.
+    /// Seconds from the end of the audio to the words, after which it is given up: nobody wants them any more. Home
+    /// Assistant waits 300 s.
     #[serde(default = "queue_timeout")]
     #[schemars(range(min = 1, max = 600))]
     pub queue_timeout_seconds: i32,
@@ -48,11 +49,11 @@ fn queue_timeout() -> i32 {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// What the scheduler sets aside.
+    /// What the scheduler sets aside for a replica.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::quantities")]
     pub requests: BTreeMap<String, IntOrString>,
-    /// What the container cannot exceed.
+    /// What a replica cannot exceed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::quantities")]
     pub limits: BTreeMap<String, IntOrString>,

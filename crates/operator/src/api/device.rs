@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = ("self.type == 'Cuda' || !has(self.gpu)", "device.gpu needs device.type Cuda"))]
 #[serde(rename_all = "camelCase")]
 pub struct Device {
-    /// Kind of processor.
+    /// `Cpu`: the node's own cores. `Cuda`: NVIDIA GPUs, which need the CUDA image.
     #[serde(rename = "type", default)]
     pub type_: DeviceType,
     /// Threads of the computation; as many as the container's CPU limit allows when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub cpu_threads: Option<i32>,
-    /// Which GPU, for Cuda.
+    /// Which GPU, for `Cuda`; one `nvidia.com/gpu` when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<Gpu>,
 }
@@ -53,7 +53,7 @@ pub struct Gpu {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 8))]
     pub count: Option<i32>,
-    /// Dynamic resource allocation instead; `resource.k8s.io/v1`, Kubernetes 1.34.
+    /// A claim of dynamic resource allocation instead of a resource and its count (Kubernetes 1.34).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,
     /// Runtime class of the pods, where NVIDIA's is not the default one.

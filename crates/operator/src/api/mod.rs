@@ -96,8 +96,8 @@ pub use storage::{AccessMode, Cache, EmptyDir, ExistingClaim, HostPath, VolumeCl
 #[x_kube(
     validation = ("!(has(self.replicas) && has(self.autoscaling))",
         "replicas and autoscaling exclude each other: remove one"),
-    validation = ("self.lifecycle.terminationGracePeriodSeconds >= self.capacity.queueTimeoutSeconds",
-        "lifecycle.terminationGracePeriodSeconds must be at least capacity.queueTimeoutSeconds, or a stopping replica drops what it has accepted"),
+    validation = ("self.lifecycle.terminationGracePeriodSeconds >= self.capacity.queueTimeoutSeconds + 10",
+        "lifecycle.terminationGracePeriodSeconds must be at least capacity.queueTimeoutSeconds + 10, or a stopping replica drops what it has accepted: ten seconds go into being noticed and into ending"),
     validation = ("!has(self.device.gpu) || !has(self.device.gpu.claim) || !has(self.device.gpu.claim.resourceClaimName) || (has(self.autoscaling) ? self.autoscaling.maxReplicas == 1 : (!has(self.replicas) || self.replicas <= 1))",
         "a named resource claim is shared by all replicas: use resourceClaimTemplateName, or allow one replica only"),
     validation = ("!has(self.model.source) || self.model.name != 'demo'",
@@ -105,52 +105,54 @@ pub use storage::{AccessMode, Cache, EmptyDir, ExistingClaim, HostPath, VolumeCl
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WyomingSttSpec {
-    /// What is served.
+    /// Which Whisper model is served, and where its files come from.
     pub model: Model,
-    /// Languages.
+    /// Which languages are expected, forced or allowed.
     #[serde(default)]
     pub language: Language,
-    /// What is written down: what is said, or the same in English.
+    /// What is written down: `Transcribe` what is said, or `Translate` it into English.
     #[serde(default)]
     pub task: Task,
-    /// How tokens are chosen.
+    /// How words are chosen: accuracy against speed.
     #[serde(default)]
     pub decoding: Decoding,
-    /// Where it computes.
+    /// Where the model computes: on CPUs, or on NVIDIA GPUs.
     #[serde(default)]
     pub device: Device,
-    /// What one replica takes on.
+    /// How many utterances one replica takes on, and how long they may wait.
     #[serde(default)]
     pub capacity: Capacity,
     /// Requests and limits of the server's container; requests come from the size of the model when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Replicas without autoscaling; 1 when unset. The target of the scale subresource.
+    /// Number of replicas without autoscaling; 1 when unset, 0 to stop. The scale subresource (`kubectl scale`, an
+    /// own HorizontalPodAutoscaler) writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: Option<i32>,
-    /// Replicas by queue depth.
+    /// Lets the operator choose the number of replicas by how many utterances wait and run. Excludes `replicas`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// Where downloaded models are kept.
+    /// Where downloaded models are kept; one kind of volume. An emptyDir of 5Gi when unset, so that each new pod
+    /// downloads anew. Not used with `model.source.persistentVolumeClaim` or `model.source.image`.
     #[serde(default)]
     pub cache: Cache,
-    /// The address that clients use.
+    /// The Service that clients such as Home Assistant connect to.
     #[serde(default)]
     pub service: ServiceSettings,
-    /// Who may connect.
+    /// A NetworkPolicy for the replicas; none by default.
     #[serde(default)]
     pub network_policy: NetworkPolicySettings,
-    /// What a node drain may take away.
+    /// How many replicas a node drain may take away at once.
     #[serde(default)]
     pub disruption: Disruption,
-    /// Logs, traces and the admin port.
+    /// Logs and traces of the replicas, and the port of their health and metrics.
     #[serde(default)]
     pub telemetry: TelemetrySettings,
-    /// Start and stop.
+    /// How long replicas may take to start and to stop.
     #[serde(default)]
     pub lifecycle: Lifecycle,
-    /// The server's image; the operator's own choice when unset.
+    /// The server's image; the one that the operator was started with when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
     /// Secrets of private registries.
@@ -177,12 +179,12 @@ pub struct WyomingSttSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
-    /// A pod template (metadata and spec) that is merged over the one that the operator builds; containers
-    /// merge by name, ours is `server`.
+    /// A pod template (metadata and spec) that is merged over the one that the operator builds; containers merge by
+    /// name, and the server's is `server`. What would break the server or reach the host is refused with a condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any_object")]
     pub pod_template: Option<PodTemplate>,
-    /// Whether the operator acts on this object.
+    /// `Managed`: the operator acts on this object. `Paused`: it only reports, and changes nothing.
     #[serde(default)]
     pub management_state: ManagementState,
 }

@@ -10,7 +10,8 @@ use super::runtime::PullPolicy;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Model {
-    /// A Whisper size (`base`), a hub id (`openai/whisper-base`) or `demo`.
+    /// A Whisper size (`tiny`, `base`, `small`, `medium`, `large-v3`, `large-v3-turbo`; `.en` for English only), a hub id
+    /// (`openai/whisper-base`), or `demo`, which is built into the server.
     #[schemars(
         length(min = 1, max = 128),
         regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
@@ -134,19 +135,19 @@ fn root() -> String {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Language {
-    /// When the client says none: a code, or `auto` to detect it.
+    /// Language when the client says none: a code such as `de`, or `auto` to detect it.
     #[serde(default = "auto")]
     #[schemars(
         length(max = 16),
         regex(pattern = "^(auto|[a-z]{2,3}(-[A-Za-z0-9]{2,8})*)$")
     )]
     pub default: String,
-    /// Wins over what the client says.
+    /// Language of every utterance, whatever the client says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"))]
     #[x_kube(validation = ("self != 'auto'", "language.forced must be a code, not auto"))]
     pub forced: Option<String>,
-    /// What is answered and detected; all of the model's when unset.
+    /// The only languages that are answered and detected; all of the model's when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 100),
@@ -184,15 +185,16 @@ pub enum Task {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Decoding {
-    /// Hypotheses that are kept.
+    /// Hypotheses that are kept. More than 1 is slower and a little more accurate.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 10))]
     pub beam_size: i32,
-    /// Names and spellings to expect.
+    /// Text that the model takes for what came before: names and spellings to expect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
     pub initial_prompt: Option<String>,
-    /// How much audio the encoder sees.
+    /// How much audio the encoder sees: `Exact`, a window of 30 s as the model was trained, or `Dynamic`, the audio and
+    /// a margin, which is several times faster for short commands and may cost accuracy.
     #[serde(default)]
     pub audio_context: AudioContext,
 }

@@ -22,29 +22,30 @@ use super::schema;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceSettings {
-    /// Who can reach it.
+    /// Who can reach the Service: pods (`ClusterIP`), whoever reaches a node (`NodePort`), or whoever reaches the load
+    /// balancer (`LoadBalancer`).
     #[serde(rename = "type", default)]
     pub type_: ServiceType,
-    /// Wyoming's port of the Service.
+    /// Port of the Service, where Wyoming is spoken.
     #[serde(default = "wyoming_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
-    /// The same on every node.
+    /// Port on every node, for `NodePort` and `LoadBalancer`; chosen by the cluster when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub node_port: Option<i32>,
-    /// Annotations of the Service.
+    /// Annotations of the Service, for load balancers and DNS controllers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 50))]
     pub annotations: BTreeMap<String, String>,
-    /// Which load balancer.
+    /// Class of the load balancer, where the cluster has several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub load_balancer_class: Option<String>,
-    /// Whether nodes hand connections to other nodes.
+    /// `Cluster`: nodes hand connections to other nodes. `Local`: they do not, and the client's address is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_traffic_policy: Option<ExternalTrafficPolicy>,
-    /// Which replicas are preferred.
+    /// `PreferClose`: replicas nearby are preferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic_distribution: Option<TrafficDistribution>,
 }
@@ -99,7 +100,8 @@ pub enum TrafficDistribution {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicySettings {
-    /// What is restricted. Home Assistant may be outside of the cluster, so nothing by default.
+    /// What is restricted: nothing (`Disabled`), who may connect (`Ingress`), or also whom the replicas may reach
+    /// (`IngressAndEgress`). Home Assistant may be outside of the cluster, so nothing by default.
     #[serde(default)]
     pub mode: NetworkPolicyMode,
     /// Who may speak Wyoming; everybody when empty.

@@ -14,19 +14,19 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
-    /// Without tag; the operator's own choice when unset.
+    /// Name of the image without its tag, such as `registry.example/wyoming-stt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[^\s@]+$"))]
     pub repository: Option<String>,
-    /// Which version.
+    /// Tag of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"))]
     pub tag: Option<String>,
-    /// Exactly which bytes; wins over the tag.
+    /// Digest of the image (`sha256:…`); wins over the tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
     pub digest: Option<String>,
-    /// When it is fetched.
+    /// When a node fetches the image.
     #[serde(default)]
     pub pull_policy: PullPolicy,
 }
@@ -47,11 +47,12 @@ pub enum PullPolicy {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Lifecycle {
-    /// Seconds that loading the model, and fetching it, may take.
+    /// Seconds that a replica may take to fetch its model and to load it, before it is started anew.
     #[serde(default = "startup_timeout")]
     #[schemars(range(min = 10, max = 7200))]
     pub startup_timeout_seconds: i32,
-    /// Seconds that open utterances have when a replica stops.
+    /// Seconds that a replica has to stop: 5 in which it goes on accepting until every node knows, then open
+    /// utterances are finished, and 5 are kept to end in.
     #[serde(default = "grace_period")]
     #[schemars(range(min = 15, max = 3600))]
     pub termination_grace_period_seconds: i32,
@@ -79,13 +80,13 @@ fn grace_period() -> i32 {
 #[x_kube(validation = ("self.adminPort != 10300", "telemetry.adminPort must not be 10300, which speaks Wyoming"))]
 #[serde(rename_all = "camelCase")]
 pub struct TelemetrySettings {
-    /// What is logged.
+    /// Least important lines that are logged.
     #[serde(default)]
     pub log_level: LogLevel,
-    /// How a log line looks.
+    /// Log lines for people (`Text`) or for machines (`Json`).
     #[serde(default)]
     pub log_format: LogFormat,
-    /// Port of health, ready, metrics and load.
+    /// Port of `/health`, `/ready`, `/metrics` and `/load` in the pods.
     #[serde(default = "admin_port")]
     #[schemars(range(min = 1024, max = 65535))]
     pub admin_port: i32,

@@ -6,24 +6,27 @@ use serde::{Deserialize, Serialize};
 
 /// The autoscaler of this instance. `scale::decide` is the rule.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[x_kube(validation = (
-    "self.minReplicas <= self.maxReplicas",
-    "autoscaling.minReplicas must not exceed autoscaling.maxReplicas"
-))]
+#[x_kube(
+    validation = ("self.minReplicas <= self.maxReplicas",
+        "autoscaling.minReplicas must not exceed autoscaling.maxReplicas"),
+    validation = ("self.minReplicas >= 1",
+        "autoscaling.minReplicas must be at least 1: scaling to zero needs a gateway that holds the audio, which this version does not have; to stop an endpoint, remove autoscaling and set replicas to 0")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Autoscaling {
-    /// Never fewer replicas.
+    /// Never fewer replicas. At least 1: scaling to zero needs a gateway that holds the audio meanwhile, which this version does not have.
     #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 0, max = 1000))]
     pub min_replicas: i32,
-    /// Never more replicas.
+    /// Never more replicas. Required: GPUs are not unlimited.
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas: i32,
-    /// Utterances, waiting and running, for each replica; `capacity.maxConcurrent` when unset.
+    /// Utterances, waiting and running, for each replica: more of them order more replicas.
+    /// `capacity.maxConcurrent` when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub target_queue_depth: Option<i32>,
-    /// Seconds within which a backlog should be gone.
+    /// Seconds within which a backlog should be gone; a replica's start, if that takes longer. Smaller orders more.
     #[serde(default = "drain_target")]
     #[schemars(range(min = 5, max = 3600))]
     pub drain_target_seconds: i32,
@@ -63,11 +66,11 @@ pub struct ScaleUp {
     #[serde(default)]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_seconds: i32,
-    /// Replicas in one step.
+    /// Replicas that are added in one step at most.
     #[serde(default = "four")]
     #[schemars(range(min = 1, max = 1000))]
     pub max_replicas_per_step: i32,
-    /// Seconds of a step.
+    /// Length of a step in seconds.
     #[serde(default = "up_step")]
     #[schemars(range(min = 1, max = 3600))]
     pub step_seconds: i32,
@@ -99,11 +102,11 @@ pub struct ScaleDown {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub stabilization_seconds: Option<i32>,
-    /// Percent of the replicas in one step, one replica at least.
+    /// Percent of the replicas that are taken away in one step at most; one replica at least.
     #[serde(default = "quarter")]
     #[schemars(range(min = 1, max = 100))]
     pub max_percent_per_step: i32,
-    /// Seconds of a step.
+    /// Length of a step in seconds.
     #[serde(default = "down_step")]
     #[schemars(range(min = 1, max = 3600))]
     pub step_seconds: i32,

@@ -34,23 +34,48 @@ pub(super) fn int_or_percent(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Descriptions of Kubernetes' own types keep their first sentence: with client-side apply the whole
-/// definition must fit into an annotation of 256 kB.
+/// Fields that have types of Kubernetes' own.
+const FOREIGN: [&str; 6] = [
+    "conditions",
+    "imagePullSecrets",
+    "namespaceSelector",
+    "podSelector",
+    "tolerations",
+    "topologySpreadConstraints",
+];
+
+/// Descriptions are one paragraph each, and those of Kubernetes' own types keep their first sentence: with
+/// client-side apply the whole definition must fit into an annotation of 256 kB.
 pub(super) fn shorten_descriptions(value: &mut Value) {
+    shorten(value, false);
+}
+
+fn shorten(value: &mut Value, is_foreign: bool) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields.iter_mut() {
                 match field {
-                    Value::String(text) if name == "description" && text.len() > 200 => {
-                        if let Some(end) = text.find(". ") {
+                    Value::String(text) if name == "description" => {
+                        *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                        let end = text.find(". ").filter(|_| is_foreign && text.len() > 200);
+                        if let Some(end) = end {
                             text.truncate(end + 1);
                         }
                     }
-                    field => shorten_descriptions(field),
+                    // The field's own description is ours; what is below it is not.
+                    Value::Object(below) if FOREIGN.contains(&name.as_str()) => {
+                        for (name, part) in below.iter_mut() {
+                            shorten(part, name != "description");
+                        }
+                        if let Some(Value::String(text)) = below.get_mut("description") {
+                            *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                        }
+                    }
+                    field => shorten(field, is_foreign),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(shorten_descriptions),
+        Value::Array(items) => items.iter_mut().for_each(|item| shorten(item, is_foreign)),
         _ => {}
     }
 }

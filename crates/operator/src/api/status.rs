@@ -42,7 +42,8 @@ pub struct WyomingSttStatus {
     /// What the autoscaler saw and did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingStatus>,
-    /// Ready, Available, Progressing, SpecValid, ModelReady, AutoscalingActive and CapacityLimited.
+    /// `Ready` sums up; `Available`, `Progressing`, `SpecValid`, `ModelReady`, `AutoscalingActive` and `CapacityLimited`
+    /// tell more. Each message says what to change.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -62,12 +63,12 @@ pub struct Endpoint {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelStatus {
-    /// As it was asked for.
+    /// Name of the model, as it was asked for.
     pub name: String,
     /// Revision that was asked for.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub revision: String,
-    /// Of the weights.
+    /// SHA-256 of the weights.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sha256: String,
     /// Size of the weights in bytes.
@@ -83,7 +84,7 @@ pub struct AutoscalingStatus {
     pub desired_replicas: i32,
     /// Replicas that the load asks for, before windows and steps.
     pub recommended_replicas: i32,
-    /// Utterances waiting and running.
+    /// Utterances waiting and running, of all replicas.
     pub queue_depth: i32,
     /// Utterances that arrive in 1000 seconds.
     pub arrival_rate_milli: i32,
@@ -96,7 +97,7 @@ pub struct AutoscalingStatus {
     /// When the order changed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_scale_time: Option<Time>,
-    /// Why it changed then.
+    /// Why the order changed then.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_scale_reason: String,
 }

@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct Cache {
-    /// Lives as long as the pod.
+    /// A folder that lives as long as the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDir>,
-    /// A claim that exists.
+    /// A PersistentVolumeClaim that exists in this namespace. Several replicas need one with `ReadWriteMany`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<ExistingClaim>,
-    /// A claim that the operator makes.
+    /// A PersistentVolumeClaim that the operator makes, deleted with this object. It can grow; its class and access
+    /// modes cannot change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_claim_template: Option<VolumeClaimTemplate>,
     /// A folder of the node; only where the operator was started with `--allow-host-path`.
@@ -32,7 +33,7 @@ pub struct Cache {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct EmptyDir {
-    /// The pod is evicted beyond it.
+    /// Size, such as `5Gi`, beyond which the pod is evicted.
     #[serde(default = "five_gibibytes")]
     #[schemars(
         length(max = 32),
@@ -57,7 +58,7 @@ fn five_gibibytes() -> String {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ExistingClaim {
-    /// Its name.
+    /// Name of the claim.
     #[schemars(length(min = 1, max = 253))]
     pub claim_name: String,
 }
@@ -72,17 +73,17 @@ pub struct ExistingClaim {
 )]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeClaimTemplate {
-    /// The cluster's default class when unset.
+    /// Storage class; the cluster's default one when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub storage_class_name: Option<String>,
-    /// Of the volume, such as `10Gi`.
+    /// Size of the volume, such as `10Gi`.
     #[schemars(
         length(max = 32),
         regex(pattern = r"^[0-9]+(\.[0-9]+)?([KMGTPE]i?|k)?$")
     )]
     pub size: String,
-    /// How nodes mount it. More than one replica needs `ReadWriteMany`.
+    /// How nodes mount the volume. Replicas on several nodes need `ReadWriteMany`.
     #[serde(default = "read_write_once")]
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]

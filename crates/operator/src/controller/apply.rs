@@ -1,5 +1,6 @@
 //! Makes the cluster have what was built: writes what differs, deletes what should not be there.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -10,8 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::build::Resources;
-use super::names::{MANAGER, Names};
-use k8s_openapi::api::apps::v1::Deployment;
+use super::difference::missing;
+use super::kept::Mirrored;
+use super::names::{INSTANCE, MANAGER, Names};
+use super::watch::Mirrors;
+use crate::metrics::Metrics;
 
 /// What was applied last, so that a field that is no longer wanted counts as a difference.
 const APPLIED: &str = "wyoming-stt.dev/applied";
@@ -36,6 +40,16 @@ pub enum ApplyError {
         /// What the API server said.
         message: String,
     },
+    /// The operator's role does not allow it.
+    #[error("the operator may not {verb} the {kind}: {message}")]
+    NotPermitted {
+        /// What was tried.
+        verb: &'static str,
+        /// Kind of the child.
+        kind: String,
+        /// What the API server said.
+        message: String,
+    },
     /// The API server could not be asked.
     #[error("cannot {verb} the {kind}")]
     Request {
@@ -48,18 +62,44 @@ pub enum ApplyError {
     },
 }
 
-/// Writes in the order in which things need each other, the replicas last. Returns the Deployment as the API
-/// server has it. `deployment` is what was there before.
+/// Fields that the cluster did not take over from the last write, by kind: webhooks change some, and an API
+/// server drops what it does not know. They are not fought over.
+pub type Unkept = BTreeMap<String, Refusal>;
+
+/// Of one child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Mark of what was written.
+    mark: String,
+    /// Paths of what did not come back.
+    pub fields: Vec<String>,
+}
+
+/// Where things are written, and for whom.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// What is there.
+    pub mirrors: &'a Mirrors,
+    /// Writes are counted.
+    pub metrics: &'a Metrics,
+    /// Names of what belongs to the object.
+    pub names: &'a Names,
+    /// Of the object.
+    pub uid: &'a str,
+}
+
+/// Writes in the order in which things need each other, the replicas last. The mirrors have what was written
+/// when it returns.
 ///
 /// # Errors
 /// The first child that could not be settled; those before it are.
+#[tracing::instrument(name = "apply", skip_all, err(level = "debug"))]
 pub async fn apply(
     client: &Client,
-    names: &Names,
-    uid: &str,
-    deployment: Option<Deployment>,
+    target: &Target<'_>,
     built: Resources,
-) -> Result<Deployment, ApplyError> {
+    unkept: &mut Unkept,
+) -> Result<(), ApplyError> {
     // No `..`: a new kind must be settled as well.
     let Resources {
         service_account,
@@ -67,26 +107,32 @@ pub async fn apply(
         network_policy,
         service,
         disruption_budget,
-        deployment: wanted,
+        deployment,
     } = built;
-    let to = Settler { client, names, uid };
+    let mut to = Settler {
+        client,
+        target,
+        unkept,
+    };
     to.settle(service_account).await?;
     to.settle(claim).await?;
     to.settle(network_policy).await?;
     to.settle(Some(service)).await?;
     to.settle(disruption_budget).await?;
-    to.write(deployment, wanted).await
+    // A Deployment is large, and so is what handles it.
+    Box::pin(to.settle(Some(deployment))).await
 }
 
 struct Settler<'a> {
     client: &'a Client,
-    names: &'a Names,
-    uid: &'a str,
+    target: &'a Target<'a>,
+    unkept: &'a mut Unkept,
 }
 
 /// Kinds that children have.
 trait Child:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    Mirrored
+    + Resource<DynamicType = (), Scope = NamespaceResourceScope>
     + Clone
     + Debug
     + Serialize
@@ -95,7 +141,8 @@ trait Child:
 }
 
 impl<K> Child for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    K: Mirrored
+        + Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + Debug
         + Serialize
@@ -105,42 +152,83 @@ impl<K> Child for K where
 
 impl Settler<'_> {
     fn api<K: Child>(&self) -> Api<K> {
-        Api::namespaced(self.client.clone(), &self.names.namespace)
+        Api::namespaced(self.client.clone(), &self.target.names.namespace)
     }
 
-    async fn settle<K: Child>(&self, wanted: Option<K>) -> Result<(), ApplyError> {
-        let found = self.api::<K>().get_opt(&self.names.name).await;
-        let found = found.map_err(|source| request::<K>("read", source))?;
-        match (found, wanted) {
-            (found, Some(wanted)) => self.write(found, wanted).await.map(drop),
-            (Some(found), None) if is_ours(&found, self.uid) => self.delete(&found).await,
+    async fn settle<K: Child>(&mut self, wanted: Option<K>) -> Result<(), ApplyError> {
+        let names = self.target.names;
+        let known = K::mirror(self.target.mirrors).get(&names.owner(), &names.name);
+        match (known, wanted) {
+            (Some(found), Some(wanted)) => self.update(&*found, &wanted).await,
+            (None, Some(wanted)) => self.create(&wanted).await,
+            (Some(found), None) if is_ours(&*found, self.target) => self.delete(&*found).await,
             (_, None) => Ok(()),
         }
     }
 
-    async fn write<K: Child>(&self, found: Option<K>, wanted: K) -> Result<K, ApplyError> {
-        let wanted = marked(&wanted);
-        if let Some(found) = found {
-            if !is_ours(&found, self.uid) {
-                return Err(ApplyError::Foreign {
-                    kind: K::kind(&()).into_owned(),
-                    name: self.names.name.clone(),
-                });
-            }
-            if has(&serde_json::json!(found), &wanted) {
-                return Ok(found);
-            }
+    /// The mirror has only what bears our labels, and an applied patch would take over what does not.
+    async fn create<K: Child>(&mut self, wanted: &K) -> Result<(), ApplyError> {
+        let found = self.api::<K>().get_opt(&self.target.names.name).await;
+        match found.map_err(|source| failed::<K>("read", source))? {
+            Some(found) => self.update(&found, wanted).await,
+            None => self.write::<K>(marked(wanted)).await,
         }
+    }
+
+    async fn update<K: Child>(&mut self, found: &K, wanted: &K) -> Result<(), ApplyError> {
+        if !is_ours(found, self.target) {
+            return Err(ApplyError::Foreign {
+                kind: K::kind(&()).into_owned(),
+                name: self.target.names.name.clone(),
+            });
+        }
+        // It will be gone in a moment, and made anew when it is.
+        if found.meta().deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        let wanted = marked(wanted);
+        let lacking = missing(&serde_json::json!(found), &wanted);
+        let is_known = self
+            .unkept
+            .get(&*K::kind(&()))
+            .is_some_and(|refusal| refusal.covers(&wanted, &lacking));
+        if lacking.is_empty() || is_known {
+            return Ok(());
+        }
+        tracing::debug!(kind = %K::kind(&()), ?lacking, "child differs");
+        self.write::<K>(wanted).await
+    }
+
+    async fn write<K: Child>(&mut self, wanted: Value) -> Result<(), ApplyError> {
+        let names = self.target.names;
         let params = PatchParams::apply(MANAGER).force();
-        let written = self
-            .api::<K>()
-            .patch(&self.names.name, &params, &Patch::Apply(&wanted))
-            .await;
-        tracing::info!(kind = %K::kind(&()), name = self.names.name, namespace = self.names.namespace, "child written");
-        written.map_err(|source| request::<K>("write", source))
+        let written: K = self
+            .api()
+            .patch(&names.name, &params, &Patch::Apply(&wanted))
+            .await
+            .map_err(|source| failed::<K>("write", source))?;
+        let kind = K::kind(&());
+        self.target.metrics.wrote(&kind);
+        tracing::info!(%kind, name = names.name, namespace = names.namespace, "child written");
+        let fields = missing(&serde_json::json!(&written), &wanted);
+        K::mirror(self.target.mirrors).put(written);
+        if fields.is_empty() {
+            self.unkept.remove(&*kind);
+        } else {
+            tracing::warn!(%kind, name = names.name, namespace = names.namespace, ?fields, "cluster does not keep what was written");
+            let mark = mark_of(&wanted).to_owned();
+            self.unkept
+                .insert(kind.into_owned(), Refusal { mark, fields });
+        }
+        Ok(())
     }
 
     async fn delete<K: Child>(&self, found: &K) -> Result<(), ApplyError> {
+        // A volume waits for its last pod.
+        if found.meta().deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        let names = self.target.names;
         let params = DeleteParams {
             // Not one that came in its place meanwhile.
             preconditions: Some(Preconditions {
@@ -149,18 +237,44 @@ impl Settler<'_> {
             }),
             ..DeleteParams::background()
         };
-        match self.api::<K>().delete(&self.names.name, &params).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            result => result
-                .map(drop)
-                .map_err(|source| request::<K>("delete", source)),
+        let mirror = K::mirror(self.target.mirrors);
+        match self.api::<K>().delete(&names.name, &params).await {
+            Ok(answer) => match answer.left() {
+                Some(leaving) => mirror.put(leaving),
+                None => mirror.remove(&names.owner(), &names.name),
+            },
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                mirror.remove(&names.owner(), &names.name);
+            }
+            Err(source) => return Err(failed::<K>("delete", source)),
         }
+        let kind = K::kind(&());
+        self.target.metrics.wrote(&kind);
+        tracing::info!(%kind, name = names.name, namespace = names.namespace, "child deleted");
+        Ok(())
     }
 }
 
-fn request<K: Child>(verb: &'static str, source: kube::Error) -> ApplyError {
+impl Refusal {
+    /// Whether `lacking` is what did not come back when this was written.
+    fn covers(&self, wanted: &Value, lacking: &[String]) -> bool {
+        self.mark == mark_of(wanted) && lacking.iter().all(|field| self.fields.contains(field))
+    }
+}
+
+fn failed<K: Child>(verb: &'static str, source: kube::Error) -> ApplyError {
     let kind = K::kind(&()).into_owned();
     match source {
+        // Quotas and admission say why; a role says "cannot".
+        kube::Error::Api(status)
+            if status.is_forbidden() && status.message.contains(" cannot ") =>
+        {
+            ApplyError::NotPermitted {
+                verb,
+                kind,
+                message: status.message.clone(),
+            }
+        }
         kube::Error::Api(status) if status.is_invalid() || status.is_forbidden() => {
             ApplyError::Refused {
                 kind,
@@ -171,11 +285,17 @@ fn request<K: Child>(verb: &'static str, source: kube::Error) -> ApplyError {
     }
 }
 
-fn is_ours<K: Child>(found: &K, uid: &str) -> bool {
-    found
-        .owner_references()
-        .iter()
-        .any(|owner| owner.uid == uid && owner.controller == Some(true))
+/// Whether `found` belongs to the object: by its owner, or, where it has none, by its labels, as when the object
+/// was deleted without its children and is there again.
+fn is_ours<K: Child>(found: &K, target: &Target<'_>) -> bool {
+    let owners = found.owner_references();
+    let mut controllers = owners.iter().filter(|owner| owner.controller == Some(true));
+    if let Some(owner) = controllers.next() {
+        return owner.uid == target.uid;
+    }
+    let labels = found.labels();
+    let is = |label: &str, value: &str| labels.get(label).is_some_and(|it| it == value);
+    is("app.kubernetes.io/managed-by", MANAGER) && is(INSTANCE, &target.names.name)
 }
 
 /// `wanted` as JSON, with a mark of all that it says.
@@ -186,113 +306,13 @@ fn marked<K: Child>(wanted: &K) -> Value {
     value
 }
 
+fn mark_of(marked: &Value) -> &str {
+    let mark = marked["metadata"]["annotations"][APPLIED].as_str();
+    mark.unwrap_or_default()
+}
+
 /// FNV-1a: the same on every machine and in every version, which the standard library's is not.
 fn hash(text: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
-}
-
-/// Whether `found` has everything that `wanted` says. It may have more: the API server fills in defaults, and
-/// others may own other fields.
-fn has(found: &Value, wanted: &Value) -> bool {
-    match (found, wanted) {
-        (Value::Object(found), Value::Object(wanted)) => wanted.iter().all(|(name, wanted)| {
-            let is_enough = |found| has(found, wanted);
-            found.get(name).map_or_else(|| is_empty(wanted), is_enough)
-        }),
-        (Value::Array(found), Value::Array(wanted)) => has_items(found, wanted),
-        (Value::String(found), Value::String(wanted)) => {
-            found == wanted || is_same_quantity(found, wanted)
-        }
-        (found, wanted) => found == wanted,
-    }
-}
-
-/// Items with a name are found by it, since others may add some; the rest by place.
-fn has_items(found: &[Value], wanted: &[Value]) -> bool {
-    let is_named = wanted.iter().all(|item| item.get("name").is_some());
-    if is_named {
-        wanted.iter().all(|wanted| {
-            let same = found
-                .iter()
-                .find(|item| item.get("name") == wanted.get("name"));
-            same.is_some_and(|found| has(found, wanted))
-        })
-    } else {
-        found.len() == wanted.len()
-            && found
-                .iter()
-                .zip(wanted)
-                .all(|(found, wanted)| has(found, wanted))
-    }
-}
-
-/// What the API server leaves out when it says nothing.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-/// The API server writes `0.5` as `500m` and `1024Mi` as `1Gi`.
-fn is_same_quantity(one: &str, other: &str) -> bool {
-    matches!((quantity(one), quantity(other)), (Some(one), Some(other)) if (one - other).abs() <= one.abs() * 1e-12)
-}
-
-fn quantity(text: &str) -> Option<f64> {
-    let end = text
-        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
-        .unwrap_or(text.len());
-    let (number, suffix) = text.split_at_checked(end)?;
-    let factor = match suffix {
-        "m" => 1e-3,
-        "" => 1.0,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "Ki" => 1024.0,
-        "Mi" => 1024.0 * 1024.0,
-        "Gi" => 1024.0 * 1024.0 * 1024.0,
-        "Ti" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        _ => return None,
-    };
-    number.parse::<f64>().ok().map(|number| number * factor)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::has;
-
-    #[test]
-    fn what_the_api_server_adds_or_rewrites_is_no_difference() {
-        for (found, wanted, expected) in [
-            (json!({"a": 1, "b": 2}), json!({"a": 1}), true),
-            (json!({"a": 2}), json!({"a": 1}), false),
-            (json!({}), json!({"a": {}, "b": "", "c": []}), true),
-            (json!({}), json!({"a": false}), false),
-            (json!({"cpu": "500m"}), json!({"cpu": "0.5"}), true),
-            (json!({"memory": "1Gi"}), json!({"memory": "1024Mi"}), true),
-            (json!({"memory": "1Gi"}), json!({"memory": "1G"}), false),
-            (
-                json!([{"name": "x", "v": 1}, {"name": "y"}]),
-                json!([{"name": "y"}]),
-                true,
-            ),
-            (
-                json!([{"name": "x", "v": 1}]),
-                json!([{"name": "x", "v": 2}]),
-                false,
-            ),
-            (json!(["a"]), json!(["a", "b"]), false),
-        ] {
-            assert_eq!(has(&found, &wanted), expected, "{found} {wanted}");
-        }
-    }
 }

@@ -16,12 +16,14 @@ pub(crate) struct Fake(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Value>,
-    pods: Vec<Value>,
+    version: u64,
+    /// Paths of fields that this server does not know, such as `spec.template`.
+    unknown: Vec<String>,
     /// `METHOD path`, without the query.
     calls: Vec<String>,
     bodies: Vec<Value>,
     /// What to answer instead, to the next call that begins with the text.
-    faults: VecDeque<(String, StatusCode)>,
+    faults: VecDeque<(String, StatusCode, String)>,
 }
 
 impl Fake {
@@ -37,16 +39,18 @@ impl Fake {
         (fake, Client::new(service, "home"))
     }
 
-    pub(crate) fn with_pods(&self, pods: Vec<Value>) {
-        self.0.lock().unwrap().pods = pods;
+    /// Puts an object there, as somebody else would; returns it with its version.
+    pub(crate) fn put(&self, path: &str, mut object: Value) -> Value {
+        let mut state = self.0.lock().unwrap();
+        state.version += 1;
+        object["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        state.objects.insert(path.to_owned(), object.clone());
+        object
     }
 
-    pub(crate) fn put(&self, path: &str, object: Value) {
-        self.0
-            .lock()
-            .unwrap()
-            .objects
-            .insert(path.to_owned(), object);
+    /// A field under `path` is dropped from now on, as by an API server that does not know it.
+    pub(crate) fn does_not_know(&self, path: &str) {
+        self.0.lock().unwrap().unknown.push(path.to_owned());
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
@@ -54,20 +58,23 @@ impl Fake {
     }
 
     pub(crate) fn fail_next(&self, call: &str, status: StatusCode) {
-        self.0
-            .lock()
-            .unwrap()
-            .faults
-            .push_back((call.to_owned(), status));
+        self.refuse_next(call, status, "said by the API server");
+    }
+
+    pub(crate) fn refuse_next(&self, call: &str, status: StatusCode, message: &str) {
+        let fault = (call.to_owned(), status, message.to_owned());
+        self.0.lock().unwrap().faults.push_back(fault);
+    }
+
+    /// Calls since the last time.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().calls)
     }
 
     /// Calls since the last time, that write anything.
     pub(crate) fn writes(&self) -> Vec<String> {
-        let calls = std::mem::take(&mut self.0.lock().unwrap().calls);
-        calls
-            .into_iter()
-            .filter(|call| !call.starts_with("GET"))
-            .collect()
+        let calls = self.calls().into_iter();
+        calls.filter(|call| !call.starts_with("GET")).collect()
     }
 
     /// Bodies of all writes so far.
@@ -89,8 +96,8 @@ impl Fake {
         let fault = state
             .faults
             .front()
-            .is_some_and(|(start, _)| call.starts_with(start));
-        if fault && let Some((_, status)) = state.faults.pop_front() {
+            .is_some_and(|(start, ..)| call.starts_with(start));
+        if fault && let Some((_, status, message)) = state.faults.pop_front() {
             let reason = match status {
                 StatusCode::UNPROCESSABLE_ENTITY => "Invalid",
                 StatusCode::FORBIDDEN => "Forbidden",
@@ -98,27 +105,42 @@ impl Fake {
                 StatusCode::TOO_MANY_REQUESTS => "TooManyRequests",
                 _ => "ServiceUnavailable",
             };
-            return failure(status, reason);
+            return failure(status, reason, &message);
         }
+        state.version += 1;
+        let version = json!(state.version.to_string());
         match parts.method {
-            Method::GET if path.ends_with("/pods") => {
-                let items = state.pods.clone();
-                reply(
-                    &json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items}),
-                )
-            }
             Method::GET => found(state.objects.get(&path)),
             Method::DELETE => found(state.objects.remove(&path).as_ref()),
-            Method::PATCH if path.ends_with("/status") => reply(&object_with(&body)),
+            Method::PATCH if path.ends_with("/status") => {
+                let mut object = object_with(&body);
+                object["metadata"]["resourceVersion"] = version;
+                reply(&object)
+            }
             Method::PATCH if path.contains("/pods/") => {
                 reply(&json!({"metadata": {"name": "pod"}}))
             }
             Method::PATCH => {
-                state.objects.insert(path, body.clone());
-                reply(&body)
+                let mut object = body.clone();
+                for field in &state.unknown {
+                    remove(&mut object, field);
+                }
+                object["metadata"]["resourceVersion"] = version;
+                state.objects.insert(path, object.clone());
+                reply(&object)
             }
             _ => reply(&body),
         }
+    }
+}
+
+/// Takes out the field at `path`; a part that is a number is a place in a list.
+fn remove(object: &mut Value, path: &str) {
+    let Some((parents, field)) = path.rsplit_once('/') else {
+        return;
+    };
+    if let Some(Value::Object(fields)) = object.pointer_mut(parents) {
+        fields.remove(field);
     }
 }
 
@@ -130,17 +152,20 @@ fn object_with(body: &Value) -> Value {
 }
 
 fn found(object: Option<&Value>) -> Response<Body> {
-    object.map_or_else(|| failure(StatusCode::NOT_FOUND, "NotFound"), reply)
+    object.map_or_else(
+        || failure(StatusCode::NOT_FOUND, "NotFound", "not found"),
+        reply,
+    )
 }
 
 fn reply(value: &Value) -> Response<Body> {
     Response::new(Body::from(serde_json::to_vec(value).unwrap()))
 }
 
-fn failure(status: StatusCode, reason: &str) -> Response<Body> {
+fn failure(status: StatusCode, reason: &str, message: &str) -> Response<Body> {
     let body = json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure",
-        "message": "said by the API server", "reason": reason, "code": status.as_u16(),
+        "message": message, "reason": reason, "code": status.as_u16(),
     });
     let mut response = reply(&body);
     *response.status_mut() = status;

@@ -2,8 +2,15 @@
 
 pub mod apply;
 pub mod build;
+pub mod claims;
+mod conditions;
+pub mod difference;
+pub mod events;
 #[cfg(test)]
 mod fake;
+pub mod kept;
+pub mod memory;
+pub mod mirror;
 pub mod names;
 pub mod observe;
 pub mod pods;
@@ -12,3 +19,4 @@ pub mod status;
 #[cfg(test)]
 mod testing;
 pub mod validate;
+pub mod watch;

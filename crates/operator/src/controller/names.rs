@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::mirror::Owner;
+
 /// Our container.
 pub const SERVER: &str = "server";
 /// Port of Wyoming in the pods.
 pub const WYOMING_PORT: i32 = 10300;
+/// The label that tells whose something is.
+pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// Who writes what users declared.
 pub const MANAGER: &str = "wyoming-stt-operator";
 
@@ -27,11 +31,19 @@ impl Names {
         }
     }
 
+    /// As mirrors know it.
+    pub fn owner(&self) -> Owner {
+        Owner {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
+
     /// Labels that single out the pods. They never change: a Deployment's selector cannot.
     pub fn selector(&self) -> BTreeMap<String, String> {
         labels(&[
             ("app.kubernetes.io/component", "server"),
-            ("app.kubernetes.io/instance", &self.name),
+            (INSTANCE, &self.name),
             ("app.kubernetes.io/name", "wyoming-stt"),
         ])
     }

@@ -2,26 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::ListParams;
-use kube::{Api, Client};
 use telemetry::load::LoadReport;
 
 use super::names::Names;
 use super::pods::{self, Pods};
 use super::status::is_rolling_out;
+use super::watch::Mirrors;
 use crate::scale::{Observation, Replica};
 
-/// Pods that are asked at once. Each answers at once or is given up after a second.
-const ASKED_AT_ONCE: usize = 32;
+/// Pods of one object that are asked at once. Each answers at once or is given up after a second.
+const ASKED_AT_ONCE: usize = 16;
 /// How old a report may be: three rounds.
 const FRESH: Duration = Duration::from_secs(15);
+/// Pods are not asked more often, whatever asks for rounds.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks pods for their load.
 pub trait Loads: Send + Sync + 'static {
@@ -41,6 +42,8 @@ impl HttpLoads {
     pub fn new() -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(1))
+            // Each answer ends its connection.
+            .pool_max_idle_per_host(0)
             .no_proxy()
             .build()?;
         Ok(Self(client))
@@ -57,82 +60,95 @@ impl Loads for HttpLoads {
     }
 }
 
-/// What pods told last, and when, by the pod's name.
-pub type Reports = BTreeMap<String, (Duration, LoadReport)>;
+/// What pods told, by their name, and when they were asked last.
+#[derive(Clone, Debug, Default)]
+pub struct Reports {
+    by_pod: BTreeMap<String, (Duration, LoadReport)>,
+    asked: Option<Duration>,
+}
+
+impl Reports {
+    /// What each told last.
+    pub fn latest(&self) -> impl Iterator<Item = &LoadReport> {
+        self.by_pod.values().map(|(_, report)| report)
+    }
+
+    fn is_early(&self, pods: &Pods, now: Duration) -> bool {
+        let is_known = |name: &str| self.by_pod.contains_key(name);
+        let is_asked = self.asked.is_some_and(|at| now.saturating_sub(at) < PAUSE);
+        is_asked && pods.ready.iter().all(|pod| is_known(&pod.name))
+    }
+}
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// As the API server has it.
-    pub deployment: Option<Deployment>,
+    pub deployment: Option<Arc<Deployment>>,
     /// By how far they have come.
     pub pods: Pods,
 }
 
-/// Reads Deployment and pods. Both reads may come from the API server's memory.
-///
-/// # Errors
-/// When the API server cannot be asked.
-pub async fn read(client: &Client, names: &Names, now: Timestamp) -> Result<Seen, kube::Error> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &names.namespace);
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &names.namespace);
-    let deployment = deployments.get_opt(&names.name).await?;
-    let found = pods
-        .list(&ListParams::default().labels(&names.query()).match_any())
-        .await?;
-    Ok(Seen {
-        deployment,
-        pods: pods::sort(&found.items, now),
-    })
+impl Seen {
+    /// Replicas that are ordered.
+    pub fn ordered(&self) -> u32 {
+        let spec = self.deployment.as_ref().and_then(|it| it.spec.as_ref());
+        let ordered = spec.and_then(|spec| spec.replicas);
+        ordered.map_or(0, |ordered| u32::try_from(ordered).unwrap_or(0))
+    }
+}
+
+/// Deployment and pods, from memory.
+pub fn read(mirrors: &Mirrors, names: &Names, now: Timestamp) -> Seen {
+    let owner = names.owner();
+    Seen {
+        deployment: mirrors.deployments.get(&owner, &names.name),
+        pods: pods::sort(&mirrors.pods.all(&owner), now),
+    }
 }
 
 /// Asks every ready pod at `port` and keeps what is fresh, `now` being the time since any fixed moment.
 pub async fn ask(loads: &dyn Loads, pods: &Pods, port: u16, reports: &mut Reports, now: Duration) {
-    let answers: Vec<(String, Option<LoadReport>)> = stream::iter(pods.ready.clone())
-        .map(|pod| async move {
-            let report = match pod.ip.parse() {
-                Ok(ip) => loads.load(ip, port).await,
-                Err(_) => None,
-            };
-            (pod.name, report)
-        })
-        .buffer_unordered(ASKED_AT_ONCE)
-        .collect()
-        .await;
-    for (pod, report) in answers {
-        if let Some(report) = report {
-            reports.insert(pod, (now, report));
+    if !reports.is_early(pods, now) {
+        let answers: Vec<(String, Option<LoadReport>)> = stream::iter(pods.ready.clone())
+            .map(|pod| async move {
+                let report = match pod.ip.parse() {
+                    Ok(ip) => loads.load(ip, port).await,
+                    Err(_) => None,
+                };
+                (pod.name, report)
+            })
+            .buffer_unordered(ASKED_AT_ONCE)
+            .collect()
+            .await;
+        for (pod, report) in answers {
+            if let Some(report) = report {
+                reports.by_pod.insert(pod, (now, report));
+            }
         }
+        reports.asked = Some(now);
     }
-    reports.retain(|name, (at, _)| {
+    reports.by_pod.retain(|name, (at, _)| {
         now.saturating_sub(*at) <= FRESH && pods.ready.iter().any(|pod| pod.name == *name)
     });
 }
 
 /// What the scaling rule sees.
 pub fn observation(seen: &Seen, reports: &Reports) -> Observation {
-    let ordered = seen
-        .deployment
-        .as_ref()
-        .and_then(|deployment| deployment.spec.as_ref()?.replicas);
-    let known = |name: &str| reports.contains_key(name);
-    let silent = seen
-        .pods
-        .ready
-        .iter()
-        .filter(|pod| !known(&pod.name))
-        .count();
+    let known = |name: &str| reports.by_pod.contains_key(name);
+    let silent = seen.pods.ready.iter().filter(|pod| !known(&pod.name));
     Observation {
-        ordered: ordered.map_or(0, |ordered| u32::try_from(ordered).unwrap_or(0)),
+        ordered: seen.ordered(),
         replicas: reports
+            .by_pod
             .iter()
             .map(|(pod, (_, report))| replica(pod, report))
             .collect(),
-        silent: u32::try_from(silent).unwrap_or(u32::MAX),
+        silent: u32::try_from(silent.count()).unwrap_or(u32::MAX),
         starting: seen.pods.starting,
         starting_for: seen.pods.starting_for,
         unschedulable: seen.pods.unschedulable,
-        rolling_out: seen.deployment.as_ref().is_some_and(is_rolling_out),
+        rolling_out: seen.deployment.as_deref().is_some_and(is_rolling_out),
         held: 0,
         startups: seen
             .pods

@@ -1,10 +1,115 @@
 //! What the cluster says about the pods of one object.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
+
+use super::mirror::{Kept, Owner};
+use super::names::{INSTANCE, SERVER};
+
+/// The little of a pod that counts here: thousands of these are in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodView {
+    version: Option<String>,
+    name: String,
+    ip: String,
+    /// Whether it is being deleted, or has ended.
+    is_leaving: bool,
+    /// Since when it has been ready; none when it is not.
+    ready_since: Option<Timestamp>,
+    placement: Placement,
+    has_restarted: bool,
+    deletion_cost: Option<i32>,
+    trouble: Option<Trouble>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Placement {
+    /// The scheduler has not said anything.
+    #[default]
+    Unknown,
+    /// It has had a node since then.
+    Placed(Option<Timestamp>),
+    /// It fits on no node, in the scheduler's words.
+    Refused(String),
+}
+
+impl Kept for PodView {
+    type Source = Pod;
+
+    fn keep(pod: Pod) -> Option<(Owner, String, Self)> {
+        let owner = Owner {
+            namespace: pod.namespace().unwrap_or_default(),
+            name: pod.labels().get(INSTANCE)?.clone(),
+        };
+        let view = Self::of(&pod);
+        Some((owner, view.name.clone(), view))
+    }
+
+    fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// What a deletion costs is our own word.
+    fn is_news(&self, new: &Self) -> bool {
+        let fact = |view: &Self| Self {
+            version: None,
+            deletion_cost: None,
+            ..view.clone()
+        };
+        fact(self) != fact(new)
+    }
+}
+
+impl PodView {
+    /// What counts of `pod`.
+    pub fn of(pod: &Pod) -> Self {
+        let status = pod.status.clone().unwrap_or_default();
+        let is_over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+        let condition = |name: &str| {
+            let conditions = status.conditions.iter().flatten();
+            let mut of_type = conditions.filter(|condition| condition.type_ == name);
+            of_type.next()
+        };
+        let ready = condition("Ready").filter(|ready| ready.status == "True");
+        let containers = status.container_statuses.as_deref().unwrap_or_default();
+        Self {
+            version: pod.resource_version(),
+            name: pod.name_any(),
+            ip: status.pod_ip.clone().unwrap_or_default(),
+            is_leaving: pod.metadata.deletion_timestamp.is_some() || is_over,
+            ready_since: ready.map(|ready| at(ready).unwrap_or(Timestamp::UNIX_EPOCH)),
+            placement: condition("PodScheduled").map(placement).unwrap_or_default(),
+            has_restarted: containers
+                .iter()
+                .any(|container| container.restart_count > 0),
+            deletion_cost: pod
+                .annotations()
+                .get(DELETION_COST)
+                .and_then(|cost| cost.parse().ok()),
+            trouble: containers
+                .iter()
+                .find(|container| container.name == SERVER)
+                .or_else(|| containers.first())
+                .and_then(trouble),
+        }
+    }
+}
+
+fn placement(scheduled: &PodCondition) -> Placement {
+    if scheduled.status == "False" {
+        Placement::Refused(scheduled.message.clone().unwrap_or_default())
+    } else {
+        Placement::Placed(at(scheduled))
+    }
+}
+
+fn at(condition: &PodCondition) -> Option<Timestamp> {
+    condition.last_transition_time.as_ref().map(|time| time.0)
+}
 
 /// Pods by how far they have come; those that are being deleted are in none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +122,7 @@ pub struct Pods {
     pub starting_for: Duration,
     /// Those that fit on no node.
     pub unschedulable: u32,
-    /// Why one does not start, in the words of its node or of the scheduler.
+    /// Why one does not start, in the words of its node, of the scheduler or of the server itself.
     pub trouble: Option<Trouble>,
 }
 
@@ -54,90 +159,129 @@ pub struct Trouble {
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// Sorts `pods` as they are at `now`.
-pub fn sort(pods: &[Pod], now: Timestamp) -> Pods {
+pub fn sort(pods: &[Arc<PodView>], now: Timestamp) -> Pods {
     let mut sorted = Pods::default();
-    for pod in pods.iter().filter(|pod| is_there(pod)) {
-        let ready = condition(pod, "Ready").filter(|ready| ready.status == "True");
-        let scheduled = condition(pod, "PodScheduled");
-        if let Some(ready) = ready {
-            sorted.ready.push(ready_pod(pod, ready, scheduled));
-        } else if let Some(refusal) = scheduled.filter(|scheduled| scheduled.status == "False") {
-            sorted.unschedulable += 1;
-            sorted.trouble.get_or_insert_with(|| Trouble {
-                reason: "PodsUnschedulable",
-                message: refusal.message.clone().unwrap_or_default(),
-            });
-        } else {
-            sorted.starting += 1;
-            let since = scheduled.and_then(at).unwrap_or(now);
-            sorted.starting_for = sorted.starting_for.max(between(since, now));
-            // What keeps an image or a container from running says more than that there is no node.
-            sorted.trouble = trouble(pod).or(sorted.trouble);
+    for pod in pods.iter().filter(|pod| !pod.is_leaving) {
+        if let Some(since) = pod.ready_since {
+            sorted.ready.push(ready_pod(pod, since));
+            continue;
+        }
+        match &pod.placement {
+            Placement::Refused(message) => {
+                sorted.unschedulable += 1;
+                sorted.trouble.get_or_insert_with(|| Trouble {
+                    reason: "PodsUnschedulable",
+                    message: message.clone(),
+                });
+            }
+            Placement::Placed(_) | Placement::Unknown => {
+                sorted.starting += 1;
+                let since = match pod.placement {
+                    Placement::Placed(Some(since)) => since,
+                    _ => now,
+                };
+                sorted.starting_for = sorted.starting_for.max(between(since, now));
+                // What keeps a container from running says more than that there is no node.
+                sorted.trouble = pod.trouble.clone().or(sorted.trouble);
+            }
         }
     }
     sorted
-}
-
-fn is_there(pod: &Pod) -> bool {
-    let phase = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.phase.as_deref());
-    let is_over = matches!(phase, Some("Succeeded" | "Failed"));
-    pod.metadata.deletion_timestamp.is_none() && !is_over
-}
-
-fn condition<'a>(pod: &'a Pod, name: &str) -> Option<&'a PodCondition> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    conditions.iter().find(|condition| condition.type_ == name)
-}
-
-fn at(condition: &PodCondition) -> Option<Timestamp> {
-    condition.last_transition_time.as_ref().map(|time| time.0)
 }
 
 fn between(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
-fn ready_pod(pod: &Pod, ready: &PodCondition, scheduled: Option<&PodCondition>) -> ReadyPod {
-    let status = pod.status.clone().unwrap_or_default();
-    let containers = status.container_statuses.unwrap_or_default();
-    let is_first_start = containers
-        .iter()
-        .all(|container| container.restart_count == 0);
-    let times = scheduled.and_then(at).zip(at(ready));
-    let cost = pod
-        .annotations()
-        .get(DELETION_COST)
-        .and_then(|cost| cost.parse().ok());
+fn ready_pod(pod: &PodView, ready_since: Timestamp) -> ReadyPod {
+    let placed_since = match pod.placement {
+        Placement::Placed(since) => since.filter(|_| !pod.has_restarted),
+        Placement::Unknown | Placement::Refused(_) => None,
+    };
     ReadyPod {
-        name: pod.name_any(),
-        ip: status.pod_ip.unwrap_or_default(),
-        startup: times
-            .filter(|_| is_first_start)
-            .map(|(from, to)| between(from, to)),
-        deletion_cost: cost,
+        name: pod.name.clone(),
+        ip: pod.ip.clone(),
+        startup: placed_since.map(|from| between(from, ready_since)),
+        deletion_cost: pod.deletion_cost,
     }
 }
 
-fn trouble(pod: &Pod) -> Option<Trouble> {
-    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-    let waiting = statuses
-        .iter()
-        .find_map(|container| container.state.as_ref()?.waiting.as_ref())?;
-    let reason = match waiting.reason.as_deref()? {
-        "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => {
-            "ImagePullFailed"
+/// What the server's exit codes mean; `crates/server/src/main.rs` has them.
+const BAD_SETTINGS: i32 = 64;
+const UNAVAILABLE: i32 = 69;
+/// Killed, usually for its memory.
+const KILLED: i32 = 137;
+
+fn trouble(container: &ContainerStatus) -> Option<Trouble> {
+    let state = container.state.as_ref()?;
+    let waiting = state.waiting.as_ref();
+    let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
+    let said = waiting.and_then(|waiting| waiting.message.clone());
+    match reason {
+        Some("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull") => {
+            Some(Trouble {
+                reason: "ImagePullFailed",
+                message: said.unwrap_or_default(),
+            })
         }
-        "CrashLoopBackOff" => "CrashLooping",
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            "ContainerFailed"
+        Some("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => {
+            Some(Trouble {
+                reason: "ContainerFailed",
+                message: said.unwrap_or_default(),
+            })
         }
-        _ => return None,
+        // A crash shows itself as waiting, and between two tries as running or ended.
+        _ => ended(container).or_else(|| {
+            (reason == Some("CrashLoopBackOff")).then(|| Trouble {
+                reason: "CrashLooping",
+                message: said.unwrap_or_default(),
+            })
+        }),
+    }
+}
+
+fn ended(container: &ContainerStatus) -> Option<Trouble> {
+    let states = [&container.state, &container.last_state];
+    let mut ends = states
+        .into_iter()
+        .flatten()
+        .filter_map(|state| state.terminated.as_ref());
+    let end = ends.next()?;
+    let killed_for = end.reason.as_deref() == Some("OOMKilled");
+    let reason = match end.exit_code {
+        0 => return None,
+        _ if killed_for => "OutOfMemory",
+        BAD_SETTINGS => "SettingsRefused",
+        UNAVAILABLE => "ModelFailed",
+        KILLED => "Killed",
+        _ => "CrashLooping",
     };
+    let message = last_words(end.message.as_deref().unwrap_or_default());
     Some(Trouble {
         reason,
-        message: waiting.message.clone().unwrap_or_default(),
+        message: if message.is_empty() {
+            format!("the server ended with exit code {}", end.exit_code)
+        } else {
+            message
+        },
     })
 }
+
+/// The server says why it ends in a line of its own, the last one of that kind; without one the last line.
+fn last_words(log: &str) -> String {
+    let lines = || {
+        log.lines()
+            .rev()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+    };
+    let said = lines().find_map(|line| line.strip_prefix("wyoming-stt: "));
+    said.or_else(|| lines().next())
+        .unwrap_or_default()
+        .chars()
+        .take(500)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

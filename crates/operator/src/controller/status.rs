@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use telemetry::load::LoadReport;
 
+pub use super::conditions::is_rolling_out;
+use super::conditions::{conditions, not_ready};
 use super::names::Names;
 use super::pods::Pods;
 use super::validate::{Fault, Replicas, ValidStt};
@@ -18,8 +20,10 @@ use crate::scale::{self, Decision};
 /// What a reconcile came upon.
 #[derive(Debug)]
 pub struct Facts<'a> {
-    /// The object, with the status that it has.
+    /// The object.
     pub object: &'a WyomingStt,
+    /// The status that it has.
+    pub before: Option<&'a WyomingSttStatus>,
     /// Whether the operator may only look.
     pub is_paused: bool,
     /// What the object means, or its faults.
@@ -41,7 +45,7 @@ pub struct Facts<'a> {
 /// The status to report.
 pub fn status(facts: &Facts<'_>) -> WyomingSttStatus {
     let object = facts.object;
-    let before = object.status.clone().unwrap_or_default();
+    let before = facts.before.cloned().unwrap_or_default();
     let pods = facts.pods;
     let mut status = WyomingSttStatus {
         observed_generation: object.metadata.generation,
@@ -71,7 +75,7 @@ fn signed(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn deployment_status(facts: &Facts<'_>) -> k8s_openapi::api::apps::v1::DeploymentStatus {
+pub(super) fn deployment_status(facts: &Facts<'_>) -> DeploymentStatus {
     facts
         .deployment
         .and_then(|deployment| deployment.status.clone())
@@ -170,219 +174,19 @@ fn limited_by(limited_by: scale::LimitedBy) -> LimitedBy {
     }
 }
 
-/// A condition before it knows its time.
-struct Claim {
-    type_: &'static str,
-    status: &'static str,
-    reason: String,
-    message: String,
-}
-
-fn claim(type_: &'static str, is_true: bool, reason: &str, message: impl Into<String>) -> Claim {
-    Claim {
-        type_,
-        status: if is_true { "True" } else { "False" },
-        reason: reason.to_owned(),
-        message: message.into(),
+/// `before` with Ready taken back for `fault`: when too little is known to report anything else.
+pub fn interrupted(
+    object: &WyomingStt,
+    before: Option<&WyomingSttStatus>,
+    fault: &Fault,
+    now: Timestamp,
+) -> WyomingSttStatus {
+    let before = before.cloned().unwrap_or_default();
+    let generation = object.metadata.generation;
+    WyomingSttStatus {
+        conditions: not_ready(&before.conditions, fault, generation, now),
+        ..before
     }
-}
-
-fn conditions(facts: &Facts<'_>, before: &[Condition]) -> Vec<Condition> {
-    let valid = spec_valid(facts);
-    let available = available(facts);
-    let ready = ready(facts, &valid, &available);
-    let claims = [
-        ready,
-        available,
-        progressing(facts),
-        valid,
-        model_ready(facts),
-        autoscaling_active(facts),
-        capacity_limited(facts),
-    ];
-    claims
-        .into_iter()
-        .map(|claim| dated(claim, facts, before))
-        .collect()
-}
-
-fn dated(claim: Claim, facts: &Facts<'_>, before: &[Condition]) -> Condition {
-    let same = before
-        .iter()
-        .find(|old| old.type_ == claim.type_ && old.status == claim.status);
-    Condition {
-        last_transition_time: same.map_or(Time(facts.now), |old| old.last_transition_time.clone()),
-        message: claim.message,
-        observed_generation: facts.object.metadata.generation,
-        reason: claim.reason,
-        status: claim.status.to_owned(),
-        type_: claim.type_.to_owned(),
-    }
-}
-
-fn spec_valid(facts: &Facts<'_>) -> Claim {
-    let sentences = |faults: &[Fault]| {
-        let messages: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
-        messages.join("; ")
-    };
-    match facts.valid {
-        Err(faults) => {
-            let reason = faults.first().map_or("Invalid", |fault| fault.reason);
-            claim("SpecValid", false, reason, sentences(faults))
-        }
-        Ok(stt) => match stt.warnings.first() {
-            Some(warning) => claim("SpecValid", true, warning.reason, sentences(&stt.warnings)),
-            None => claim("SpecValid", true, "Valid", "the spec can be acted on"),
-        },
-    }
-}
-
-fn available(facts: &Facts<'_>) -> Claim {
-    let type_ = "Available";
-    let pods = facts.pods;
-    if !pods.ready.is_empty() {
-        let message = format!(
-            "{} of {} replicas are ready",
-            pods.ready.len(),
-            pods.count()
-        );
-        return claim(type_, true, "ReplicasReady", message);
-    }
-    if let Some(trouble) = &pods.trouble {
-        return claim(type_, false, trouble.reason, trouble.message.clone());
-    }
-    if let Some(failure) = deployment_condition(facts, "ReplicaFailure", "True") {
-        return claim(
-            type_,
-            false,
-            "PodsRefused",
-            failure.message.clone().unwrap_or_default(),
-        );
-    }
-    if facts.valid.is_ok_and(|stt| stt.replicas.most() == 0) {
-        return claim(type_, false, "NoReplicas", "spec.replicas is 0");
-    }
-    claim(type_, false, "Starting", "no replica is ready yet")
-}
-
-fn deployment_condition(
-    facts: &Facts<'_>,
-    type_: &str,
-    status: &str,
-) -> Option<DeploymentCondition> {
-    let conditions = deployment_status(facts).conditions.unwrap_or_default();
-    conditions
-        .into_iter()
-        .find(|condition| condition.type_ == type_ && condition.status == status)
-}
-
-/// Whether pods of an older template are being replaced.
-pub fn is_rolling_out(deployment: &Deployment) -> bool {
-    let status = deployment.status.clone().unwrap_or_default();
-    let is_unseen = status.observed_generation < deployment.metadata.generation;
-    is_unseen || status.updated_replicas.unwrap_or(0) < status.replicas.unwrap_or(0)
-}
-
-fn progressing(facts: &Facts<'_>) -> Claim {
-    let type_ = "Progressing";
-    if let Some(stuck) = deployment_condition(facts, "Progressing", "False") {
-        return claim(
-            type_,
-            false,
-            "StartupTimeout",
-            stuck.message.unwrap_or_default(),
-        );
-    }
-    if facts.deployment.is_some_and(is_rolling_out) {
-        return claim(
-            type_,
-            true,
-            "RolloutInProgress",
-            "replicas of an older spec are being replaced",
-        );
-    }
-    if facts.pods.starting > 0 {
-        let message = format!("{} replicas are starting", facts.pods.starting);
-        return claim(type_, true, "ReplicasStarting", message);
-    }
-    claim(type_, false, "Settled", "nothing is being changed")
-}
-
-fn model_ready(facts: &Facts<'_>) -> Claim {
-    let type_ = "ModelReady";
-    match facts.reports.iter().find(|report| report.ready) {
-        Some(report) => claim(
-            type_,
-            true,
-            "Loaded",
-            format!("replicas serve {}", report.model.name),
-        ),
-        None if !facts.pods.ready.is_empty() => claim(type_, true, "Loaded", "replicas are ready"),
-        None => claim(
-            type_,
-            false,
-            "NotLoaded",
-            "no replica has loaded the model yet",
-        ),
-    }
-}
-
-fn autoscaling_active(facts: &Facts<'_>) -> Claim {
-    let type_ = "AutoscalingActive";
-    let is_configured = facts.object.spec.autoscaling.is_some();
-    match facts.decision {
-        _ if !is_configured => claim(type_, false, "NotConfigured", "spec.autoscaling is not set"),
-        _ if facts.is_paused => claim(type_, false, "Paused", "spec.managementState is Paused"),
-        Some(decision) if decision.limited_by == scale::LimitedBy::MetricsUnavailable => claim(
-            type_,
-            false,
-            "MetricsStale",
-            "ready replicas do not tell their load: no replica is taken away until they do",
-        ),
-        Some(_) => claim(type_, true, "Active", "replicas follow the queue"),
-        None => claim(
-            type_,
-            false,
-            "NotDecided",
-            "the autoscaler has not decided yet",
-        ),
-    }
-}
-
-fn capacity_limited(facts: &Facts<'_>) -> Claim {
-    let pods = facts.pods;
-    if pods.unschedulable > 0 {
-        let said = pods
-            .trouble
-            .as_ref()
-            .map_or("", |trouble| trouble.message.as_str());
-        let message = format!("{} replicas fit on no node: {said}", pods.unschedulable);
-        return claim("CapacityLimited", true, "PodsUnschedulable", message);
-    }
-    claim("CapacityLimited", false, "Fits", "every replica has a node")
-}
-
-fn ready(facts: &Facts<'_>, valid: &Claim, available: &Claim) -> Claim {
-    let type_ = "Ready";
-    if valid.status == "False" {
-        return claim(type_, false, &valid.reason, valid.message.clone());
-    }
-    if let Some(refusal) = &facts.refusal {
-        return claim(type_, false, refusal.reason, refusal.message.clone());
-    }
-    let is_available = available.status == "True";
-    if facts.is_paused {
-        return claim(
-            type_,
-            is_available,
-            "Paused",
-            "spec.managementState is Paused: nothing is changed",
-        );
-    }
-    if !is_available {
-        return claim(type_, false, &available.reason, available.message.clone());
-    }
-    claim(type_, true, "Reconciled", available.message.clone())
 }
 
 /// Figures alone are news no more often than this, so that watches and etcd stay quiet.
@@ -401,8 +205,22 @@ pub fn is_news(
     old != new && ago.is_none_or(|ago| ago >= FIGURES)
 }
 
+/// In how long `new` may be written over `old`, if it is no news now and still different.
+pub fn news_in(
+    old: Option<&WyomingSttStatus>,
+    new: &WyomingSttStatus,
+    ago: Option<Duration>,
+) -> Option<Duration> {
+    let is_other = old.is_some_and(|old| old != new);
+    is_other.then(|| FIGURES.saturating_sub(ago.unwrap_or_default()))
+}
+
 fn without_figures(status: &WyomingSttStatus) -> WyomingSttStatus {
     let mut status = status.clone();
+    for condition in &mut status.conditions {
+        // The scheduler rewords its message whenever a node comes or goes.
+        condition.message.clear();
+    }
     if let Some(auto) = &mut status.autoscaling {
         (
             auto.queue_depth,

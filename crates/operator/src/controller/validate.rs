@@ -1,19 +1,19 @@
 //! From what was written to what can be done: defaults that depend on other fields, and faults that the
 //! schema cannot see. No client here.
 
-use std::collections::BTreeMap;
+mod needs;
+mod pod_template;
+
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec, ResourceRequirements};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::api::core::v1::{PodTemplateSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt};
 
-use super::names::{Names, SERVER};
+use super::names::Names;
 use crate::api::{
-    AccessMode, Autoscaling, DeviceType, HuggingFace, ManagementState, ModelSource, Resources,
-    WyomingStt, WyomingSttSpec,
+    AccessMode, Autoscaling, DeviceType, HuggingFace, ManagementState, ModelSource, WyomingStt,
+    WyomingSttSpec,
 };
 use crate::scale::{DownSteps, Policy, UpSteps};
 
@@ -109,7 +109,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    fn new(reason: &'static str, message: impl Into<String>) -> Self {
+    /// A fault.
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
@@ -132,9 +133,10 @@ pub fn validate(object: &WyomingStt, defaults: &Defaults) -> Result<ValidStt, Ve
     let mut keep = |result: Result<(), Fault>| faults.extend(result.err());
     keep(check_host_path(spec, defaults));
     keep(check_volume(spec));
+    keep(check_zero(spec));
     let model = kept(model_files(spec), &mut keep);
-    let resources = kept(resources(spec), &mut keep);
-    let pod_template = kept(pod_template(spec, defaults), &mut keep);
+    let resources = kept(needs::resources(spec), &mut keep);
+    let pod_template = kept(pod_template::pod_template(spec, defaults), &mut keep);
     let owner = object.controller_owner_ref(&()).ok_or_else(|| {
         Fault::new(
             "Incomplete",
@@ -192,6 +194,21 @@ fn check_volume(spec: &WyomingSttSpec) -> Result<(), Fault> {
         return Err(Fault::new(
             "VolumeNotShared",
             "a volume with access mode ReadWriteOncePod serves one replica: use ReadWriteMany or emptyDir, or allow one replica only",
+        ));
+    }
+    Ok(())
+}
+
+/// The definition refuses this as well; an object that was stored under another one is told here.
+fn check_zero(spec: &WyomingSttSpec) -> Result<(), Fault> {
+    let is_zero = spec
+        .autoscaling
+        .as_ref()
+        .is_some_and(|auto| auto.min_replicas < 1);
+    if is_zero {
+        return Err(Fault::new(
+            "ScaleToZeroUnsupported",
+            "autoscaling.minReplicas must be at least 1: scaling to zero needs a gateway that holds the audio, which this version does not have. To stop an endpoint, remove autoscaling and set replicas to 0",
         ));
     }
     Ok(())
@@ -347,161 +364,6 @@ fn image(spec: &WyomingSttSpec, defaults: &Defaults) -> String {
         (None, DeviceType::Cpu) => defaults.server_image.clone(),
         (None, DeviceType::Cuda) => defaults.server_image_cuda.clone(),
     }
-}
-
-fn resources(spec: &WyomingSttSpec) -> Result<ResourceRequirements, Fault> {
-    let given = spec.resources.clone().unwrap_or_default();
-    let gpu = gpu(spec);
-    if let Some((name, _)) = &gpu
-        && (given.requests.contains_key(name) || given.limits.contains_key(name))
-    {
-        return Err(Fault::new(
-            "ResourcesInvalid",
-            format!("resources must not name {name}, which device.gpu sets: remove it there"),
-        ));
-    }
-    let Resources { requests, limits } = given;
-    let mut requests = quantities(requests);
-    let mut limits = quantities(limits);
-    for (name, amount) in model_needs(&spec.model.name) {
-        // Kubernetes itself takes a limit for a request that is missing.
-        if !limits.contains_key(name) {
-            requests
-                .entry(name.to_owned())
-                .or_insert_with(|| Quantity(amount.to_owned()));
-        }
-    }
-    if let Some((name, count)) = gpu {
-        let count = Quantity(count.to_string());
-        requests.insert(name.clone(), count.clone());
-        limits.insert(name, count);
-    }
-    Ok(ResourceRequirements {
-        claims: None,
-        limits: (!limits.is_empty()).then_some(limits),
-        requests: (!requests.is_empty()).then_some(requests),
-    })
-}
-
-/// The extended resource of a GPU, and how many; none with a claim or without a GPU.
-fn gpu(spec: &WyomingSttSpec) -> Option<(String, i32)> {
-    if spec.device.type_ == DeviceType::Cpu {
-        return None;
-    }
-    let gpu = spec.device.gpu.clone().unwrap_or_default();
-    if gpu.claim.is_some() {
-        return None;
-    }
-    let name = gpu
-        .resource_name
-        .unwrap_or_else(|| "nvidia.com/gpu".to_owned());
-    Some((name, gpu.count.unwrap_or(1)))
-}
-
-fn quantities(given: BTreeMap<String, IntOrString>) -> BTreeMap<String, Quantity> {
-    let quantity = |amount| match amount {
-        IntOrString::Int(amount) => Quantity(amount.to_string()),
-        IntOrString::String(amount) => Quantity(amount),
-    };
-    given
-        .into_iter()
-        .map(|(name, amount)| (name, quantity(amount)))
-        .collect()
-}
-
-/// CPU and memory to ask for: the weights in 32 bit, as much again for a batch's caches and the network's
-/// intermediate values, and 256 MiB. Computed from the published sizes, not measured.
-fn model_needs(name: &str) -> [(&'static str, &'static str); 2] {
-    let size = name.rsplit('/').next().unwrap_or(name);
-    let size = size.strip_prefix("whisper-").unwrap_or(size);
-    let size = size.strip_suffix(".en").unwrap_or(size);
-    let memory = match size {
-        "demo" | "tiny" => "512Mi",
-        "base" => "1Gi",
-        "small" => "2304Mi",
-        "medium" => "6400Mi",
-        "large-v3-turbo" => "6656Mi",
-        "large" | "large-v2" | "large-v3" => "12800Mi",
-        _ => "2Gi",
-    };
-    [("cpu", "1"), ("memory", memory)]
-}
-
-fn pod_template(
-    spec: &WyomingSttSpec,
-    defaults: &Defaults,
-) -> Result<Option<PodTemplateSpec>, Fault> {
-    let Some(given) = &spec.pod_template else {
-        return Ok(None);
-    };
-    let invalid = |message: String| Fault::new("PodTemplateInvalid", message);
-    let template = given.parse().map_err(|error| invalid(error.to_string()))?;
-    let labels = template
-        .metadata
-        .as_ref()
-        .and_then(|metadata| metadata.labels.as_ref());
-    for label in labels.into_iter().flatten().map(|(label, _)| label) {
-        if label.starts_with("app.kubernetes.io/") {
-            return Err(invalid(format!(
-                "podTemplate.metadata.labels must not set {label}, by which the operator finds its pods: remove it"
-            )));
-        }
-    }
-    if let Some(pod) = &template.spec {
-        check_pod(pod, defaults).map_err(invalid)?;
-    }
-    Ok(Some(template))
-}
-
-/// The operator may do more than the person who wrote the object, so it does not lend these.
-fn check_pod(pod: &PodSpec, defaults: &Defaults) -> Result<(), String> {
-    for (is_set, field) in [
-        (pod.host_network, "hostNetwork"),
-        (pod.host_pid, "hostPID"),
-        (pod.host_ipc, "hostIPC"),
-    ] {
-        if is_set == Some(true) {
-            return Err(format!(
-                "podTemplate.spec.{field} is not allowed: remove it"
-            ));
-        }
-    }
-    for volume in pod.volumes.iter().flatten() {
-        if volume.host_path.is_some() && !defaults.allow_host_path {
-            return Err(format!(
-                "podTemplate.spec.volumes: {} is a hostPath, which needs an operator started with --allow-host-path",
-                volume.name
-            ));
-        }
-    }
-    let inits = pod.init_containers.iter().flatten();
-    for container in pod.containers.iter().chain(inits) {
-        check_container(container)?;
-    }
-    Ok(())
-}
-
-fn check_container(container: &Container) -> Result<(), String> {
-    let name = &container.name;
-    let is_privileged = container.security_context.as_ref().is_some_and(|context| {
-        context.privileged == Some(true) || context.allow_privilege_escalation == Some(true)
-    });
-    if is_privileged {
-        return Err(format!(
-            "podTemplate.spec.containers: {name} must be neither privileged nor able to become it: remove that from its securityContext"
-        ));
-    }
-    if name == SERVER && (container.command.is_some() || container.args.is_some()) {
-        return Err(format!(
-            "podTemplate.spec.containers: {SERVER} must keep its command and args: set its env instead"
-        ));
-    }
-    if name == SERVER && container.image.is_some() {
-        return Err(format!(
-            "podTemplate.spec.containers: the image of {SERVER} is set by spec.image: set it there"
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::{BELIEVED, Observation, Policy, count};
 
-/// Over which the arrival rate is averaged.
-const ARRIVALS: Duration = Duration::from_secs(60);
+/// Over which the arrival rate is averaged: seven rounds. Longer, and a step is believed late; shorter, and a spike
+/// is taken for one (`simulate` has both).
+const ARRIVALS: Duration = Duration::from_secs(35);
 /// Over which the depth is averaged: two or three rounds.
 const DEPTH: Duration = Duration::from_secs(10);
 /// Utterances after which half of the measured service rate is new.

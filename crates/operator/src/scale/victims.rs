@@ -15,8 +15,9 @@ pub struct Victim {
 /// Work that would be cut off or waited for costs more than none, whatever its age.
 const BUSY: f64 = 10.0;
 
-/// The cost of every pod that told its load. Pods that did not are taken for busy, because nobody knows.
-pub fn victims(seen: &Observation) -> Vec<Victim> {
+/// The cost of every pod that told its load, and of the `silent` ones, which are taken for busy, because nobody
+/// knows.
+pub fn victims(seen: &Observation, silent: &[String]) -> Vec<Victim> {
     let cost = |queued: u32, running: u32, oldest_wait_s: f64| {
         if queued + running == 0 {
             return 0;
@@ -25,11 +26,13 @@ pub fn victims(seen: &Observation) -> Vec<Victim> {
         let cost = (BUSY + f64::from(queued + running) + oldest_wait_s).clamp(BUSY, 1e6) as i32;
         cost
     };
-    seen.replicas
-        .iter()
-        .map(|replica| Victim {
-            pod: replica.pod.clone(),
-            cost: cost(replica.queued, replica.running, replica.oldest_wait_s),
-        })
-        .collect()
+    let told = seen.replicas.iter().map(|replica| Victim {
+        pod: replica.pod.clone(),
+        cost: cost(replica.queued, replica.running, replica.oldest_wait_s),
+    });
+    let untold = silent.iter().map(|pod| Victim {
+        pod: pod.clone(),
+        cost: cost(0, 1, 0.0),
+    });
+    told.chain(untold).collect()
 }

@@ -237,10 +237,9 @@ impl<'a> Fleet<'a> {
                 busy_s: pod.busy_s,
                 oldest_wait_s: 0.0,
             });
-            if pod.name != "pod-0" {
-                seen.startups
-                    .push((pod.name.clone(), self.scenario.startup));
-            }
+            // The first one's start was long ago, and still stands in its conditions.
+            seen.startups
+                .push((pod.name.clone(), self.scenario.startup));
         }
         let since = rest.iter().filter_map(|pod| pod.placed).min();
         seen.starting_for = since.map_or(Duration::ZERO, |at| now.saturating_sub(at));

@@ -52,7 +52,7 @@ pub fn svg(rows: &[Row]) -> String {
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"sans-serif\" font-size=\"10\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"8\" y=\"14\">grey: utterances/s, blue: replicas ordered, green: ready, red: wait of the oldest. Each scale is its line's own.</text>\n"
+         <text x=\"8\" y=\"14\">grey: utterances/s, blue: replicas ordered, green: ready, red: wait of the oldest. All charts of a line have the same scales.</text>\n"
     );
     for (line, of_one_load) in rows.chunks(columns).enumerate() {
         let most = |value: fn(&Sample) -> f64| {
@@ -64,10 +64,12 @@ pub fn svg(rows: &[Row]) -> String {
             let x = column as f64 * (WIDTH + MARGIN) + 8.0;
             let y = line as f64 * (HEIGHT + MARGIN) + MARGIN;
             let title = format!(
-                "{}, start {} s, {}: up to {replicas:.0} replicas, {wait:.0} s",
+                "{}, start {} s, {}: {} replicas at most, worst wait {:.0} s",
                 row.scenario,
                 row.startup.as_secs(),
-                row.rule
+                row.rule,
+                row.outcome.peak_ordered,
+                row.outcome.worst_wait.as_secs_f64()
             );
             writeln!(
                 text,

@@ -60,7 +60,8 @@ pub(super) fn build(stt: &ValidStt) -> Container {
         }),
         readiness_probe: Some(Probe {
             period_seconds: Some(5),
-            failure_threshold: Some(1),
+            // One answer may be late on a busy node, and the only replica would be cut off for it.
+            failure_threshold: Some(2),
             ..probe("/ready")
         }),
         liveness_probe: Some(Probe {
@@ -75,6 +76,8 @@ pub(super) fn build(stt: &ValidStt) -> Container {
             }),
             ..Lifecycle::default()
         }),
+        // Why the server could not start is told in a condition.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities {

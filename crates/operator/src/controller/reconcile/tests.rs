@@ -4,17 +4,22 @@ use std::net::IpAddr;
 
 use futures::future::BoxFuture;
 use http::StatusCode;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::core::DeserializeGuard;
 use kube::runtime::events::Reporter;
+use kube::runtime::watcher::Event;
 use serde_json::Value;
 use telemetry::Meters;
 use telemetry::load::LoadReport;
+use tokio::sync::watch;
 
 use super::*;
 use crate::controller::fake::Fake;
+use crate::controller::mirror::{Kept, Mirror};
 use crate::controller::testing::{defaults, object};
 
 /// Pods that all tell the same.
-struct Same(Option<LoadReport>);
+pub(super) struct Same(Option<LoadReport>);
 
 impl Loads for Same {
     fn load(&self, _: IpAddr, _: u16) -> BoxFuture<'_, Option<LoadReport>> {
@@ -22,34 +27,38 @@ impl Loads for Same {
     }
 }
 
-fn idle() -> Same {
+pub(super) fn idle() -> Same {
     Same(Some(LoadReport {
         ready: true,
         ..LoadReport::default()
     }))
 }
 
-struct World {
+pub(super) struct World {
     fake: Fake,
     context: Arc<Context>,
-    object: WyomingStt,
+    pub(super) object: WyomingStt,
 }
 
 impl World {
-    fn new(spec: &Value, loads: Same) -> Self {
+    pub(super) fn new(spec: &Value, loads: Same) -> Self {
         let (fake, client) = Fake::start();
         let reporter = Reporter {
             controller: "test".to_owned(),
             instance: None,
         };
+        let meters = Meters::new("test", "stt_operator", None).unwrap();
         let context = Context {
             client: client.clone(),
+            mirrors: Arc::new(empty_mirrors()),
             defaults: defaults(),
             loads: Arc::new(loads),
             recorder: Recorder::new(client, reporter),
-            metrics: Metrics::new(&Meters::new("test", "stt_operator", None).unwrap()),
+            metrics: Metrics::new(&meters, false, watch::channel(true).1),
+            vitals: Arc::default(),
             started: Instant::now(),
-            memory: Mutex::default(),
+            memories: Memories::default(),
+            said: retry::Said::default(),
         };
         Self {
             fake,
@@ -58,7 +67,7 @@ impl World {
         }
     }
 
-    async fn round(&mut self) -> Result<Action, ReconcileError> {
+    pub(super) async fn round(&mut self) -> Result<Action, ReconcileError> {
         let guard = Arc::new(DeserializeGuard(Ok(self.object.clone())));
         let result = reconcile(guard, Arc::clone(&self.context)).await;
         // The next round sees the status that this one wrote, as a watch would bring it.
@@ -74,15 +83,62 @@ impl World {
         result
     }
 
-    fn ready(&self) -> (String, String) {
-        let status = self.object.status.clone().unwrap();
-        let ready = status
-            .conditions
-            .into_iter()
-            .find(|condition| condition.type_ == "Ready")
-            .unwrap();
-        (ready.status, ready.reason)
+    /// What somebody else did to the Deployment, as the API server and its watch have it.
+    fn change_deployment(&self, change: impl FnOnce(&mut Value)) {
+        let mut deployment = self.fake.get(DEPLOYMENT).unwrap();
+        change(&mut deployment);
+        let changed = self.fake.put(DEPLOYMENT, deployment);
+        let changed: Deployment = serde_json::from_value(changed).unwrap();
+        self.context.mirrors.deployments.take(Event::Apply(changed));
     }
+
+    fn with_pods(&self, pods: &[Value]) {
+        let mirror = &self.context.mirrors.pods;
+        mirror.take(Event::Init);
+        for pod in pods {
+            mirror.take(Event::InitApply(
+                serde_json::from_value(pod.clone()).unwrap(),
+            ));
+        }
+        mirror.take(Event::InitDone);
+    }
+
+    fn condition(&self, type_: &str) -> (String, String) {
+        let status = self.object.status.clone().unwrap();
+        let mut all = status.conditions.into_iter();
+        let found = all.find(|condition| condition.type_ == type_).unwrap();
+        (found.status, found.reason)
+    }
+
+    fn ready(&self) -> (String, String) {
+        self.condition("Ready")
+    }
+
+    fn ready_message(&self) -> String {
+        let status = self.object.status.clone().unwrap();
+        let mut all = status.conditions.into_iter();
+        all.find(|condition| condition.type_ == "Ready")
+            .unwrap()
+            .message
+    }
+}
+
+fn list_nothing<T: Kept>(mirror: &Mirror<T>) {
+    mirror.take(Event::Init);
+    mirror.take(Event::InitDone);
+}
+
+/// As when every kind has been listed, and there was nothing.
+fn empty_mirrors() -> Mirrors {
+    let mirrors = Mirrors::default();
+    list_nothing(&mirrors.deployments);
+    list_nothing(&mirrors.services);
+    list_nothing(&mirrors.service_accounts);
+    list_nothing(&mirrors.claims);
+    list_nothing(&mirrors.network_policies);
+    list_nothing(&mirrors.disruption_budgets);
+    list_nothing(&mirrors.pods);
+    mirrors
 }
 
 const HOME: &str = "/namespaces/home";
@@ -91,13 +147,13 @@ const STATUS: &str =
 const EVENT: &str = "POST /apis/events.k8s.io/v1/namespaces/home/events";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/home/deployments/kitchen";
 
-fn demo() -> Value {
+pub(super) fn demo() -> Value {
     json!({"model": {"name": "demo"}})
 }
 
 fn pod(name: &str) -> Value {
     json!({
-        "metadata": {"name": name},
+        "metadata": {"name": name, "namespace": "home", "labels": {"app.kubernetes.io/instance": "kitchen"}},
         "status": {
             "phase": "Running", "podIP": "10.0.0.7",
             "conditions": [
@@ -144,9 +200,7 @@ async fn drift_is_repaired_and_nothing_else_written() {
     let mut world = World::new(&demo(), idle());
     world.round().await.unwrap();
     world.round().await.unwrap();
-    let mut deployment = world.fake.get(DEPLOYMENT).unwrap();
-    deployment["spec"]["replicas"] = json!(7);
-    world.fake.put(DEPLOYMENT, deployment);
+    world.change_deployment(|it| it["spec"]["replicas"] = json!(7));
     world.fake.writes();
     world.round().await.unwrap();
     assert_eq!(world.fake.writes(), [format!("PATCH {DEPLOYMENT}")]);
@@ -165,6 +219,7 @@ async fn what_the_spec_no_longer_says_is_taken_back_and_deleted() {
         world.object.spec.replicas,
         world.object.spec.priority_class_name,
     ) = (Some(1), None);
+    world.object.metadata.generation = Some(4);
     world.round().await.unwrap();
     let writes = world.fake.writes();
     let budget = format!("DELETE /apis/policy/v1{HOME}/poddisruptionbudgets/kitchen");
@@ -252,11 +307,15 @@ async fn a_refusal_becomes_a_condition_and_a_busy_server_a_retry() {
         let error = world.round().await.unwrap_err();
         assert_eq!(error.category(), "apply", "{status}");
         let guard = DeserializeGuard(Ok(world.object.clone()));
-        let waits: Vec<Action> = (0..3)
-            .map(|_| retry(&guard, &error, &world.context))
-            .collect();
-        let seconds = [2, 4, 8].map(|wait| Action::requeue(Duration::from_secs(wait)));
-        assert_eq!(waits, seconds, "{status}");
+        for seconds in [2, 4, 8, 16, 32, 64, 128, 256, 256] {
+            // A fifth more or less, so that what failed together does not come back together.
+            let wait = retry(&guard, &error, &world.context);
+            let about = Duration::from_secs(seconds);
+            let within = |wait: &Action| {
+                (800..=1200).any(|part| *wait == Action::requeue(about * part / 1000))
+            };
+            assert!(within(&wait), "{status}: {wait:?} is not about {about:?}");
+        }
         world.round().await.unwrap();
         assert!(world.fake.get(DEPLOYMENT).is_some(), "{status}");
     }
@@ -297,7 +356,7 @@ async fn a_queue_orders_replicas_in_the_round_that_sees_it() {
         fleet(9),
     );
     world.round().await.unwrap();
-    world.fake.with_pods(vec![pod("a")]);
+    world.with_pods(&[pod("a")]);
     let action = world.round().await.unwrap();
     assert_eq!(action, Action::requeue(ROUND));
     let replicas = world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"].clone();
@@ -321,10 +380,8 @@ async fn pods_that_do_not_answer_are_kept_and_told() {
         Same(None),
     );
     world.round().await.unwrap();
-    let mut deployment = world.fake.get(DEPLOYMENT).unwrap();
-    deployment["spec"]["replicas"] = json!(3);
-    world.fake.put(DEPLOYMENT, deployment);
-    world.fake.with_pods(vec![pod("a"), pod("b"), pod("c")]);
+    world.change_deployment(|it| it["spec"]["replicas"] = json!(3));
+    world.with_pods(&[pod("a"), pod("b"), pod("c")]);
     world.round().await.unwrap();
     assert_eq!(world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"], 3);
     let conditions = world.object.status.clone().unwrap().conditions;
@@ -342,10 +399,8 @@ async fn pods_are_marked_only_when_some_are_taken_away() {
         idle(),
     );
     world.round().await.unwrap();
-    let mut deployment = world.fake.get(DEPLOYMENT).unwrap();
-    deployment["spec"]["replicas"] = json!(2);
-    world.fake.put(DEPLOYMENT, deployment);
-    world.fake.with_pods(vec![pod("a"), pod("b")]);
+    world.change_deployment(|it| it["spec"]["replicas"] = json!(2));
+    world.with_pods(&[pod("a"), pod("b")]);
     world.fake.writes();
     world.round().await.unwrap();
     let writes = world.fake.writes();
@@ -359,19 +414,194 @@ async fn pods_are_marked_only_when_some_are_taken_away() {
 }
 
 #[tokio::test]
-async fn an_image_volume_that_the_cluster_drops_is_told() {
+async fn fields_that_the_cluster_does_not_know_are_told_and_not_fought_over() {
+    let template = json!({"model": {"name": "demo"},
+        "device": {"type": "Cuda", "gpu": {"claim": {"resourceClaimTemplateName": "one"}}}});
+    for (spec, unknown, reason) in [
+        (
+            json!({"model": {"name": "base", "source": {"image": {"reference": "r/base:1"}}}}),
+            "/spec/template/spec/volumes/0/image",
+            "ImageVolumeUnsupported",
+        ),
+        (
+            template,
+            "/spec/template/spec/resourceClaims",
+            "ResourceClaimsUnsupported",
+        ),
+    ] {
+        let mut world = World::new(&spec, idle());
+        world.fake.does_not_know(unknown);
+        world.round().await.unwrap();
+        assert_eq!(world.ready(), ("False".to_owned(), reason.to_owned()));
+        world.round().await.unwrap();
+        world.fake.writes();
+        // Neither a quiet round nor one after a change of something else writes it again.
+        world.round().await.unwrap();
+        world.change_deployment(|it| it["metadata"]["labels"]["more"] = json!("x"));
+        world.round().await.unwrap();
+        assert_eq!(world.fake.writes(), Vec::<String>::new(), "{reason}");
+        assert_eq!(world.ready(), ("False".to_owned(), reason.to_owned()));
+        // Drift of what it does know is repaired all the same.
+        world.change_deployment(|it| it["spec"]["replicas"] = json!(7));
+        world.round().await.unwrap();
+        assert_eq!(world.fake.writes(), [format!("PATCH {DEPLOYMENT}")]);
+    }
+}
+
+#[tokio::test]
+async fn a_settled_object_costs_no_call_at_all() {
     let mut world = World::new(
-        &json!({"model": {"name": "base", "source": {"image": {"reference": "r/base:1"}}}}),
+        &json!({"model": {"name": "demo"}, "autoscaling": {"maxReplicas": 5}}),
         idle(),
     );
     world.round().await.unwrap();
-    assert_ne!(world.ready().1, "ImageVolumeUnsupported");
-    let mut deployment = world.fake.get(DEPLOYMENT).unwrap();
-    deployment["spec"]["template"]["spec"]["volumes"] = json!([{"name": "model", "emptyDir": {}}]);
-    let stt = validate(&world.object, &defaults()).unwrap();
-    let deployment = serde_json::from_value(deployment).unwrap();
+    world.with_pods(&[pod("a")]);
+    world.round().await.unwrap();
+    world.fake.calls();
+    for _ in 0..10 {
+        world.round().await.unwrap();
+    }
+    assert_eq!(world.fake.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_status_that_the_watch_has_not_brought_yet_is_not_written_again() {
+    let mut world = World::new(&demo(), idle());
+    world.object.metadata.resource_version = Some("1".to_owned());
+    world.round().await.unwrap();
+    world.round().await.unwrap();
+    world.fake.writes();
+    world.object.status = None;
+    world.round().await.unwrap();
+    assert_eq!(world.fake.writes(), Vec::<String>::new());
+    // Once the watch has gone further, what it says counts.
+    world.object.status = None;
+    world.object.metadata.resource_version = Some("999".to_owned());
+    world.round().await.unwrap();
+    assert_eq!(world.fake.writes().first(), Some(&STATUS.to_owned()));
+}
+
+#[tokio::test]
+async fn children_without_an_owner_that_bear_our_labels_are_taken_back() {
+    let mut world = World::new(&demo(), idle());
+    world.round().await.unwrap();
+    world.change_deployment(|it| {
+        it["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .remove("ownerReferences");
+    });
+    world.round().await.unwrap();
+    let owner = &world.fake.get(DEPLOYMENT).unwrap()["metadata"]["ownerReferences"][0];
+    assert_eq!(owner["uid"], "6f1c");
+}
+
+#[tokio::test]
+async fn a_child_that_is_being_deleted_is_waited_for() {
+    let mut world = World::new(&demo(), idle());
+    world.round().await.unwrap();
+    world.round().await.unwrap();
+    world.change_deployment(|it| {
+        it["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        it["spec"]["replicas"] = json!(7);
+    });
+    world.fake.writes();
+    world.round().await.unwrap();
+    assert_eq!(world.fake.writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn nothing_is_decided_before_every_kind_is_known() {
+    let mut world = World::new(&demo(), idle());
+    let context = Arc::get_mut(&mut world.context).unwrap();
+    context.mirrors = Arc::new(Mirrors::default());
+    assert_eq!(world.round().await.unwrap(), Action::requeue(NOT_YET));
+    assert_eq!(world.fake.writes(), Vec::<String>::new());
+    let mirrors = Arc::clone(&world.context.mirrors);
+    mirrors
+        .deployments
+        .set_trouble(Some("deployments.apps is forbidden".to_owned()));
+    for writes in [vec![STATUS.to_owned()], Vec::new()] {
+        let error = world.round().await.unwrap_err();
+        assert_eq!(error.category(), "watch");
+        assert_eq!(world.fake.writes(), writes, "said once");
+    }
     assert_eq!(
-        lost_volume(&stt, &deployment).unwrap().reason,
-        "ImageVolumeUnsupported"
+        world.ready(),
+        ("False".to_owned(), "ClusterNotReadable".to_owned())
     );
+    let message = world.ready_message();
+    assert!(
+        message.contains("deployments.apps is forbidden"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_claim_that_does_not_exist_is_told_and_looked_for_again() {
+    let mut world = World::new(
+        &json!({"model": {"name": "base"}, "cache": {"persistentVolumeClaim": {"claimName": "models"}}}),
+        idle(),
+    );
+    let action = world.round().await.unwrap();
+    assert_eq!(action, Action::requeue(claims::LOOK_AGAIN));
+    assert_eq!(
+        world.ready(),
+        ("False".to_owned(), "ClaimMissing".to_owned())
+    );
+    assert!(world.fake.get(DEPLOYMENT).is_none());
+    let path = format!("/api/v1{HOME}/persistentvolumeclaims/models");
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models"}, "spec": {"accessModes": ["ReadWriteMany"]}});
+    world.fake.put(&path, claim);
+    tokio::time::pause();
+    tokio::time::advance(claims::LOOK_AGAIN).await;
+    tokio::time::resume();
+    world.round().await.unwrap();
+    assert!(world.fake.get(DEPLOYMENT).is_some());
+}
+
+#[tokio::test]
+async fn fewer_replicas_by_hand_take_the_idle_ones_too() {
+    let mut world = World::new(&json!({"model": {"name": "demo"}, "replicas": 2}), idle());
+    world.round().await.unwrap();
+    world.with_pods(&[pod("a"), pod("b")]);
+    world.round().await.unwrap();
+    world.object.spec.replicas = Some(1);
+    world.object.metadata.generation = Some(4);
+    world.fake.writes();
+    world.round().await.unwrap();
+    let writes = world.fake.writes();
+    assert_eq!(
+        writes.first(),
+        Some(&format!("PATCH /api/v1{HOME}/pods/a")),
+        "{writes:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_role_does_not_allow_is_told_apart_from_what_the_cluster_refuses() {
+    for (message, reason) in [
+        (
+            "services is forbidden: User \"x\" cannot patch resource",
+            "OperatorNotPermitted",
+        ),
+        (
+            "exceeded quota: few, requested: count/services=1",
+            "QuotaExceeded",
+        ),
+        ("spec.ports: Invalid value", "ApplyRefused"),
+    ] {
+        let mut world = World::new(&demo(), idle());
+        let call = format!("PATCH /api/v1{HOME}/services");
+        world
+            .fake
+            .refuse_next(&call, StatusCode::FORBIDDEN, message);
+        world.round().await.unwrap();
+        assert_eq!(world.ready(), ("False".to_owned(), reason.to_owned()));
+        assert!(world.ready_message().contains(message));
+        // It goes on where it stopped as soon as it may.
+        world.round().await.unwrap();
+        assert!(world.fake.get(DEPLOYMENT).is_some(), "{reason}");
+    }
 }

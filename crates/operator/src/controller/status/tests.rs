@@ -49,6 +49,7 @@ impl Given {
         let deployment: Deployment = serde_json::from_value(self.deployment.clone()).unwrap();
         status(&Facts {
             object: &object,
+            before: None,
             is_paused: self.is_paused,
             valid: valid.as_ref().map_err(Vec::as_slice),
             deployment: Some(&deployment),
@@ -58,6 +59,12 @@ impl Given {
             refusal: self.refusal.clone(),
             now: NOW,
         })
+    }
+
+    fn message(&self, type_: &str) -> String {
+        let all = self.status().conditions;
+        let found = all.into_iter().find(|condition| condition.type_ == type_);
+        found.unwrap().message
     }
 
     fn check(&self, type_: &str, status: &str, reason: &str) {
@@ -146,19 +153,97 @@ fn what_keeps_pods_from_starting_is_told() {
 }
 
 #[test]
+fn a_model_that_does_not_load_says_why_and_what_to_change() {
+    let hub = json!({"model": {"name": "base"}});
+    let volume = json!({"model": {"name": "base", "source": {"persistentVolumeClaim": {"claimName": "models"}}}});
+    for (spec, reason) in [(hub, "ModelDownloadFailed"), (volume, "ModelLoadFailed")] {
+        let given = Given {
+            spec,
+            pods: trouble("ModelFailed"),
+            ..Given::default()
+        };
+        given.check("Ready", "False", reason);
+        given.check("ModelReady", "False", reason);
+        assert!(given.message("ModelReady").starts_with("said by the node"));
+    }
+}
+
+#[test]
+fn every_trouble_of_a_pod_has_a_sentence_of_advice() {
+    for (reason, words) in [
+        ("PodsUnschedulable", "add nodes"),
+        ("ImagePullFailed", "spec.image"),
+        ("ContainerFailed", "secrets and volumes"),
+        ("CrashLooping", "log"),
+        ("SettingsRefused", "field"),
+        ("OutOfMemory", "resources.limits.memory"),
+        ("Killed", "lifecycle.startupTimeoutSeconds"),
+    ] {
+        let given = Given {
+            pods: trouble(reason),
+            ..Given::default()
+        };
+        given.check("Available", "False", reason);
+        assert!(given.message("Available").contains(words), "{reason}");
+    }
+}
+
+#[test]
+fn too_little_known_takes_back_ready_and_nothing_else() {
+    let before = Given::default().status();
+    let object = object(&json!({"model": {"name": "demo"}}));
+    let fault = Fault::new("ClusterNotReadable", "give its role list and watch");
+    let now = interrupted(&object, Some(&before), &fault, NOW);
+    let ready = &now.conditions[0];
+    assert_eq!(
+        (ready.type_.as_str(), ready.status.as_str()),
+        ("Ready", "False")
+    );
+    assert_eq!(now.conditions[1..], before.conditions[1..]);
+    assert_eq!(now.ready_replicas, before.ready_replicas);
+    let again = interrupted(&object, Some(&now), &fault, NOW);
+    assert_eq!(again, now);
+}
+
+#[test]
 fn the_deployments_own_troubles_are_told() {
-    let refused = |type_: &str, status: &str| json!({"status": {"conditions": [{"type": type_, "status": status, "message": "exceeded quota"}]}});
-    let quota = Given {
-        pods: Pods::default(),
-        deployment: refused("ReplicaFailure", "True"),
-        ..Given::default()
-    };
-    quota.check("Ready", "False", "PodsRefused");
+    let told = |type_: &str, status: &str, message: &str| json!({"status": {"conditions": [{"type": type_, "status": status, "message": message}]}});
+    for (message, reason, advice) in [
+        (
+            "exceeded quota: few",
+            "QuotaExceeded",
+            "raise the namespace's quota",
+        ),
+        (
+            "violates PodSecurity \"restricted\"",
+            "PodSecurityViolated",
+            "podTemplate",
+        ),
+        (
+            "denied by a webhook",
+            "PodsRefused",
+            "change what the message names",
+        ),
+    ] {
+        let refused = Given {
+            pods: Pods::default(),
+            deployment: told("ReplicaFailure", "True", message),
+            ..Given::default()
+        };
+        refused.check("Ready", "False", reason);
+        let said = refused.message("Ready");
+        assert!(said.contains(message) && said.contains(advice), "{said}");
+    }
     let stuck = Given {
-        deployment: refused("Progressing", "False"),
+        deployment: told("Progressing", "False", "ReplicaSet has timed out"),
         ..Given::default()
     };
     stuck.check("Progressing", "False", "StartupTimeout");
+    assert!(
+        stuck
+            .message("Progressing")
+            .contains("lifecycle.startupTimeoutSeconds")
+    );
     let rolling = Given {
         deployment: json!({"status": {"replicas": 2, "updatedReplicas": 1}}),
         ..Given::default()
@@ -221,12 +306,12 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
     for condition in &mut first.conditions {
         condition.last_transition_time = Time(earlier);
     }
-    let mut object = object(&json!({"model": {"name": "demo"}}));
-    object.status = Some(first);
+    let object = object(&json!({"model": {"name": "demo"}}));
     let valid = validate(&object, &defaults()).unwrap();
     let pods = Pods::default();
     let second = status(&Facts {
         object: &object,
+        before: Some(&first),
         is_paused: false,
         valid: Ok(&valid),
         deployment: None,

@@ -35,6 +35,11 @@ fn what_cannot_work_has_a_reason_and_a_sentence() {
             "ReadWriteMany",
         ),
         (
+            json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 3}}),
+            "ScaleToZeroUnsupported",
+            "at least 1",
+        ),
+        (
             json!({"model": {"name": "bse"}}),
             "ModelUnknown",
             "OWNER/NAME",

@@ -1,0 +1,317 @@
+//! What holds, as conditions: each with a word for machines and a sentence that says what to change.
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::status::{Facts, deployment_status};
+use super::validate::{Fault, ModelFiles};
+use crate::scale;
+
+/// A condition before it knows its time.
+struct Claim {
+    type_: &'static str,
+    status: &'static str,
+    reason: String,
+    message: String,
+}
+
+fn claim(type_: &'static str, is_true: bool, reason: &str, message: impl Into<String>) -> Claim {
+    Claim {
+        type_,
+        status: if is_true { "True" } else { "False" },
+        reason: reason.to_owned(),
+        message: message.into(),
+    }
+}
+
+/// All conditions; those of `before` that still hold keep their time.
+pub(super) fn conditions(facts: &Facts<'_>, before: &[Condition]) -> Vec<Condition> {
+    let valid = spec_valid(facts);
+    let available = available(facts);
+    let ready = ready(facts, &valid, &available);
+    let claims = [
+        ready,
+        available,
+        progressing(facts),
+        valid,
+        model_ready(facts),
+        autoscaling_active(facts),
+        capacity_limited(facts),
+    ];
+    let generation = facts.object.metadata.generation;
+    claims
+        .into_iter()
+        .map(|claim| dated(claim, generation, facts.now, before))
+        .collect()
+}
+
+/// `before` with Ready taken back for `fault`: when too little is known to say anything else.
+pub(super) fn not_ready(
+    before: &[Condition],
+    fault: &Fault,
+    generation: Option<i64>,
+    now: jiff::Timestamp,
+) -> Vec<Condition> {
+    let ready = claim("Ready", false, fault.reason, fault.message.clone());
+    let ready = dated(ready, generation, now, before);
+    let others = before.iter().filter(|old| old.type_ != "Ready");
+    std::iter::once(ready).chain(others.cloned()).collect()
+}
+
+/// The API server takes this much of a message.
+const LONGEST: usize = 4000;
+
+fn dated(
+    claim: Claim,
+    generation: Option<i64>,
+    now: jiff::Timestamp,
+    before: &[Condition],
+) -> Condition {
+    let same = before
+        .iter()
+        .find(|old| old.type_ == claim.type_ && old.status == claim.status);
+    Condition {
+        last_transition_time: same.map_or(Time(now), |old| old.last_transition_time.clone()),
+        message: claim.message.chars().take(LONGEST).collect(),
+        observed_generation: generation,
+        reason: claim.reason,
+        status: claim.status.to_owned(),
+        type_: claim.type_.to_owned(),
+    }
+}
+
+fn spec_valid(facts: &Facts<'_>) -> Claim {
+    let sentences = |faults: &[Fault]| {
+        let messages: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
+        messages.join("; ")
+    };
+    match facts.valid {
+        Err(faults) => {
+            let reason = faults.first().map_or("Invalid", |fault| fault.reason);
+            claim("SpecValid", false, reason, sentences(faults))
+        }
+        Ok(stt) => match stt.warnings.first() {
+            Some(warning) => claim("SpecValid", true, warning.reason, sentences(&stt.warnings)),
+            None => claim("SpecValid", true, "Valid", "the spec can be acted on"),
+        },
+    }
+}
+
+fn available(facts: &Facts<'_>) -> Claim {
+    let type_ = "Available";
+    let pods = facts.pods;
+    if !pods.ready.is_empty() {
+        let message = format!("ready replicas: {} of {}", pods.ready.len(), pods.count());
+        return claim(type_, true, "ReplicasReady", message);
+    }
+    if let Some(trouble) = &pods.trouble {
+        let reason = reason_of(trouble.reason, facts);
+        let message = advised(&trouble.message, advice(reason));
+        return claim(type_, false, reason, message);
+    }
+    if let Some(failure) = deployment_condition(facts, "ReplicaFailure", "True") {
+        let message = failure.message.clone().unwrap_or_default();
+        let reason = refused_reason(&message);
+        return claim(type_, false, reason, advised(&message, advice(reason)));
+    }
+    if facts.valid.is_ok_and(|stt| stt.replicas.most() == 0) {
+        return claim(
+            type_,
+            false,
+            "NoReplicas",
+            "spec.replicas is 0: set it to 1 or more to serve",
+        );
+    }
+    claim(type_, false, "Starting", "no replica is ready yet")
+}
+
+/// A replica without its model failed at what it was told to do: to download it, or to read it.
+fn reason_of<'a>(reason: &'a str, facts: &Facts<'_>) -> &'a str {
+    let is_hub = facts
+        .valid
+        .is_ok_and(|stt| matches!(stt.model, ModelFiles::Hub { .. }));
+    match reason {
+        "ModelFailed" if is_hub => "ModelDownloadFailed",
+        "ModelFailed" => "ModelLoadFailed",
+        other => other,
+    }
+}
+
+fn refused_reason(message: &str) -> &'static str {
+    if message.contains("exceeded quota") {
+        "QuotaExceeded"
+    } else if message.contains("violates PodSecurity") {
+        "PodSecurityViolated"
+    } else {
+        "PodsRefused"
+    }
+}
+
+/// What to change; empty where the message says it.
+fn advice(reason: &str) -> &'static str {
+    match reason {
+        "PodsUnschedulable" => {
+            "add nodes, or change resources, device.gpu, nodeSelector or tolerations"
+        }
+        "ImagePullFailed" => "check spec.image and imagePullSecrets",
+        "ContainerFailed" => "check the secrets and volumes that the spec names",
+        "CrashLooping" => "look at the pod's log",
+        "SettingsRefused" => "change the field that sets this",
+        "OutOfMemory" => "raise resources.limits.memory, or choose a smaller model",
+        "Killed" => {
+            "if it was still starting, raise lifecycle.startupTimeoutSeconds; else look at the pod's events"
+        }
+        "ModelLoadFailed" => "check model.source and its path",
+        "QuotaExceeded" => "raise the namespace's quota, or lower resources or replicas",
+        "PodSecurityViolated" => {
+            "change podTemplate or the cache, or label the namespace with a level that allows it"
+        }
+        "PodsRefused" => "change what the message names",
+        "StartupTimeout" => {
+            "raise lifecycle.startupTimeoutSeconds if the model needs longer, else look at the pods"
+        }
+        _ => "",
+    }
+}
+
+fn advised(message: &str, advice: &str) -> String {
+    match (message, advice) {
+        ("", advice) => advice.to_owned(),
+        (message, "") => message.to_owned(),
+        (message, advice) => format!("{}: {advice}", message.trim_end_matches(['.', ' '])),
+    }
+}
+
+fn deployment_condition(
+    facts: &Facts<'_>,
+    type_: &str,
+    status: &str,
+) -> Option<DeploymentCondition> {
+    let conditions = deployment_status(facts).conditions.unwrap_or_default();
+    conditions
+        .into_iter()
+        .find(|condition| condition.type_ == type_ && condition.status == status)
+}
+
+/// Whether pods of an older template are being replaced.
+pub fn is_rolling_out(deployment: &Deployment) -> bool {
+    let status = deployment.status.clone().unwrap_or_default();
+    let is_unseen = status.observed_generation < deployment.metadata.generation;
+    is_unseen || status.updated_replicas.unwrap_or(0) < status.replicas.unwrap_or(0)
+}
+
+fn progressing(facts: &Facts<'_>) -> Claim {
+    let type_ = "Progressing";
+    if let Some(stuck) = deployment_condition(facts, "Progressing", "False") {
+        let message = stuck.message.unwrap_or_default();
+        return claim(
+            type_,
+            false,
+            "StartupTimeout",
+            advised(&message, advice("StartupTimeout")),
+        );
+    }
+    if facts.deployment.is_some_and(is_rolling_out) {
+        return claim(
+            type_,
+            true,
+            "RolloutInProgress",
+            "replicas of an older spec are being replaced",
+        );
+    }
+    if facts.pods.starting > 0 {
+        let message = format!("replicas that are starting: {}", facts.pods.starting);
+        return claim(type_, true, "ReplicasStarting", message);
+    }
+    claim(type_, false, "Settled", "nothing is being changed")
+}
+
+fn model_ready(facts: &Facts<'_>) -> Claim {
+    let type_ = "ModelReady";
+    if let Some(report) = facts.reports.iter().find(|report| report.ready) {
+        let message = format!("replicas serve {}", report.model.name);
+        return claim(type_, true, "Loaded", message);
+    }
+    if !facts.pods.ready.is_empty() {
+        return claim(type_, true, "Loaded", "replicas are ready");
+    }
+    let trouble = facts.pods.trouble.as_ref();
+    match trouble.map(|trouble| (reason_of(trouble.reason, facts), &trouble.message)) {
+        Some((reason @ ("ModelDownloadFailed" | "ModelLoadFailed"), message)) => {
+            claim(type_, false, reason, advised(message, advice(reason)))
+        }
+        _ => claim(
+            type_,
+            false,
+            "NotLoaded",
+            "no replica has loaded the model yet",
+        ),
+    }
+}
+
+fn autoscaling_active(facts: &Facts<'_>) -> Claim {
+    let type_ = "AutoscalingActive";
+    let is_configured = facts.object.spec.autoscaling.is_some();
+    match facts.decision {
+        _ if !is_configured => claim(type_, false, "NotConfigured", "spec.autoscaling is not set"),
+        _ if facts.is_paused => claim(type_, false, "Paused", "spec.managementState is Paused"),
+        Some(decision) if decision.limited_by == scale::LimitedBy::MetricsUnavailable => claim(
+            type_,
+            false,
+            "MetricsStale",
+            "ready replicas do not tell their load, so none is taken away: let the operator reach their admin port",
+        ),
+        Some(_) => claim(type_, true, "Active", "replicas follow the queue"),
+        None => claim(
+            type_,
+            false,
+            "NotDecided",
+            "the autoscaler has not decided yet",
+        ),
+    }
+}
+
+fn capacity_limited(facts: &Facts<'_>) -> Claim {
+    let pods = facts.pods;
+    if pods.unschedulable > 0 {
+        let said = pods
+            .trouble
+            .as_ref()
+            .filter(|trouble| trouble.reason == "PodsUnschedulable")
+            .map_or("", |trouble| trouble.message.as_str());
+        let message = format!(
+            "replicas that fit on no node: {}: {said}",
+            pods.unschedulable
+        );
+        return claim(
+            "CapacityLimited",
+            true,
+            "PodsUnschedulable",
+            advised(&message, advice("PodsUnschedulable")),
+        );
+    }
+    claim("CapacityLimited", false, "Fits", "every replica has a node")
+}
+
+fn ready(facts: &Facts<'_>, valid: &Claim, available: &Claim) -> Claim {
+    let type_ = "Ready";
+    if valid.status == "False" {
+        return claim(type_, false, &valid.reason, valid.message.clone());
+    }
+    if let Some(refusal) = &facts.refusal {
+        return claim(type_, false, refusal.reason, refusal.message.clone());
+    }
+    let is_available = available.status == "True";
+    if facts.is_paused {
+        return claim(
+            type_,
+            is_available,
+            "Paused",
+            "spec.managementState is Paused, so nothing is changed: set it to Managed to go on",
+        );
+    }
+    if !is_available {
+        return claim(type_, false, &available.reason, available.message.clone());
+    }
+    claim(type_, true, "Reconciled", available.message.clone())
+}

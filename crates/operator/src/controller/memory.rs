@@ -1,0 +1,99 @@
+//! What is remembered of objects between two rounds; it is lost with the process.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::apply::Unkept;
+use super::claims::Claims;
+use super::mirror::Owner;
+use super::observe::Reports;
+use crate::api::{WyomingStt, WyomingSttStatus};
+use crate::scale;
+
+/// Of one object.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// The autoscaler's averages and windows.
+    pub scaling: scale::State,
+    /// What pods told.
+    pub reports: Reports,
+    /// Volumes that somebody else made.
+    pub claims: Claims,
+    /// The status that was written last.
+    pub written: Option<Written>,
+    /// What the cluster did not take over.
+    pub unkept: Unkept,
+    /// What was settled last.
+    pub settled: Option<Settled>,
+    /// Failures one after the other.
+    pub failures: u32,
+}
+
+/// A status, and the object's version that it made.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// When, since any fixed moment.
+    pub at: Duration,
+    /// As a number.
+    pub version: Option<u64>,
+    /// What was written.
+    pub status: WyomingSttStatus,
+}
+
+/// A spec whose children were settled, and the versions that they had then. With the same ones again there is
+/// nothing to build or to compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Of the spec.
+    pub generation: Option<i64>,
+    /// Replicas that were ordered.
+    pub replicas: u32,
+    /// Of the children.
+    pub versions: [Option<u64>; 6],
+}
+
+impl Memory {
+    /// The status of `object`: what we wrote last, where the watch has not brought it yet.
+    pub fn status<'a>(&'a self, object: &'a WyomingStt) -> Option<&'a WyomingSttStatus> {
+        let version: Option<u64> = object
+            .metadata
+            .resource_version
+            .as_ref()
+            .and_then(|version| version.parse().ok());
+        match &self.written {
+            Some(written) if version.is_some() && version < written.version => {
+                Some(&written.status)
+            }
+            _ => object.status.as_ref(),
+        }
+    }
+}
+
+/// Of all objects.
+#[derive(Debug, Default)]
+pub struct Memories(Mutex<HashMap<Owner, (String, Memory)>>);
+
+impl Memories {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, (String, Memory)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the memory of an object out; rounds of one object never overlap. What was remembered of another
+    /// object of that name is lost.
+    pub fn take(&self, owner: &Owner, uid: &str) -> Memory {
+        let known = self.lock().remove(owner);
+        let same = known.filter(|(known, _)| known == uid);
+        same.map(|(_, memory)| memory).unwrap_or_default()
+    }
+
+    /// Puts it back.
+    pub fn keep(&self, owner: Owner, uid: String, memory: Memory) {
+        self.lock().insert(owner, (uid, memory));
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, owner: &Owner) {
+        self.lock().remove(owner);
+    }
+}

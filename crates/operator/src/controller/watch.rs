@@ -1,0 +1,333 @@
+//! Watches every kind that belongs to objects, and asks for rounds when something changed.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+
+use super::mirror::{Kept, Mirror, Owner};
+use super::names::MANAGER;
+use super::pods::PodView;
+use crate::api::WyomingStt;
+
+/// Changes within this time make one round: a rollout changes a Deployment and its pods many times a second.
+const GATHER: Duration = Duration::from_millis(200);
+/// First wait after a watch failed; it doubles up to [`MOST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// Not longer, so that a definition or a permission that comes late is noticed soon.
+const MOST_WAIT: Duration = Duration::from_secs(15);
+/// Objects of one answer to a list: the whole of it is in memory at once.
+const PAGE: u32 = 100;
+
+/// An object as it is read; one that is not understood does not stop the others.
+pub type Guarded = DeserializeGuard<WyomingStt>;
+
+/// Copies of what belongs to objects.
+#[derive(Debug, Default)]
+pub struct Mirrors {
+    /// Replicas.
+    pub deployments: Mirror<Deployment>,
+    /// Addresses.
+    pub services: Mirror<Service>,
+    /// Who the pods are.
+    pub service_accounts: Mirror<ServiceAccount>,
+    /// Downloads.
+    pub claims: Mirror<PersistentVolumeClaim>,
+    /// Who may connect.
+    pub network_policies: Mirror<NetworkPolicy>,
+    /// What node drains may take away.
+    pub disruption_budgets: Mirror<PodDisruptionBudget>,
+    /// Pods, in few words.
+    pub pods: Mirror<PodView>,
+}
+
+/// A kind that is not known yet, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Its plural.
+    pub kind: String,
+    /// What the API server said; none while the first list is on its way.
+    pub why: Option<String>,
+}
+
+impl Missing {
+    fn of<T: Kept>(mirror: &Mirror<T>, kind: &str) -> Option<Self> {
+        (!mirror.is_complete()).then(|| Self {
+            kind: kind.to_owned(),
+            why: mirror.trouble(),
+        })
+    }
+}
+
+impl Mirrors {
+    /// The first kind that has not been listed yet; nothing can be decided before.
+    pub fn missing(&self) -> Option<Missing> {
+        // No `..`: a new kind must be waited for as well.
+        let Self {
+            deployments,
+            services,
+            service_accounts,
+            claims,
+            network_policies,
+            disruption_budgets,
+            pods,
+        } = self;
+        Missing::of(deployments, "deployments")
+            .or_else(|| Missing::of(services, "services"))
+            .or_else(|| Missing::of(service_accounts, "serviceaccounts"))
+            .or_else(|| Missing::of(claims, "persistentvolumeclaims"))
+            .or_else(|| Missing::of(network_policies, "networkpolicies"))
+            .or_else(|| Missing::of(disruption_budgets, "poddisruptionbudgets"))
+            .or_else(|| Missing::of(pods, "pods"))
+    }
+
+    /// Versions of all children of `owner`, which bear its name.
+    pub fn versions(&self, owner: &Owner) -> [Option<u64>; 6] {
+        [
+            self.deployments.version(owner, &owner.name),
+            self.services.version(owner, &owner.name),
+            self.service_accounts.version(owner, &owner.name),
+            self.claims.version(owner, &owner.name),
+            self.network_policies.version(owner, &owner.name),
+            self.disruption_budgets.version(owner, &owner.name),
+        ]
+    }
+
+    /// Watches everything in `namespace`, or everywhere, for as long as it is polled.
+    pub async fn follow(&self, client: &Client, namespace: Option<&str>, triggers: &Triggers) {
+        let all = &format!("app.kubernetes.io/managed-by={MANAGER}");
+        tokio::join!(
+            follow(
+                &self.deployments,
+                api::<Deployment>(client, namespace),
+                all,
+                triggers
+            ),
+            follow(
+                &self.services,
+                api::<Service>(client, namespace),
+                all,
+                triggers
+            ),
+            follow(
+                &self.service_accounts,
+                api::<ServiceAccount>(client, namespace),
+                all,
+                triggers
+            ),
+            follow(
+                &self.claims,
+                api::<PersistentVolumeClaim>(client, namespace),
+                all,
+                triggers
+            ),
+            follow(
+                &self.network_policies,
+                api::<NetworkPolicy>(client, namespace),
+                all,
+                triggers
+            ),
+            follow(
+                &self.disruption_budgets,
+                api::<PodDisruptionBudget>(client, namespace),
+                all,
+                triggers
+            ),
+            follow(&self.pods, api::<Pod>(client, namespace), all, triggers),
+        );
+    }
+}
+
+/// Keeps `mirror` as the API server has it.
+async fn follow<K, T>(mirror: &Mirror<T>, api: Api<K>, labels: &str, triggers: &Triggers)
+where
+    T: Kept<Source = K>,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let config = watcher::Config::default()
+        .labels(labels)
+        .any_semantic()
+        .page_size(PAGE);
+    let kind = K::plural(&());
+    let mut events = pin!(watched(api, config, |why| {
+        if mirror.set_trouble(why.clone()) {
+            tell(&kind, why.as_deref());
+        }
+    }));
+    while let Some(event) = events.next().await {
+        for owner in mirror.take(event) {
+            triggers.add(&owner);
+        }
+    }
+}
+
+/// The objects themselves: a store of them, and their references as they change. `said` hears why they cannot
+/// be watched, and none when they can.
+pub fn objects(
+    client: &Client,
+    namespace: Option<&str>,
+    mut said: impl FnMut(Option<String>) + Send + 'static,
+) -> (
+    Store<Guarded>,
+    impl Stream<Item = ObjectRef<Guarded>> + Send + 'static,
+) {
+    let (store, mut writer) = reflector::store();
+    let api: Api<Guarded> = api(client, namespace);
+    let config = watcher::Config::default().any_semantic().page_size(PAGE);
+    let mut last: Option<Option<String>> = None;
+    let events = watched(api, config, move |why| {
+        if last.as_ref() != Some(&why) {
+            tell("wyomingstts", why.as_deref());
+            said(why.clone());
+            last = Some(why);
+        }
+    });
+    let touched = events.filter_map(move |mut event| {
+        slim(&mut event);
+        writer.apply_watcher_event(&event);
+        let touched = match &event {
+            watcher::Event::Apply(object)
+            | watcher::Event::InitApply(object)
+            | watcher::Event::Delete(object) => Some(ObjectRef::from_obj(object)),
+            watcher::Event::Init | watcher::Event::InitDone => None,
+        };
+        futures::future::ready(touched)
+    });
+    (store, touched)
+}
+
+fn slim(event: &mut watcher::Event<Guarded>) {
+    use kube::ResourceExt;
+    if let watcher::Event::Apply(object) | watcher::Event::InitApply(object) = event {
+        object.managed_fields_mut().clear();
+    }
+}
+
+/// A watch that goes on for ever; `said` hears each failure, and none after it.
+fn watched<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    said: impl FnMut(Option<String>) + Send,
+) -> impl Stream<Item = watcher::Event<K>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let events = watcher::watcher(api, config).boxed();
+    stream::unfold(
+        (events, 0_u32, said),
+        |(mut events, mut failures, mut said)| async move {
+            loop {
+                match events.try_next().await {
+                    // A try begins with this; it tells nothing about how it ends.
+                    Ok(Some(watcher::Event::Init)) => {
+                        return Some((watcher::Event::Init, (events, failures, said)));
+                    }
+                    Ok(Some(event)) => {
+                        said(None);
+                        return Some((event, (events, 0, said)));
+                    }
+                    Ok(None) => return None,
+                    Err(error) => {
+                        // A watch that ends because its version is too old begins anew at once, as it should.
+                        if !is_expired(&error) {
+                            said(Some(why(&error)));
+                            tokio::time::sleep(wait(failures)).await;
+                            failures = failures.saturating_add(1);
+                        }
+                    }
+                }
+            }
+        },
+    )
+}
+
+fn wait(failures: u32) -> Duration {
+    FIRST_WAIT
+        .saturating_mul(1 << failures.min(10))
+        .min(MOST_WAIT)
+}
+
+fn is_expired(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
+}
+
+/// For people: what the API server said, without the words around it.
+fn why(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.message.clone(),
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => error.to_string(),
+        error @ watcher::Error::NoResourceVersion => error.to_string(),
+    }
+}
+
+/// Once for each change: what goes on failing is not told again and again.
+fn tell(kind: &str, why: Option<&str>) {
+    if let Some(why) = why {
+        tracing::warn!(kind, why, "kind cannot be watched; trying again");
+    } else {
+        tracing::info!(kind, "kind is watched");
+    }
+}
+
+/// `K` in `namespace`, or everywhere.
+pub fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Objects that are to have a round, gathered for a moment.
+#[derive(Debug, Default)]
+pub struct Triggers {
+    waiting: Mutex<HashSet<Owner>>,
+    something: Notify,
+}
+
+impl Triggers {
+    /// Asks for a round of `owner`.
+    pub fn add(&self, owner: &Owner) {
+        if self.lock().insert(owner.clone()) {
+            self.something.notify_one();
+        }
+    }
+
+    /// What is asked for, each object once within a moment; for ever.
+    pub fn gathered(self: Arc<Self>) -> impl Stream<Item = Owner> + Send {
+        let moments = stream::unfold(self, |triggers| async move {
+            triggers.something.notified().await;
+            tokio::time::sleep(GATHER).await;
+            let gathered: Vec<Owner> = triggers.lock().drain().collect();
+            Some((stream::iter(gathered), triggers))
+        });
+        moments.flatten()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<Owner>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
