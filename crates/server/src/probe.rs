@@ -17,7 +17,7 @@ use crate::wyoming_server::Uri;
 /// `wyoming-stt probe`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// HOST:PORT, or tcp://HOST:PORT.
+    /// HOST:PORT, or tcp://HOST:PORT; or http://HOST:PORT/PATH, a page that must answer 200.
     pub address: String,
     /// Seconds for everything together.
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
@@ -41,22 +41,40 @@ pub enum Found {
 pub async fn run(args: &Args) -> ExitCode {
     let address = args.address.strip_prefix("tcp://").unwrap_or(&args.address);
     let limit = Duration::from_secs(args.timeout.max(1));
-    let found = probe(address, limit).await;
-    let (code, text) = match &found {
+    let (code, text) = match address.strip_prefix("http://") {
+        Some(page) => ask_page(page, limit).await,
+        None => ask_server(address, limit).await,
+    };
+    // The exit code says it too.
+    writeln!(std::io::stdout(), "{address}: {text}").ok();
+    ExitCode::from(code)
+}
+
+async fn ask_server(address: &str, limit: Duration) -> (u8, String) {
+    match probe(address, limit).await {
         Found::Wyoming(info) if info.asr.iter().any(|program| program.installed) => {
-            (0, format!("Wyoming speech-to-text: {}", described(info)))
+            (0, format!("Wyoming speech-to-text: {}", described(&info)))
         }
         Found::Wyoming(_) => (2, "a Wyoming server without speech-to-text".to_owned()),
-        Found::Http(status) => (2, http_text(status)),
+        Found::Http(status) => (2, http_text(&status)),
         Found::Other => (
             2,
             "something that speaks neither Wyoming nor HTTP".to_owned(),
         ),
         Found::Nothing(reason) => (3, format!("nothing: {reason}")),
-    };
-    // The exit code says it too.
-    writeln!(std::io::stdout(), "{address}: {text}").ok();
-    ExitCode::from(code)
+    }
+}
+
+/// `page` is HOST:PORT/PATH.
+async fn ask_page(page: &str, limit: Duration) -> (u8, String) {
+    let (address, path) = page.split_once('/').unwrap_or((page, ""));
+    match tokio::time::timeout(limit, http_status(address, path)).await {
+        Ok(Ok(Some(status))) if status.split(' ').nth(1) == Some("200") => (0, status),
+        Ok(Ok(Some(status))) => (2, status),
+        Ok(Ok(None)) => (2, "something that does not speak HTTP".to_owned()),
+        Ok(Err(error)) => (3, format!("nothing: {error}")),
+        Err(_) => (3, format!("no answer within {} s", limit.as_secs())),
+    }
 }
 
 /// Asks as a Wyoming client does, then as a browser does; takes no longer than `limit`.
@@ -74,16 +92,17 @@ pub async fn probe(address: &str, limit: Duration) -> Found {
         .await
     {
         Ok(info) => Found::Wyoming(Box::new(info)),
-        Err(_) => match tokio::time::timeout_at(began + limit, http_status(address)).await {
+        Err(_) => match tokio::time::timeout_at(began + limit, http_status(address, "")).await {
             Ok(Ok(Some(status))) => Found::Http(status),
             _ => Found::Other,
         },
     }
 }
 
-async fn http_status(address: &str) -> std::io::Result<Option<String>> {
+/// The status line of the page /`path`.
+async fn http_status(address: &str, path: &str) -> std::io::Result<Option<String>> {
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(256).read_to_end(&mut answer).await?;
@@ -228,6 +247,22 @@ mod tests {
         assert_eq!(status, "HTTP/1.1 400 Bad Request");
         assert!(matches!(found(b"SSH-2.0-OpenSSH\r\n").await, Found::Other));
         assert!(matches!(found(b"").await, Found::Other));
+    }
+
+    #[tokio::test]
+    async fn a_page_is_good_when_it_answers_200() {
+        for (answer, expected) in [
+            (&b"HTTP/1.1 200 OK\r\n\r\nready"[..], 0),
+            (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 2),
+            (b"SSH-2.0-OpenSSH 200\r\n", 2),
+            (b"", 2),
+        ] {
+            let page = format!("{}/ready", answering(answer).await);
+            let (code, text) = ask_page(&page, Duration::from_secs(5)).await;
+            assert_eq!(code, expected, "{text}");
+        }
+        let (code, text) = ask_page("127.0.0.1:0/ready", Duration::from_secs(5)).await;
+        assert_eq!(code, 3, "{text}");
     }
 
     #[tokio::test]
