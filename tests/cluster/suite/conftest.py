@@ -58,6 +58,8 @@ def new_namespace(api: Api) -> Iterator[Callable[..., str]]:
     yield make
     for name in made:
         api.delete("Namespace", name)
+        # Or they would stay until the end of their grace period.
+        api.delete_all("Pod", name, grace_s=0)
 
 
 @pytest.fixture

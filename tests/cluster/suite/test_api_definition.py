@@ -10,7 +10,16 @@ from kit.api import Api, Object, Refused
 from kit.cluster import ROOT, Cluster, examples
 from kit.objects import assert_condition, condition, stt
 
+# Where most is only tried, not made.
+SHARED = "definition"
 CASES = sorted((ROOT / "crates/operator/src/api/cases").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(api: Api) -> str:
+    """A namespace for what is only tried."""
+    api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SHARED}})
+    return SHARED
 
 
 def test_the_definition_is_structural_and_established(api: Api) -> None:
@@ -82,7 +91,7 @@ def test_a_pod_template_is_kept_as_it_was_written(api: Api, namespace: str) -> N
         ({"device": {"type": "Tpu"}}, "Unsupported value"),
         ({"device": {"type": "Cuda", "gpu": {"count": 9}}}, "should be less than or equal to 8"),
         ({"autoscaling": {}}, "spec.autoscaling.maxReplicas: Required value"),
-        ({"autoscaling": {"minReplicas": 0, "maxReplicas": 3}}, "greater than or equal to 1"),
+        ({"autoscaling": {"minReplicas": 0, "maxReplicas": 3}}, "must be at least 1"),
         ({"capacity": {"maxQueue": "many"}}, "must be of type integer"),
         ({"capacity": {"maxQueue": 1.5}}, "must be of type integer"),
         ({"language": {"default": "Deutsch"}}, "spec.language.default"),
@@ -94,9 +103,9 @@ def test_a_pod_template_is_kept_as_it_was_written(api: Api, namespace: str) -> N
         ({"podTemplate": "none"}, "must be of type object"),
     ],
 )
-def test_values_out_of_bounds_are_refused(api: Api, namespace: str, spec: Object, words: str) -> None:
+def test_values_out_of_bounds_are_refused(api: Api, shared_namespace: str, spec: Object, words: str) -> None:
     with pytest.raises(Refused, match=re.escape(words)):
-        api.create(stt(namespace, **spec), dry_run=True)
+        api.create(stt(shared_namespace, **spec), dry_run=True)
 
 
 def _case(file: Path) -> tuple[str, str, str, list[Object]]:
@@ -109,17 +118,22 @@ def _case(file: Path) -> tuple[str, str, str, list[Object]]:
 
 
 @pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
-def test_each_rule_accepts_and_refuses(api: Api, namespace: str, file: Path) -> None:
+def test_each_rule_accepts_and_refuses(api: Api, shared_namespace: str, file: Path) -> None:
     _, expected, words, documents = _case(file)
     for document in documents:
-        document["metadata"]["namespace"] = namespace
+        document["metadata"]["namespace"] = shared_namespace
     *before, wanted = documents
 
     def send() -> None:
         if before:
+            for document in documents:
+                document["metadata"]["name"] = file.stem
             old = api.create(before[0])
             wanted["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-            api.replace(wanted, dry_run=True)
+            try:
+                api.replace(wanted, dry_run=True)
+            finally:
+                api.delete("WyomingStt", file.stem, shared_namespace)
         else:
             api.create(wanted, dry_run=True)
 
@@ -134,13 +148,14 @@ def test_each_rule_accepts_and_refuses(api: Api, namespace: str, file: Path) -> 
 
 def test_every_rule_of_the_definition_has_cases(api: Api) -> None:
     definition = api.get("CustomResourceDefinition", "wyomingstts.wyoming-stt.dev")
-    refusals = [words for _, expected, words, _ in map(_case, CASES) if expected == "reject"]
+    cases = [_case(file) for file in CASES]
+    refusals = [words for _, expected, words, _ in cases if expected == "reject"]
     messages = _messages(definition["spec"])
     assert messages
     untried = [message for message in messages if not any(words in message for words in refusals)]
     assert not untried, "no case is refused by these rules"
-    accepted = {rule for rule, expected, _, _ in map(_case, CASES) if expected == "accept"}
-    refused = {rule for rule, expected, _, _ in map(_case, CASES) if expected == "reject"}
+    accepted = {rule for rule, expected, _, _ in cases if expected == "accept"}
+    refused = {rule for rule, expected, _, _ in cases if expected == "reject"}
     assert accepted == refused, "each rule needs a case that it accepts and one that it refuses"
 
 
@@ -155,9 +170,9 @@ def _messages(value: object) -> list[str]:
 
 
 @pytest.mark.parametrize("name", sorted(examples()))
-def test_examples_are_accepted_as_they_are(api: Api, namespace: str, name: str) -> None:
+def test_examples_are_accepted_as_they_are(api: Api, shared_namespace: str, name: str) -> None:
     example = examples()[name]
-    example["metadata"]["namespace"] = namespace
+    example["metadata"]["namespace"] = shared_namespace
     api.create(example, dry_run=True, strict=True)
 
 

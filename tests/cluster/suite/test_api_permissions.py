@@ -57,7 +57,7 @@ def test_its_account_may_do_what_it_does_and_nothing_else(
     api: Api, namespace: str, new_namespace: Callable[..., str], operators: Operators, everywhere: bool
 ) -> None:
     other = new_namespace()
-    user = operators.permit(namespace, [] if everywhere else [namespace])
+    user = operators.permit(namespace, everywhere=everywhere)
     allowed = [may(api, user, verb, resource, namespace, group) for verb, resource, group in FORBIDDEN]
     assert not any(allowed), [right for right, is_allowed in zip(FORBIDDEN, allowed, strict=True) if is_allowed]
     assert may(api, user, "patch", "wyomingstts/status", namespace, "wyoming-stt.dev")
@@ -85,7 +85,7 @@ def _assert_untouched(api: Api, namespace: str) -> None:
 
 
 def test_a_missing_permission_is_said_once_and_recovered_from(api: Api, namespace: str, operators: Operators) -> None:
-    operators.permit(namespace, [namespace])
+    operators.permit(namespace)
     role = next(role for role in api.list("Role", namespace) if _rules_for(role, "deployments"))
     name, rules = role["metadata"]["name"], role["rules"]
     less = [rule for rule in rules if "services" not in rule["resources"]]

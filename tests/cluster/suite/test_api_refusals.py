@@ -42,7 +42,7 @@ def test_a_quota_on_children_is_told_and_recovered_from(
     eventually("the quota is in force", lambda: is_quota_counted(api, namespace), within=20)
     api.create(stt(namespace, **nodes.placement()))
     told = eventually(
-        "the quota's refusal is told", lambda: assert_ready_is(api, namespace, "False", "ApplyRefused"), within=20
+        "the quota's refusal is told", lambda: assert_ready_is(api, namespace, "False", "QuotaExceeded"), within=20
     )
     assert "Service" in told["message"] and "exceeded quota" in told["message"], told
     assert operator.is_running()
@@ -59,7 +59,7 @@ def test_a_quota_on_pods_is_told_and_recovered_from(api: Api, namespace: str, no
     eventually("the quota is in force", lambda: is_quota_counted(api, namespace), within=20)
     api.create(stt(namespace, **nodes.placement()))
     told = eventually(
-        "the quota's refusal is told", lambda: assert_ready_is(api, namespace, "False", "PodsRefused"), within=20
+        "the quota's refusal is told", lambda: assert_ready_is(api, namespace, "False", "QuotaExceeded"), within=20
     )
     assert "exceeded quota" in told["message"], told
     assert operator.is_running()

@@ -34,7 +34,7 @@ def test_a_thousand_objects(
     audit: Callable[[], Audit],
     record: Callable[..., None],
 ) -> None:
-    user = operators.permit(namespace, [])
+    user = operators.permit(namespace, everywhere=True)
     operator = operators.start(namespace, everywhere=True).lead()
     empty = operator.memory_kib()
     begun = time.monotonic()

@@ -123,7 +123,7 @@ def test_a_hundred_endpoints_at_rest_are_left_alone(
     record: Callable[..., None],
 ) -> None:
     nodes = new_nodes(NODES)
-    user = operators.permit(namespace, [])
+    user = operators.permit(namespace, everywhere=True)
     operator = operators.start(namespace, everywhere=True).lead()
     new_load(None)
     names = [f"speech-{index:02}" for index in range(100)]

@@ -155,6 +155,11 @@ class Api:
             if refusal.code != 404:
                 raise
 
+    def delete_all(self, kind: str, namespace: str, *, grace_s: int) -> None:
+        """Deletes all objects of a kind, which have `grace_s` to end."""
+        options: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": grace_s}
+        self.send("DELETE", path_of(kind, "", namespace), options)
+
     def watch(self, kind: str, namespace: str | None, *, version: str, labels: str = "") -> Iterator[Object]:
         """Events (`type`, `object`) after `version`, until the server or a silence of 30 s ends it."""
         query = {"watch": "1", "resourceVersion": version, "labelSelector": labels, "timeoutSeconds": "600"}

@@ -22,7 +22,7 @@ def gpu_fleet(
         namespace,
         device={"type": "Cuda"},
         telemetry={"adminPort": port},
-        capacity={"maxConcurrent": slots, "maxQueue": 1024, "queueTimeoutSeconds": 10},
+        capacity={"maxConcurrent": slots, "maxQueue": 1024, "queueTimeoutSeconds": 5},
         # Pods that are deleted keep their GPU until the end of this.
         lifecycle={"terminationGracePeriodSeconds": 15},
         podTemplate={"metadata": {"annotations": annotations}},

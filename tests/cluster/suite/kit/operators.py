@@ -20,10 +20,10 @@ class Operators:
         self._cluster_wide: list[Object] = []
         self.all: list[Operator] = []
 
-    def permit(self, namespace: str, watched: list[str]) -> str:
+    def permit(self, namespace: str, *, everywhere: bool = False) -> str:
         """Installs account and roles for an operator in `namespace`; returns the account's user name."""
         chart = ROOT / "charts/wyoming-stt"
-        things = permissions.rendered(self._cluster.helm, chart, namespace, watched)
+        things = permissions.rendered(self._cluster.helm, chart, namespace, everywhere=everywhere)
         self._cluster_wide += [thing for thing in things if thing["kind"] in ("ClusterRole", "ClusterRoleBinding")]
         account = permissions.install(self._cluster.api, things, namespace)
         self._prepared[namespace] = account
@@ -31,9 +31,8 @@ class Operators:
 
     def start(self, namespace: str, *, everywhere: bool = False, identity: str = "one", **more: Any) -> Operator:
         """Starts one; it looks at its own namespace only, unless `everywhere`."""
-        watched = [] if everywhere else [namespace]
         if namespace not in self._prepared:
-            self.permit(namespace, watched)
+            self.permit(namespace, everywhere=everywhere)
         path = self._folder / f"{identity}.kubeconfig"
         kubeconfig = permissions.kubeconfig(self._cluster.api, namespace, self._prepared[namespace], path)
         operator = Operator(
@@ -42,16 +41,17 @@ class Operators:
             namespace=namespace,
             identity=identity,
             log=self._folder / f"{identity}.log",
-            watch=watched,
+            watch=[] if everywhere else [namespace],
             **more,
         )
         self.all.append(operator)
         return operator.start()
 
     def end(self) -> None:
-        """Ends all of them."""
-        for operator in self.all:
-            if operator.is_running():
-                operator.end()
+        """Ends all of them, which must not have panicked."""
+        statuses = [operator.end() for operator in self.all if operator.is_running()]
         for thing in self._cluster_wide:
             self._cluster.api.delete(thing["kind"], thing["metadata"]["name"])
+        panics = [line for operator in self.all for line in operator.messages("panicked")]
+        assert not panics, panics
+        assert not any(statuses), f"ended with {statuses}"

@@ -1,5 +1,6 @@
 """What the operator may do: the roles that users install, and tokens of the account that they are bound to."""
 
+import functools
 import subprocess
 import tempfile
 from pathlib import Path
@@ -7,21 +8,33 @@ from pathlib import Path
 import yaml
 
 from kit.api import Api, Object
-from kit.objects import MANAGER
 
 PERMISSIONS = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
 
 
-def rendered(helm: Path, chart: Path, namespace: str, watched: list[str]) -> list[Object]:
-    """The chart's objects for an operator in `namespace` that looks at `watched`, or at all namespaces."""
-    arguments = [str(helm), "template", MANAGER, str(chart), "--namespace", namespace]
-    if watched:
-        arguments += ["--set", f"watchNamespaces={{{','.join(watched)}}}"]
+# Stands for a test's namespace in what helm renders once for all of them.
+NAMESPACE = "the-namespace"
+
+
+def rendered(helm: Path, chart: Path, namespace: str, *, everywhere: bool) -> list[Object]:
+    """The chart's objects for an operator in `namespace` that looks at it alone, or at all namespaces."""
+    text = _render(helm, chart, everywhere).replace(NAMESPACE, namespace)
+    return [thing for thing in yaml.safe_load_all(text) if thing]
+
+
+@functools.cache
+def _render(helm: Path, chart: Path, everywhere: bool) -> str:
+    # What belongs to the whole cluster needs a name that other tests do not use.
+    release = f"wyoming-stt-{NAMESPACE}" if everywhere else "wyoming-stt"
+    arguments = [str(helm), "template", release, str(chart), "--namespace", NAMESPACE]
+    arguments += ["--set", "rbac.aggregateRoles=false,crds.install=false"]
+    if not everywhere:
+        arguments += ["--set", f"watchNamespaces={{{NAMESPACE}}}"]
     with tempfile.TemporaryDirectory() as home:
         settings = {"HOME": home, "PATH": "/usr/bin:/bin"}
         run = subprocess.run(arguments, env=settings, capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, f"helm template: {run.stderr}"
-    return [thing for thing in yaml.safe_load_all(run.stdout) if thing]
+    return run.stdout
 
 
 def install(api: Api, things: list[Object], namespace: str) -> str:
