@@ -21,8 +21,15 @@ def address_of(name: str) -> str:
     answered, flags, _, answers = struct.unpack(">4H", reply[:8])
     assert answered == number, "an answer to another question"
     assert flags & 0xF == 0 and answers == 1, f"{name}: code {flags & 0xF}, {answers} answers"
-    # A pointer to the name, type, class, time to live, length, address.
     record = reply[len(query) :]
-    kind, _, length = struct.unpack(">2x2H4xH", record[:12])
+    record = record[_length_of_name(record) :]
+    kind, _, length = struct.unpack(">2H4xH", record[:10])
     assert (kind, length) == (1, 4), f"{name}: a record of type {kind} and {length} bytes"
-    return socket.inet_ntoa(record[12:16])
+    return socket.inet_ntoa(record[10:14])
+
+
+def _length_of_name(record: bytes) -> int:
+    """Names are written out up to an empty label, or are a pointer of two bytes to where they stand already."""
+    if record[0] >= 0xC0:
+        return 2
+    return record.index(0) + 1
