@@ -27,9 +27,9 @@ const RENEWAL: Duration = Duration::from_secs(4);
 /// Between two looks of those who wait; they take over this much after [`DURATION`] at the latest.
 const LOOK: Duration = Duration::from_secs(2);
 /// Before a failed renewal is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
-/// How long one look or renewal may take: two that hang leave time for a third before [`DEADLINE`].
-const PATIENCE: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long one look or renewal may take: one that hangs leaves time for another before [`DEADLINE`].
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Who wants to hold which lease.
 #[derive(Clone)]

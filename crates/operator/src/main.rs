@@ -7,6 +7,9 @@ use clap::Parser;
 use operator::cli::{Cli, Command, RunArgs, SimulateArgs};
 use operator::{api, simulate};
 
+/// Threads on a node with many cores.
+const MOST_THREADS: usize = 4;
+
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run(*args),
@@ -16,7 +19,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: RunArgs) -> ExitCode {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        // It waits more than it works, and each thread keeps memory of its own.
+        .worker_threads(cores.min(MOST_THREADS))
         .enable_all()
         .build()
     {

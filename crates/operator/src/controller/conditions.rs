@@ -212,18 +212,33 @@ fn progressing(facts: &Facts<'_>) -> Claim {
         );
     }
     if facts.deployment.is_some_and(is_rolling_out) {
-        return claim(
-            type_,
-            true,
+        let (reason, message) = rollout_trouble(facts).unwrap_or((
             "RolloutInProgress",
-            "replicas of an older spec are being replaced",
-        );
+            "replicas of an older spec are being replaced".to_owned(),
+        ));
+        return claim(type_, true, reason, message);
     }
     if facts.pods.starting > 0 {
         let message = format!("replicas that are starting: {}", facts.pods.starting);
         return claim(type_, true, "ReplicasStarting", message);
     }
     claim(type_, false, "Settled", "nothing is being changed")
+}
+
+/// What keeps replicas of the new spec from starting, while those of the older one serve.
+fn rollout_trouble<'a>(facts: &Facts<'a>) -> Option<(&'a str, String)> {
+    let trouble = facts.pods.trouble.as_ref()?;
+    let is_rollout = facts.deployment.is_some_and(is_rolling_out);
+    let reason = reason_of(trouble.reason, facts);
+    (is_rollout && !facts.pods.ready.is_empty()).then(|| {
+        let message = advised(&trouble.message, advice(reason));
+        (
+            reason,
+            format!(
+                "replicas of the older spec serve, those of the new one do not start: {message}"
+            ),
+        )
+    })
 }
 
 fn model_ready(facts: &Facts<'_>) -> Claim {
@@ -312,6 +327,9 @@ fn ready(facts: &Facts<'_>, valid: &Claim, available: &Claim) -> Claim {
     }
     if !is_available {
         return claim(type_, false, &available.reason, available.message.clone());
+    }
+    if let Some((reason, message)) = rollout_trouble(facts) {
+        return claim(type_, true, reason, message);
     }
     claim(type_, true, "Reconciled", available.message.clone())
 }

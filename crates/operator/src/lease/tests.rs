@@ -276,7 +276,7 @@ async fn a_short_trouble_costs_nothing() {
     let server = Server::default();
     let mut first = Process::start(&server, "first");
     first.leading().await;
-    // A renewal that hangs is given up after two seconds.
+    // A renewal that hangs is given up after three seconds.
     for (way, lasts) in [(Way::Refuses, 7), (Way::Hangs, 3)] {
         first.way.send_replace(way);
         tokio::time::sleep(seconds(lasts)).await;

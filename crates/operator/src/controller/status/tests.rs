@@ -169,6 +169,27 @@ fn a_model_that_does_not_load_says_why_and_what_to_change() {
 }
 
 #[test]
+fn a_new_spec_that_does_not_start_is_told_while_the_older_one_serves() {
+    let given = Given {
+        spec: json!({"model": {"name": "base"}}),
+        pods: Pods {
+            ready: ready_pods(1).ready,
+            ..trouble("ModelFailed")
+        },
+        deployment: json!({"status": {"replicas": 2, "updatedReplicas": 1}}),
+        ..Given::default()
+    };
+    given.check("Ready", "True", "ModelDownloadFailed");
+    given.check("Progressing", "True", "ModelDownloadFailed");
+    given.check("Available", "True", "ReplicasReady");
+    assert!(
+        given
+            .message("Ready")
+            .starts_with("replicas of the older spec serve")
+    );
+}
+
+#[test]
 fn every_trouble_of_a_pod_has_a_sentence_of_advice() {
     for (reason, words) in [
         ("PodsUnschedulable", "add nodes"),
