@@ -25,8 +25,11 @@ from kit.operator import Operator
 from kit.waiting import eventually, stays
 
 CHILDREN = ("Deployment", "Service", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget", "PersistentVolumeClaim")
-# A spec that has every kind of child.
+# A spec that has every kind of child, and pods that end soon.
 FULL: Object = {
+    "model": {"name": "base"},
+    "capacity": {"queueTimeoutSeconds": 5},
+    "lifecycle": {"terminationGracePeriodSeconds": 15},
     "replicas": 2,
     "networkPolicy": {"mode": "Ingress"},
     "cache": {"volumeClaimTemplate": {"size": "1Gi", "accessModes": ["ReadWriteMany"], "storageClassName": "none"}},
@@ -111,7 +114,7 @@ def test_an_edited_spec_is_rolled_out(api: Api, namespace: str, nodes: Nodes, op
         assert not old & {pod["metadata"]["uid"] for pod in pods}, "old pods are there"
         for pod in pods:
             settings = env(pod)
-            assert (settings["STT_BEAM_SIZE"], settings["STT_LANGUAGE"]) == ("5", "de"), settings
+            assert (settings["STT_BEAM_SIZE"], settings["STT_FORCE_LANGUAGE"]) == ("5", "de"), settings
 
     eventually("new pods have the new settings", look, within=60)
     assert ready(api, namespace, replicas=2)["status"]["observedGeneration"] == 2

@@ -179,6 +179,9 @@ def test_every_example_runs_in_a_restricted_namespace(
     }
     with pytest.raises(Refused, match="violates PodSecurity"):
         api.create(plain, dry_run=True)
+    claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    metadata = {"name": "models", "namespace": namespace}
+    api.create({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim})
     names = []
     for name, example in examples().items():
         example["metadata"] = {"name": name, "namespace": namespace}
@@ -198,7 +201,7 @@ def test_every_example_runs_in_a_restricted_namespace(
             api.create(pod, dry_run=True)
 
     eventually("every example's pod is accepted", look, within=20)
-    # A claim that is not there keeps a pod from its node.
+    # A claim without a volume keeps a pod from its node.
     runnable = [
         name for name in names if "persistentVolumeClaim" not in examples()[name]["spec"]["model"].get("source", {})
     ]

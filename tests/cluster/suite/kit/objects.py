@@ -25,7 +25,7 @@ def stt(namespace: str, name: str = "speech", **spec: Any) -> Object:
         "apiVersion": "wyoming-stt.dev/v1alpha1",
         "kind": "WyomingStt",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"model": {"name": "demo"}, **spec},
+        "spec": {"model": {"name": "demo"}} | spec,
     }
 
 
