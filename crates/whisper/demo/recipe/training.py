@@ -27,7 +27,7 @@ from recipe.progress import Progress
 from recipe.pronounce import Phonemes
 from recipe.recognition import Recogniser
 from recipe.tokenizer import Vocabulary
-from recipe.trainee import Trainee, optimiser, set_rates
+from recipe.trainee import Trainee, is_bf16_fast, optimiser, set_rates
 
 _SEED = 5
 _CHECKPOINT_EVERY_S = 180
@@ -101,7 +101,7 @@ class _Training:
         self._vocabulary = Vocabulary(plan.tokenizer)
         phonemes = Phonemes.load(plan.phonemes)
         torch.manual_seed(_SEED)
-        self._trainee = Trainee(self._whisper(), phonemes.count)
+        self._trainee = Trainee(self._whisper(), phonemes.count, in_bf16=is_bf16_fast())
         self._average = AveragedModel(
             self._trainee.whisper, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / _AVERAGED_UPDATES)
         )
