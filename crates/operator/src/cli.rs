@@ -133,8 +133,8 @@ impl RunArgs {
                 LogFormatArg::Text => telemetry::LogFormat::Text,
                 LogFormatArg::Json => telemetry::LogFormat::Json,
             },
-            // The runtime has a span around each of ours, and says at `info` what ours says already.
-            filter: format!("{},kube_runtime=warn,kube_client=warn", self.log),
+            // The runtime has a span around each of ours; what the client says is in the errors that we get.
+            filter: format!("{},kube_runtime=warn,kube_client=off", self.log),
             otlp_endpoint: self.otlp_endpoint.clone(),
         }
     }

@@ -5,15 +5,15 @@ use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::build::Resources;
 use super::difference::missing;
-use super::kept::Mirrored;
-use super::names::{INSTANCE, MANAGER, Names};
+use super::kept::{Child as Found, Mirrored};
+use super::names::{MANAGER, Names};
 use super::watch::Mirrors;
 use crate::metrics::Metrics;
 
@@ -159,9 +159,9 @@ impl Settler<'_> {
         let names = self.target.names;
         let known = K::mirror(self.target.mirrors).get(&names.owner(), &names.name);
         match (known, wanted) {
-            (Some(found), Some(wanted)) => self.update(&*found, &wanted).await,
+            (Some(found), Some(wanted)) => self.update(&found, &wanted).await,
             (None, Some(wanted)) => self.create(&wanted).await,
-            (Some(found), None) if is_ours(&*found, self.target) => self.delete(&*found).await,
+            (Some(found), None) if is_ours(&found, self.target) => self.delete::<K>(&found).await,
             (_, None) => Ok(()),
         }
     }
@@ -170,12 +170,15 @@ impl Settler<'_> {
     async fn create<K: Child>(&mut self, wanted: &K) -> Result<(), ApplyError> {
         let found = self.api::<K>().get_opt(&self.target.names.name).await;
         match found.map_err(|source| failed::<K>("read", source))? {
-            Some(found) => self.update(&found, wanted).await,
+            Some(found) => match found.keep() {
+                Some((.., found)) => self.update(&found, wanted).await,
+                None => Ok(()),
+            },
             None => self.write::<K>(marked(wanted)).await,
         }
     }
 
-    async fn update<K: Child>(&mut self, found: &K, wanted: &K) -> Result<(), ApplyError> {
+    async fn update<K: Child>(&mut self, found: &Found, wanted: &K) -> Result<(), ApplyError> {
         if !is_ours(found, self.target) {
             return Err(ApplyError::Foreign {
                 kind: K::kind(&()).into_owned(),
@@ -183,11 +186,11 @@ impl Settler<'_> {
             });
         }
         // It will be gone in a moment, and made anew when it is.
-        if found.meta().deletion_timestamp.is_some() {
+        if found.is_leaving {
             return Ok(());
         }
         let wanted = marked(wanted);
-        let lacking = missing(&serde_json::json!(found), &wanted);
+        let lacking = missing(&found.value(), &wanted);
         let is_known = self
             .unkept
             .get(&*K::kind(&()))
@@ -223,16 +226,16 @@ impl Settler<'_> {
         Ok(())
     }
 
-    async fn delete<K: Child>(&self, found: &K) -> Result<(), ApplyError> {
+    async fn delete<K: Child>(&self, found: &Found) -> Result<(), ApplyError> {
         // A volume waits for its last pod.
-        if found.meta().deletion_timestamp.is_some() {
+        if found.is_leaving {
             return Ok(());
         }
         let names = self.target.names;
         let params = DeleteParams {
             // Not one that came in its place meanwhile.
             preconditions: Some(Preconditions {
-                uid: found.uid(),
+                uid: found.uid.clone(),
                 resource_version: None,
             }),
             ..DeleteParams::background()
@@ -287,15 +290,11 @@ fn failed<K: Child>(verb: &'static str, source: kube::Error) -> ApplyError {
 
 /// Whether `found` belongs to the object: by its owner, or, where it has none, by its labels, as when the object
 /// was deleted without its children and is there again.
-fn is_ours<K: Child>(found: &K, target: &Target<'_>) -> bool {
-    let owners = found.owner_references();
-    let mut controllers = owners.iter().filter(|owner| owner.controller == Some(true));
-    if let Some(owner) = controllers.next() {
-        return owner.uid == target.uid;
+fn is_ours(found: &Found, target: &Target<'_>) -> bool {
+    match &found.controller {
+        Some(uid) => uid == target.uid,
+        None => found.is_labelled,
     }
-    let labels = found.labels();
-    let is = |label: &str, value: &str| labels.get(label).is_some_and(|it| it == value);
-    is("app.kubernetes.io/managed-by", MANAGER) && is(INSTANCE, &target.names.name)
 }
 
 /// `wanted` as JSON, with a mark of all that it says.

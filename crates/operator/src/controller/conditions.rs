@@ -1,9 +1,9 @@
 //! What holds, as conditions: each with a word for machines and a sentence that says what to change.
 
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::status::{Facts, deployment_status};
+use super::rollout::Rollout;
+use super::status::Facts;
 use super::validate::{Fault, ModelFiles};
 use crate::scale;
 
@@ -109,10 +109,9 @@ fn available(facts: &Facts<'_>) -> Claim {
         let message = advised(&trouble.message, advice(reason));
         return claim(type_, false, reason, message);
     }
-    if let Some(failure) = deployment_condition(facts, "ReplicaFailure", "True") {
-        let message = failure.message.clone().unwrap_or_default();
-        let reason = refused_reason(&message);
-        return claim(type_, false, reason, advised(&message, advice(reason)));
+    if let Some(message) = facts.rollout.and_then(|rollout| rollout.failure.as_ref()) {
+        let reason = refused_reason(message);
+        return claim(type_, false, reason, advised(message, advice(reason)));
     }
     if facts.valid.is_ok_and(|stt| stt.replicas.most() == 0) {
         return claim(
@@ -182,40 +181,21 @@ fn advised(message: &str, advice: &str) -> String {
     }
 }
 
-fn deployment_condition(
-    facts: &Facts<'_>,
-    type_: &str,
-    status: &str,
-) -> Option<DeploymentCondition> {
-    let conditions = deployment_status(facts).conditions.unwrap_or_default();
-    conditions
-        .into_iter()
-        .find(|condition| condition.type_ == type_ && condition.status == status)
-}
-
-/// Whether pods of an older template are being replaced.
-pub fn is_rolling_out(deployment: &Deployment) -> bool {
-    let status = deployment.status.clone().unwrap_or_default();
-    let is_unseen = status.observed_generation < deployment.metadata.generation;
-    is_unseen || status.updated_replicas.unwrap_or(0) < status.replicas.unwrap_or(0)
-}
-
 fn progressing(facts: &Facts<'_>) -> Claim {
     let type_ = "Progressing";
-    if let Some(stuck) = deployment_condition(facts, "Progressing", "False") {
-        let message = stuck.message.unwrap_or_default();
+    if let Some(message) = facts.rollout.and_then(|rollout| rollout.stuck.as_ref()) {
         return claim(
             type_,
             false,
             "StartupTimeout",
-            advised(&message, advice("StartupTimeout")),
+            advised(message, advice("StartupTimeout")),
         );
     }
-    if facts.deployment.is_some_and(is_rolling_out) {
-        let (reason, message) = rollout_trouble(facts).unwrap_or((
-            "RolloutInProgress",
-            "replicas of an older spec are being replaced".to_owned(),
-        ));
+    if facts.rollout.is_some_and(Rollout::is_going_on) {
+        let (reason, message) = rollout_trouble(facts).unwrap_or_else(|| {
+            let message = "replicas of an older spec are being replaced";
+            ("RolloutInProgress", message.to_owned())
+        });
         return claim(type_, true, reason, message);
     }
     if facts.pods.starting > 0 {
@@ -228,7 +208,7 @@ fn progressing(facts: &Facts<'_>) -> Claim {
 /// What keeps replicas of the new spec from starting, while those of the older one serve.
 fn rollout_trouble<'a>(facts: &Facts<'a>) -> Option<(&'a str, String)> {
     let trouble = facts.pods.trouble.as_ref()?;
-    let is_rollout = facts.deployment.is_some_and(is_rolling_out);
+    let is_rollout = facts.rollout.is_some_and(Rollout::is_going_on);
     let reason = reason_of(trouble.reason, facts);
     (is_rollout && !facts.pods.ready.is_empty()).then(|| {
         let message = advised(&trouble.message, advice(reason));

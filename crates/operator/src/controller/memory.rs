@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::apply::Unkept;
 use super::claims::Claims;
-use super::mirror::Owner;
+use super::mirror::{Owner, version};
 use super::observe::Reports;
 use crate::api::{WyomingStt, WyomingSttStatus};
 use crate::scale;
@@ -30,15 +30,13 @@ pub struct Memory {
     pub failures: u32,
 }
 
-/// A status, and the object's version that it made.
+/// A status that was written.
 #[derive(Clone, Debug)]
 pub struct Written {
     /// When, since any fixed moment.
     pub at: Duration,
-    /// As a number.
-    pub version: Option<u64>,
-    /// What was written.
-    pub status: WyomingSttStatus,
+    /// Version of the object that it made, and the status itself, until the watch brings them.
+    pub ahead: Option<(Option<u64>, WyomingSttStatus)>,
 }
 
 /// A spec whose children were settled, and the versions that they had then. With the same ones again there is
@@ -54,19 +52,22 @@ pub struct Settled {
 }
 
 impl Memory {
+    /// Lets go of the status that was written, once `object` is not older than it.
+    pub fn catch_up(&mut self, object: &WyomingStt) {
+        let seen = version(object.metadata.resource_version.as_deref());
+        if let Some(written) = &mut self.written {
+            let is_behind = |(made, _): &(Option<u64>, _)| seen.is_some() && seen < *made;
+            written.ahead = written.ahead.take().filter(is_behind);
+        }
+    }
+
     /// The status of `object`: what we wrote last, where the watch has not brought it yet.
     pub fn status<'a>(&'a self, object: &'a WyomingStt) -> Option<&'a WyomingSttStatus> {
-        let version: Option<u64> = object
-            .metadata
-            .resource_version
+        let ahead = self
+            .written
             .as_ref()
-            .and_then(|version| version.parse().ok());
-        match &self.written {
-            Some(written) if version.is_some() && version < written.version => {
-                Some(&written.status)
-            }
-            _ => object.status.as_ref(),
-        }
+            .and_then(|written| written.ahead.as_ref());
+        ahead.map(|(_, status)| status).or(object.status.as_ref())
     }
 }
 

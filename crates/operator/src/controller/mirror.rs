@@ -24,16 +24,25 @@ pub struct Owner {
     pub name: String,
 }
 
+/// An object as the API server gives it.
+pub trait Source: Sized {
+    /// What is kept of it.
+    type Kept: Kept;
+    /// Whose it is, its own name, and what is kept of it; none when it is nobody's.
+    fn keep(self) -> Option<(Owner, String, Self::Kept)>;
+}
+
 /// What is kept of an object.
 pub trait Kept: Send + Sync + Sized + 'static {
-    /// The object as the API server gives it.
-    type Source;
-    /// Whose it is, its own name, and what is kept of it; none when it is nobody's.
-    fn keep(source: Self::Source) -> Option<(Owner, String, Self)>;
-    /// Its version.
-    fn version(&self) -> Option<&str>;
+    /// Its version; none when the API server gives no number.
+    fn version(&self) -> Option<u64>;
     /// Whether a change from `self` to `new` is a reason for a round.
     fn is_news(&self, new: &Self) -> bool;
+}
+
+/// A version as a number.
+pub fn version(text: Option<&str>) -> Option<u64> {
+    text.and_then(|text| text.parse().ok())
 }
 
 #[derive(Debug)]
@@ -93,8 +102,8 @@ impl<T: Kept> Mirror<T> {
     }
 
     /// Takes in what the API server answered to a write of ours.
-    pub fn put(&self, source: T::Source) {
-        if let Some((owner, name, value)) = T::keep(source) {
+    pub fn put(&self, source: impl Source<Kept = T>) {
+        if let Some((owner, name, value)) = source.keep() {
             let entry = entry(value, Some(Instant::now()));
             let mut state = self.state();
             let named = state.owners.entry(owner).or_default();
@@ -110,7 +119,7 @@ impl<T: Kept> Mirror<T> {
     }
 
     /// Takes in what a watch brought. Returns whose objects changed in a way that is a reason for a round.
-    pub fn take(&self, event: watcher::Event<T::Source>) -> Vec<Owner> {
+    pub fn take(&self, event: watcher::Event<impl Source<Kept = T>>) -> Vec<Owner> {
         let mut state = self.state();
         match event {
             watcher::Event::Init => {
@@ -118,7 +127,7 @@ impl<T: Kept> Mirror<T> {
                 Vec::new()
             }
             watcher::Event::InitApply(source) => {
-                if let Some((owner, name, value)) = T::keep(source) {
+                if let Some((owner, name, value)) = source.keep() {
                     let listed = state.listed.get_or_insert_default();
                     let named = listed.entry(owner).or_default();
                     named.insert(name, entry(value, None));
@@ -126,11 +135,13 @@ impl<T: Kept> Mirror<T> {
                 Vec::new()
             }
             watcher::Event::InitDone => state.replace(),
-            watcher::Event::Apply(source) => T::keep(source)
+            watcher::Event::Apply(source) => source
+                .keep()
                 .and_then(|(owner, name, value)| state.apply(owner, name, value))
                 .into_iter()
                 .collect(),
-            watcher::Event::Delete(source) => T::keep(source)
+            watcher::Event::Delete(source) => source
+                .keep()
                 .and_then(|(owner, name, value)| state.delete(owner, &name, &value))
                 .into_iter()
                 .collect(),
@@ -158,7 +169,7 @@ impl<T: Kept> Mirror<T> {
 
 fn entry<T: Kept>(value: T, written: Option<Instant>) -> Entry<T> {
     Entry {
-        version: value.version().and_then(|version| version.parse().ok()),
+        version: value.version(),
         value: Arc::new(value),
         written,
     }
@@ -183,7 +194,7 @@ impl<T: Kept> State<T> {
     }
 
     fn delete(&mut self, owner: Owner, name: &str, value: &T) -> Option<Owner> {
-        let last: Option<u64> = value.version().and_then(|version| version.parse().ok());
+        let last = value.version();
         let old = self.owners.get(&owner)?.get(name)?;
         // Another of that name came in its place.
         if last.is_some() && old.version > last {

@@ -15,6 +15,7 @@ pub mod names;
 pub mod observe;
 pub mod pods;
 pub mod reconcile;
+pub mod rollout;
 pub mod status;
 #[cfg(test)]
 mod testing;

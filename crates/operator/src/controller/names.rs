@@ -10,6 +10,8 @@ pub const SERVER: &str = "server";
 pub const WYOMING_PORT: i32 = 10300;
 /// The label that tells whose something is.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
+/// The label that tells who made something.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Who writes what users declared.
 pub const MANAGER: &str = "wyoming-stt-operator";
 
@@ -51,7 +53,7 @@ impl Names {
     /// Labels of all children.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let mut all = self.selector();
-        all.extend(labels(&[("app.kubernetes.io/managed-by", MANAGER)]));
+        all.extend(labels(&[(MANAGED_BY, MANAGER)]));
         all
     }
 

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
 use telemetry::load::LoadReport;
 
 use super::names::Names;
 use super::pods::{self, Pods};
-use super::status::is_rolling_out;
+use super::rollout::Rollout;
 use super::watch::Mirrors;
 use crate::scale::{Observation, Replica};
 
@@ -83,8 +81,8 @@ impl Reports {
 /// What was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// As the API server has it.
-    pub deployment: Option<Arc<Deployment>>,
+    /// How far the Deployment has come.
+    pub rollout: Option<Rollout>,
     /// By how far they have come.
     pub pods: Pods,
 }
@@ -92,8 +90,7 @@ pub struct Seen {
 impl Seen {
     /// Replicas that are ordered.
     pub fn ordered(&self) -> u32 {
-        let spec = self.deployment.as_ref().and_then(|it| it.spec.as_ref());
-        let ordered = spec.and_then(|spec| spec.replicas);
+        let ordered = self.rollout.as_ref().and_then(|rollout| rollout.ordered);
         ordered.map_or(0, |ordered| u32::try_from(ordered).unwrap_or(0))
     }
 }
@@ -102,7 +99,10 @@ impl Seen {
 pub fn read(mirrors: &Mirrors, names: &Names, now: Timestamp) -> Seen {
     let owner = names.owner();
     Seen {
-        deployment: mirrors.deployments.get(&owner, &names.name),
+        rollout: mirrors
+            .deployments
+            .get(&owner, &names.name)
+            .and_then(|deployment| deployment.rollout.clone()),
         pods: pods::sort(&mirrors.pods.all(&owner), now),
     }
 }
@@ -148,7 +148,7 @@ pub fn observation(seen: &Seen, reports: &Reports) -> Observation {
         starting: seen.pods.starting,
         starting_for: seen.pods.starting_for,
         unschedulable: seen.pods.unschedulable,
-        rolling_out: seen.deployment.as_deref().is_some_and(is_rolling_out),
+        rolling_out: seen.rollout.as_ref().is_some_and(Rollout::is_going_on),
         held: 0,
         startups: seen
             .pods

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use kube::ResourceExt;
 
-use super::mirror::{Kept, Owner};
+use super::mirror::{Kept, Owner, Source, version};
 use super::names::{INSTANCE, SERVER};
 
 /// The little of a pod that counts here: thousands of these are in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodView {
-    version: Option<String>,
+    version: Option<u64>,
     name: String,
     ip: String,
     /// Whether it is being deleted, or has ended.
@@ -37,20 +37,22 @@ enum Placement {
     Refused(String),
 }
 
-impl Kept for PodView {
-    type Source = Pod;
+impl Source for Pod {
+    type Kept = PodView;
 
-    fn keep(pod: Pod) -> Option<(Owner, String, Self)> {
+    fn keep(self) -> Option<(Owner, String, PodView)> {
         let owner = Owner {
-            namespace: pod.namespace().unwrap_or_default(),
-            name: pod.labels().get(INSTANCE)?.clone(),
+            namespace: self.namespace().unwrap_or_default(),
+            name: self.labels().get(INSTANCE)?.clone(),
         };
-        let view = Self::of(&pod);
+        let view = PodView::of(&self);
         Some((owner, view.name.clone(), view))
     }
+}
 
-    fn version(&self) -> Option<&str> {
-        self.version.as_deref()
+impl Kept for PodView {
+    fn version(&self) -> Option<u64> {
+        self.version
     }
 
     /// What a deletion costs is our own word.
@@ -77,7 +79,7 @@ impl PodView {
         let ready = condition("Ready").filter(|ready| ready.status == "True");
         let containers = status.container_statuses.as_deref().unwrap_or_default();
         Self {
-            version: pod.resource_version(),
+            version: version(pod.metadata.resource_version.as_deref()),
             name: pod.name_any(),
             ip: status.pod_ip.clone().unwrap_or_default(),
             is_leaving: pod.metadata.deletion_timestamp.is_some() || is_over,

@@ -18,7 +18,7 @@ use super::build::build;
 use super::claims;
 use super::events::{events, publish};
 use super::memory::{Memories, Memory, Settled, Written};
-use super::mirror::Owner;
+use super::mirror::{Owner, version};
 use super::names::{MANAGER, Names};
 use super::observe::{self, Loads, Seen};
 use super::pods::{DELETION_COST, Pods};
@@ -106,6 +106,7 @@ pub async fn reconcile(
     let begun = Instant::now();
     let running = context.vitals.begin();
     let mut memory = context.memories.take(&owner, &uid);
+    memory.catch_up(object);
     let round = traced(object, names, &context, &mut memory);
     let result = tokio::time::timeout(PATIENCE, round)
         .await
@@ -399,7 +400,7 @@ impl Round<'_> {
             before,
             is_paused: is_paused(self.object),
             valid,
-            deployment: self.seen.deployment.as_deref(),
+            rollout: self.seen.rollout.as_ref(),
             pods: &self.seen.pods,
             reports: &reports,
             decision: self.decision.as_ref(),
@@ -444,7 +445,7 @@ async fn write(
     let written = objects
         .patch_status(&object.name_any(), &params, &Patch::Apply(patch))
         .await;
-    let version = match written {
+    let made = match written {
         Ok(written) => written.resource_version(),
         // It is gone, or another one is there: the watch tells.
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
@@ -455,8 +456,7 @@ async fn write(
     context.metrics.wrote("WyomingStt");
     memory.written = Some(Written {
         at: clock,
-        version: version.and_then(|version| version.parse().ok()),
-        status,
+        ahead: Some((version(made.as_deref()), status)),
     });
     Ok(())
 }

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use telemetry::load::LoadReport;
 
-pub use super::conditions::is_rolling_out;
 use super::conditions::{conditions, not_ready};
 use super::names::Names;
 use super::pods::Pods;
+use super::rollout::Rollout;
 use super::validate::{Fault, Replicas, ValidStt};
 use crate::api::{
     AutoscalingStatus, Endpoint, LimitedBy, ModelStatus, WyomingStt, WyomingSttStatus,
@@ -28,8 +27,8 @@ pub struct Facts<'a> {
     pub is_paused: bool,
     /// What the object means, or its faults.
     pub valid: Result<&'a ValidStt, &'a [Fault]>,
-    /// The replicas' Deployment.
-    pub deployment: Option<&'a Deployment>,
+    /// How far the Deployment has come.
+    pub rollout: Option<&'a Rollout>,
     /// Its pods.
     pub pods: &'a Pods,
     /// What pods that answered told.
@@ -53,7 +52,7 @@ pub fn status(facts: &Facts<'_>) -> WyomingSttStatus {
         ready_replicas: signed(u32::try_from(pods.ready.len()).unwrap_or(u32::MAX)),
         starting_replicas: signed(pods.starting),
         unschedulable_replicas: signed(pods.unschedulable),
-        updated_replicas: deployment_status(facts).updated_replicas.unwrap_or(0),
+        updated_replicas: facts.rollout.map_or(0, |rollout| rollout.updated),
         selector: before.selector.clone(),
         endpoint: before.endpoint.clone(),
         model: model(facts.reports).or_else(|| before.model.clone()),
@@ -73,13 +72,6 @@ pub fn status(facts: &Facts<'_>) -> WyomingSttStatus {
 
 fn signed(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-pub(super) fn deployment_status(facts: &Facts<'_>) -> DeploymentStatus {
-    facts
-        .deployment
-        .and_then(|deployment| deployment.status.clone())
-        .unwrap_or_default()
 }
 
 fn endpoint(names: &Names, port: i32) -> Endpoint {
@@ -120,9 +112,7 @@ fn autoscaling(
         });
     };
     let figures = &decision.figures;
-    let ordered = facts
-        .deployment
-        .and_then(|deployment| deployment.spec.as_ref()?.replicas);
+    let ordered = facts.rollout.and_then(|rollout| rollout.ordered);
     let is_news = ordered.is_some_and(|ordered| ordered != signed(decision.replicas));
     Some(AutoscalingStatus {
         desired_replicas: signed(decision.replicas),

@@ -19,8 +19,9 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use super::mirror::{Kept, Mirror, Owner};
-use super::names::MANAGER;
+use super::kept::Child;
+use super::mirror::{Kept, Mirror, Owner, Source};
+use super::names::{MANAGED_BY, MANAGER};
 use super::pods::PodView;
 use crate::api::WyomingStt;
 
@@ -40,17 +41,17 @@ pub type Guarded = DeserializeGuard<WyomingStt>;
 #[derive(Debug, Default)]
 pub struct Mirrors {
     /// Replicas.
-    pub deployments: Mirror<Deployment>,
+    pub deployments: Mirror<Child>,
     /// Addresses.
-    pub services: Mirror<Service>,
+    pub services: Mirror<Child>,
     /// Who the pods are.
-    pub service_accounts: Mirror<ServiceAccount>,
+    pub service_accounts: Mirror<Child>,
     /// Downloads.
-    pub claims: Mirror<PersistentVolumeClaim>,
+    pub claims: Mirror<Child>,
     /// Who may connect.
-    pub network_policies: Mirror<NetworkPolicy>,
+    pub network_policies: Mirror<Child>,
     /// What node drains may take away.
-    pub disruption_budgets: Mirror<PodDisruptionBudget>,
+    pub disruption_budgets: Mirror<Child>,
     /// Pods, in few words.
     pub pods: Mirror<PodView>,
 }
@@ -109,7 +110,7 @@ impl Mirrors {
 
     /// Watches everything in `namespace`, or everywhere, for as long as it is polled.
     pub async fn follow(&self, client: &Client, namespace: Option<&str>, triggers: &Triggers) {
-        let all = &format!("app.kubernetes.io/managed-by={MANAGER}");
+        let all = &format!("{MANAGED_BY}={MANAGER}");
         tokio::join!(
             follow(
                 &self.deployments,
@@ -155,8 +156,14 @@ impl Mirrors {
 /// Keeps `mirror` as the API server has it.
 async fn follow<K, T>(mirror: &Mirror<T>, api: Api<K>, labels: &str, triggers: &Triggers)
 where
-    T: Kept<Source = K>,
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    T: Kept,
+    K: Source<Kept = T>
+        + Resource<DynamicType = ()>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
 {
     let config = watcher::Config::default()
         .labels(labels)

@@ -4,22 +4,28 @@ use kube::runtime::watcher::Event;
 
 use super::*;
 
+/// Name, version, text.
+#[derive(Clone, Copy)]
+struct Told(&'static str, u64, &'static str);
+
 #[derive(Clone, Debug, PartialEq)]
 struct Thing {
-    version: String,
+    version: u64,
     text: &'static str,
 }
 
-impl Kept for Thing {
-    type Source = (&'static str, u64, &'static str);
+impl Source for Told {
+    type Kept = Thing;
 
-    fn keep((name, version, text): Self::Source) -> Option<(Owner, String, Self)> {
-        let version = version.to_string();
-        Some((owner(), name.to_owned(), Self { version, text }))
+    fn keep(self) -> Option<(Owner, String, Thing)> {
+        let Self(name, version, text) = self;
+        Some((owner(), name.to_owned(), Thing { version, text }))
     }
+}
 
-    fn version(&self) -> Option<&str> {
-        Some(&self.version)
+impl Kept for Thing {
+    fn version(&self) -> Option<u64> {
+        Some(self.version)
     }
 
     fn is_news(&self, new: &Self) -> bool {
@@ -39,21 +45,21 @@ fn text(mirror: &Mirror<Thing>, name: &str) -> Option<&'static str> {
 }
 
 fn listed(mirror: &Mirror<Thing>, things: &[(&'static str, u64, &'static str)]) -> bool {
-    mirror.take(Event::Init);
+    mirror.take(Event::<Told>::Init);
     for thing in things {
-        mirror.take(Event::InitApply(*thing));
+        mirror.take(Event::InitApply(Told(thing.0, thing.1, thing.2)));
     }
-    !mirror.take(Event::InitDone).is_empty()
+    !mirror.take(Event::<Told>::InitDone).is_empty()
 }
 
 #[test]
 fn a_list_is_believed_when_it_is_whole() {
     let mirror = Mirror::<Thing>::default();
-    mirror.take(Event::Init);
-    mirror.take(Event::InitApply(("a", 3, "x")));
+    mirror.take(Event::<Told>::Init);
+    mirror.take(Event::InitApply(Told("a", 3, "x")));
     assert!(!mirror.is_complete());
     assert_eq!(text(&mirror, "a"), None);
-    mirror.take(Event::InitDone);
+    mirror.take(Event::<Told>::InitDone);
     assert!(mirror.is_complete());
     assert_eq!(text(&mirror, "a"), Some("x"));
 }
@@ -62,12 +68,12 @@ fn a_list_is_believed_when_it_is_whole() {
 fn events_follow_and_only_news_asks_for_a_round() {
     let mirror = Mirror::<Thing>::default();
     listed(&mirror, &[("a", 3, "x")]);
-    assert_eq!(mirror.take(Event::Apply(("a", 4, "x"))), []);
-    assert_eq!(mirror.take(Event::Apply(("a", 5, "y"))), [owner()]);
-    assert_eq!(mirror.take(Event::Apply(("b", 6, "z"))), [owner()]);
+    assert_eq!(mirror.take(Event::Apply(Told("a", 4, "x"))), []);
+    assert_eq!(mirror.take(Event::Apply(Told("a", 5, "y"))), [owner()]);
+    assert_eq!(mirror.take(Event::Apply(Told("b", 6, "z"))), [owner()]);
     assert_eq!(mirror.all(&owner()).len(), 2);
-    assert_eq!(mirror.take(Event::Delete(("a", 7, "y"))), [owner()]);
-    assert_eq!(mirror.take(Event::Delete(("a", 7, "y"))), []);
+    assert_eq!(mirror.take(Event::Delete(Told("a", 7, "y"))), [owner()]);
+    assert_eq!(mirror.take(Event::Delete(Told("a", 7, "y"))), []);
     assert_eq!(text(&mirror, "a"), None);
 }
 
@@ -75,22 +81,22 @@ fn events_follow_and_only_news_asks_for_a_round() {
 fn what_we_wrote_outweighs_older_events() {
     let mirror = Mirror::<Thing>::default();
     listed(&mirror, &[("a", 3, "x")]);
-    mirror.put(("a", 9, "ours"));
-    assert_eq!(mirror.take(Event::Apply(("a", 8, "theirs"))), []);
+    mirror.put(Told("a", 9, "ours"));
+    assert_eq!(mirror.take(Event::Apply(Told("a", 8, "theirs"))), []);
     assert_eq!(text(&mirror, "a"), Some("ours"));
     // Its own echo is no news, and what comes later is.
-    assert_eq!(mirror.take(Event::Apply(("a", 9, "ours"))), []);
-    assert_eq!(mirror.take(Event::Apply(("a", 10, "drift"))), [owner()]);
+    assert_eq!(mirror.take(Event::Apply(Told("a", 9, "ours"))), []);
+    assert_eq!(mirror.take(Event::Apply(Told("a", 10, "drift"))), [owner()]);
     // An answer that comes after the watch has gone further changes nothing.
-    mirror.put(("a", 9, "ours"));
+    mirror.put(Told("a", 9, "ours"));
     assert_eq!(text(&mirror, "a"), Some("drift"));
 }
 
 #[test]
 fn a_deletion_that_is_older_than_its_successor_takes_nothing_away() {
     let mirror = Mirror::<Thing>::default();
-    mirror.put(("a", 9, "second"));
-    assert_eq!(mirror.take(Event::Delete(("a", 8, "first"))), []);
+    mirror.put(Told("a", 9, "second"));
+    assert_eq!(mirror.take(Event::Delete(Told("a", 8, "first"))), []);
     assert_eq!(text(&mirror, "a"), Some("second"));
     mirror.remove(&owner(), "a");
     assert_eq!(text(&mirror, "a"), None);
@@ -100,8 +106,8 @@ fn a_deletion_that_is_older_than_its_successor_takes_nothing_away() {
 async fn a_list_from_a_cache_does_not_hide_what_we_just_wrote() {
     let mirror = Mirror::<Thing>::default();
     listed(&mirror, &[("a", 3, "x")]);
-    mirror.put(("a", 9, "ours"));
-    mirror.put(("b", 10, "made"));
+    mirror.put(Told("a", 9, "ours"));
+    mirror.put(Told("b", 10, "made"));
     listed(&mirror, &[("a", 3, "x")]);
     assert_eq!(text(&mirror, "a"), Some("ours"));
     assert_eq!(text(&mirror, "b"), Some("made"));

@@ -10,7 +10,7 @@ fn view(status: &Value) -> PodView {
             "labels": {"app.kubernetes.io/instance": "kitchen"}},
         "status": status,
     });
-    let (owner, name, view) = PodView::keep(serde_json::from_value(pod).unwrap()).unwrap();
+    let (owner, name, view) = serde_json::from_value::<Pod>(pod).unwrap().keep().unwrap();
     assert_eq!((owner.name.as_str(), name.as_str()), ("kitchen", "a"));
     view
 }

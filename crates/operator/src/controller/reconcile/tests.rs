@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::controller::fake::Fake;
-use crate::controller::mirror::{Kept, Mirror};
+use crate::controller::mirror::{Mirror, Source};
 use crate::controller::testing::{defaults, object};
 
 /// Pods that all tell the same.
@@ -94,13 +94,12 @@ impl World {
 
     fn with_pods(&self, pods: &[Value]) {
         let mirror = &self.context.mirrors.pods;
-        mirror.take(Event::Init);
+        mirror.take(Event::<Pod>::Init);
         for pod in pods {
-            mirror.take(Event::InitApply(
-                serde_json::from_value(pod.clone()).unwrap(),
-            ));
+            let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
+            mirror.take(Event::InitApply(pod));
         }
-        mirror.take(Event::InitDone);
+        mirror.take(Event::<Pod>::InitDone);
     }
 
     fn condition(&self, type_: &str) -> (String, String) {
@@ -123,21 +122,21 @@ impl World {
     }
 }
 
-fn list_nothing<T: Kept>(mirror: &Mirror<T>) {
-    mirror.take(Event::Init);
-    mirror.take(Event::InitDone);
+fn list_nothing<K: Source>(mirror: &Mirror<K::Kept>) {
+    mirror.take(Event::<K>::Init);
+    mirror.take(Event::<K>::InitDone);
 }
 
 /// As when every kind has been listed, and there was nothing.
 fn empty_mirrors() -> Mirrors {
     let mirrors = Mirrors::default();
-    list_nothing(&mirrors.deployments);
-    list_nothing(&mirrors.services);
-    list_nothing(&mirrors.service_accounts);
-    list_nothing(&mirrors.claims);
-    list_nothing(&mirrors.network_policies);
-    list_nothing(&mirrors.disruption_budgets);
-    list_nothing(&mirrors.pods);
+    list_nothing::<Deployment>(&mirrors.deployments);
+    list_nothing::<Deployment>(&mirrors.services);
+    list_nothing::<Deployment>(&mirrors.service_accounts);
+    list_nothing::<Deployment>(&mirrors.claims);
+    list_nothing::<Deployment>(&mirrors.network_policies);
+    list_nothing::<Deployment>(&mirrors.disruption_budgets);
+    list_nothing::<Pod>(&mirrors.pods);
     mirrors
 }
 

@@ -46,13 +46,14 @@ impl Given {
     fn status(&self) -> WyomingSttStatus {
         let object = object(&self.spec);
         let valid = validate(&object, &defaults());
-        let deployment: Deployment = serde_json::from_value(self.deployment.clone()).unwrap();
+        let deployment: k8s_openapi::api::apps::v1::Deployment =
+            serde_json::from_value(self.deployment.clone()).unwrap();
         status(&Facts {
             object: &object,
             before: None,
             is_paused: self.is_paused,
             valid: valid.as_ref().map_err(Vec::as_slice),
-            deployment: Some(&deployment),
+            rollout: Some(&Rollout::of(&deployment)),
             pods: &self.pods,
             reports: &[],
             decision: None,
@@ -335,7 +336,7 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
         before: Some(&first),
         is_paused: false,
         valid: Ok(&valid),
-        deployment: None,
+        rollout: None,
         pods: &pods,
         reports: &[],
         decision: None,

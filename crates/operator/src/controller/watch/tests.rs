@@ -83,7 +83,7 @@ fn response(answer: Answer) -> Response<Body> {
     response
 }
 
-async fn followed(script: Vec<Answer>) -> (Mirror<Service>, Arc<Triggers>, Vec<String>) {
+async fn followed(script: Vec<Answer>) -> (Mirror<Child>, Arc<Triggers>, Vec<String>) {
     let (client, asked) = scripted(script);
     let (mirror, triggers) = (Mirror::default(), Arc::new(Triggers::default()));
     let labels = format!("app.kubernetes.io/managed-by={MANAGER}");
@@ -114,8 +114,10 @@ async fn what_is_listed_and_watched_is_known_and_asks_for_rounds() {
     ])
     .await;
     let found = mirror.get(&owner("a"), "a").unwrap();
-    assert_eq!(found.metadata.resource_version.as_deref(), Some("11"));
-    assert_eq!(found.metadata.managed_fields, None);
+    assert_eq!(found.version(), Some(11));
+    let value = found.value();
+    assert_eq!(value["spec"]["ports"][0]["port"], 2);
+    assert_eq!(value["metadata"].get("managedFields"), None);
     assert!(mirror.get(&owner("b"), "b").is_none());
     assert!(mirror.get(&owner("c"), "c").is_some());
     let mut rounds: Vec<Owner> = triggers.gathered().take(3).collect().await;
@@ -155,7 +157,7 @@ async fn a_watch_that_is_too_old_lists_anew_at_once() {
     assert_eq!(began.elapsed().as_secs(), 100);
     assert_eq!(mirror.trouble(), None);
     let found = mirror.get(&owner("a"), "a").unwrap();
-    assert_eq!(found.metadata.resource_version.as_deref(), Some("15"));
+    assert_eq!(found.version(), Some(15));
     // What changed meanwhile asks for a round.
     let rounds: Vec<Owner> = triggers.gathered().take(1).collect().await;
     assert_eq!(rounds, [owner("a")]);
