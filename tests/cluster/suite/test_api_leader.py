@@ -105,12 +105,19 @@ def test_a_leader_that_was_asleep_writes_no_more(
     eventually("the first acts", lambda: assert_scaled(api, namespace, 1), within=10)
     first.signal(signal.SIGSTOP)
     second.lead(within=SILENCE + GRACE)
-    api.patch("Deployment", "speech", namespace, {"spec": {"replicas": 3}})
-    eventually("the second acts", lambda: assert_scaled(api, namespace, 1), within=10)
+    # The first will hear of both as soon as it wakes.
+    api.patch("Service", "speech", namespace, {"spec": {"selector": {"team": "other"}}})
     api.patch("WyomingStt", "speech", namespace, {"spec": {"service": {"port": 10400}}})
+
+    def acted() -> None:
+        spec = api.get("Service", "speech", namespace)["spec"]
+        assert spec["ports"][0]["port"] == 10400 and "team" not in spec["selector"], spec
+
+    eventually("the second acts", acted, within=10)
+    api.patch("WyomingStt", "speech", namespace, {"spec": {"service": {"port": 10500}}})
     first.signal(signal.SIGCONT)
     assert first.wait(15) != 0, "it did not tell that it lost the lease"
-    assert first.messages("another operator leads now")
+    assert first.messages("lease"), first.tail()
     assert holder(api, namespace) == "second"
     assert_one_after_the_other(log, user)
     assert second.is_running()

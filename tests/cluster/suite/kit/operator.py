@@ -10,7 +10,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kit.api import Object
+from kit.api import Object, Unreachable
 from kit.waiting import eventually
 
 
@@ -112,9 +112,12 @@ class Operator:
         return self.log.read_text(errors="replace")[-2000:]
 
     def page(self, path: str) -> str:
-        """An admin page."""
-        with urllib.request.urlopen(f"http://{self.admin}{path}", timeout=5) as answer:
-            return answer.read().decode()
+        """An admin page. Raises `Unreachable` for any other answer than 200, and for none."""
+        try:
+            with urllib.request.urlopen(f"http://{self.admin}{path}", timeout=5) as answer:
+                return answer.read().decode()
+        except OSError as error:
+            raise Unreachable(f"{path} of {self.identity}: {error}") from error
 
     def reconciles(self) -> "Durations":
         """How long its reconciles took so far."""
