@@ -96,7 +96,8 @@ def install_manifest(helm: str) -> str:
     command = [helm, "template", "wyoming-stt", str(CHART), "--namespace", "wyoming-stt"]
     command += ["--skip-tests", "--set", "crds.install=false"]
     rendered = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    theirs = r"^(# Source: .*|\s+helm\.sh/chart: .*|\s+app\.kubernetes\.io/managed-by: Helm)\n"
+    # Releases of Helm differ in empty lines.
+    theirs = r"^(# Source: .*|\s+helm\.sh/chart: .*|\s+app\.kubernetes\.io/managed-by: Helm|)\n"
     return INSTALL_HEAD + re.sub(theirs, "", rendered, flags=re.MULTILINE)
 
 

@@ -123,8 +123,13 @@ def helm(cluster: Cluster, namespace: str) -> Helm:
     return Helm(cluster, namespace)
 
 
+def listed(api: Api, kind: str, namespace: str | None, labels: str = "") -> list[Object]:
+    """Objects of a kind. Of a new kind the server says for a moment that it is not ready."""
+    return eventually(f"{kind} is served", lambda: api.list(kind, namespace, labels=labels), within=20)
+
+
 def endpoints(api: Api, namespace: str) -> set[str]:
-    return {thing["metadata"]["name"] for thing in api.list("WyomingStt", namespace)}
+    return {thing["metadata"]["name"] for thing in listed(api, "WyomingStt", namespace)}
 
 
 def made_by(api: Api, release: str, namespace: str) -> list[str]:
@@ -132,7 +137,7 @@ def made_by(api: Api, release: str, namespace: str) -> list[str]:
     found = []
     for kind in MADE:
         is_of_cluster = kind.startswith("Cluster")
-        for thing in api.list(kind, None if is_of_cluster else namespace, labels=labels):
+        for thing in listed(api, kind, None if is_of_cluster else namespace, labels):
             found.append(f"{kind} {thing['metadata']['name']}")
     return found
 
@@ -148,6 +153,7 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(
     elsewhere = new_namespace()
     settled = ("--wait", "--timeout", "60s")
     assert "There is no endpoint in this release yet" in helm.install(*settled, **nodes.placement())
+    assert endpoints(api, elsewhere) == set()
     api.create(stt(elsewhere, "own"))
 
     said = helm.upgrade(*settled, replicas=2, **nodes.placement(), **ENDPOINT)
