@@ -134,7 +134,7 @@ impl RunArgs {
                 LogFormatArg::Json => telemetry::LogFormat::Json,
             },
             // The runtime has a span around each of ours; what the client says is in the errors that we get.
-            filter: format!("{},kube_runtime=warn,kube_client=off", self.log),
+            filter: format!("{},kube_runtime=error,kube_client=off", self.log),
             otlp_endpoint: self.otlp_endpoint.clone(),
         }
     }
