@@ -1,5 +1,6 @@
-//! What the operator sets in its pods is known to the server, and means there what it was set to.
+//! Operator and server: what one sets in its pods is known to the other, and neither brings what the other needs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tests::run_with;
@@ -88,4 +89,58 @@ async fn the_address_of_the_hub_is_understood() {
     let output = run_with(&[("HF_ENDPOINT", "nowhere")], &pull).await;
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("HF_ENDPOINT \"nowhere\""), "{said}");
+}
+
+/// Names of the packages that each package of `Cargo.lock` uses.
+fn locked() -> BTreeMap<String, Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut packages: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for package in text.split("[[package]]").skip(1) {
+        let lines = || package.lines().map(str::trim);
+        let name = lines()
+            .find_map(|line| line.strip_prefix("name = "))
+            .unwrap();
+        // `"name",` or `"name version",`
+        let used = lines()
+            .skip_while(|line| *line != "dependencies = [")
+            .skip(1)
+            .take_while(|line| *line != "]")
+            .filter_map(|line| line.trim_matches(['"', ',']).split(' ').next())
+            .map(str::to_owned);
+        let name = name.trim_matches('"').to_owned();
+        packages.entry(name).or_default().extend(used);
+    }
+    packages
+}
+
+/// Everything that ends up beside `name`, tests included.
+fn below(name: &str) -> BTreeSet<String> {
+    let packages = locked();
+    let mut found = BTreeSet::new();
+    let mut open = vec![name.to_owned()];
+    while let Some(next) = open.pop() {
+        if found.insert(next.clone()) {
+            open.extend(packages.get(&next).cloned().unwrap_or_default());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_server_brings_no_kubernetes_and_the_operator_no_model() {
+    let (server, operator) = (below("server"), below("operator"));
+    assert!(server.contains("candle-core") && operator.contains("kube-client"));
+    for name in ["kube", "kube-client", "kube-runtime", "k8s-openapi"] {
+        assert!(!server.contains(name), "the server brings {name}");
+    }
+    for name in [
+        "whisper",
+        "candle-core",
+        "candle-nn",
+        "tokenizers",
+        "symphonia",
+    ] {
+        assert!(!operator.contains(name), "the operator brings {name}");
+    }
 }
