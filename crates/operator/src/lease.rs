@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::causes::with_causes;
 use crate::vitals::Vitals;
 
 /// A holder that shows no sign for this long is given up.
@@ -178,7 +179,7 @@ impl Candidate {
                     });
                 }
                 Ok(Ok(Looked::Held(_))) => LOOK,
-                Ok(Err(error)) => self.again(&error.to_string(), ours.is_some()),
+                Ok(Err(error)) => self.again(&with_causes(&error), ours.is_some()),
                 Err(_) => self.again("no answer in time", ours.is_some()),
             };
             let left = ours

@@ -12,6 +12,7 @@
     reason = "the derive of schemas keeps private copies of the public types"
 )]
 pub mod api;
+pub mod causes;
 pub mod cli;
 pub mod controller;
 pub mod lease;

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use operator::causes::with_causes;
 use operator::cli::{Cli, Command, RunArgs, SimulateArgs};
 use operator::{api, simulate};
 
@@ -32,28 +33,16 @@ fn run(args: RunArgs) -> ExitCode {
     runtime.block_on(async {
         let guard = match telemetry::init(&args.telemetry()) {
             Ok(guard) => guard,
-            Err(error) => return failed(&chain(&error)),
+            Err(error) => return failed(&with_causes(&error)),
         };
         let code = match operator::run::run(args).await {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(&chain(&error)),
+            Err(error) => failed(&with_causes(&error)),
         };
         // The exporters block while they send.
         tokio::task::spawn_blocking(|| guard.shutdown()).await.ok();
         code
     })
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn simulate(args: &SimulateArgs) -> ExitCode {

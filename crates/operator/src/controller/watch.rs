@@ -24,6 +24,7 @@ use super::mirror::{Kept, Mirror, Owner, Source};
 use super::names::{MANAGED_BY, MANAGER};
 use super::pods::PodView;
 use crate::api::WyomingStt;
+use crate::causes::with_causes;
 
 /// Changes within this time make one round: a rollout changes a Deployment and its pods many times a second.
 const GATHER: Duration = Duration::from_millis(200);
@@ -275,12 +276,16 @@ fn is_expired(error: &watcher::Error) -> bool {
 /// For people: what the API server said, without the words around it.
 fn why(error: &watcher::Error) -> String {
     match error {
+        // The answer of an API server that does not have the kind is no sentence.
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
+            "the cluster does not know it: apply its definition".to_owned()
+        }
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchError(status) => status.message.clone(),
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => error.to_string(),
+        | watcher::Error::WatchFailed(error) => with_causes(error),
         error @ watcher::Error::NoResourceVersion => error.to_string(),
     }
 }

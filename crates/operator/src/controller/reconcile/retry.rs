@@ -9,6 +9,7 @@ use kube::runtime::controller::Action;
 use tokio::time::Instant;
 
 use super::{Context, QUIET, ReconcileError};
+use crate::causes::with_causes;
 use crate::controller::names::Names;
 use crate::controller::watch::Guarded;
 
@@ -55,7 +56,7 @@ pub fn retry(object: &Guarded, error: &ReconcileError, context: &Context) -> Act
     // Another spread for each try, or objects that failed together would come back together.
     let wait = spread(wait, &format!("{uid}{}", memory.failures));
     context.memories.keep(owner, uid, memory);
-    let why = chain(error);
+    let why = with_causes(error);
     if context.said.is_new(&why) {
         tracing::warn!(
             name,
@@ -76,21 +77,6 @@ pub(super) fn spread(wait: Duration, seed: &str) -> Duration {
     let hash = seed.bytes().fold(0xcbf2_9ce4_8422_2325, step);
     let thousandth = u32::try_from((hash >> 32) % 401).unwrap_or(200);
     wait * (800 + thousandth) / 1000
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        // Some errors have their cause's text in their own.
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
