@@ -12,7 +12,7 @@ from kit.objects import condition, stt
 from kit.operators import Operators
 from kit.waiting import eventually
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(720)]
 OBJECTS = 1000
 # What the operator's memory is to stay under with so many objects.
 MEMORY_KIB = 64 * 1024
@@ -48,7 +48,8 @@ def test_a_thousand_objects(
         done = [each for each in objects if is_settled(each)]
         assert len(done) == OBJECTS, f"{len(done)} of {OBJECTS}"
 
-    eventually("all are settled", settled, within=240, every=1)
+    # Seldom: to list a thousand objects is work for the server, too.
+    eventually("all are settled", settled, within=420, every=4)
     took = time.monotonic() - begun
     first = operator.reconciles()
     log = audit()

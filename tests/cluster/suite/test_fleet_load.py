@@ -67,8 +67,9 @@ def test_a_load_step_is_followed_up_and_down(
     rest = load.set_rate(0)
     orders.reach(2, within=180)
     story = orders.since(rest)
-    downs = [(at, replicas) for at, replicas in story if replicas < peak]
-    assert downs[0][0] >= DOWN["stabilizationSeconds"], f"too early: {story}"
+    # What is more than enough may go at any time.
+    early = [replicas for at, replicas in story if at < DOWN["stabilizationSeconds"]]
+    assert all(replicas >= needed for replicas in early), f"too early: {story}"
     # Half in a step at most, rounded in favour of the replicas.
     before = [peak] + [replicas for _, replicas in story]
     assert all(after >= was - max(1, was // 2) for was, after in zip(before, before[1:], strict=False)), story
@@ -108,7 +109,7 @@ def test_idle_replicas_go_first(
     for pod in busy:
         load.occupy(pod, 3600)
     api.patch("WyomingStt", "speech", namespace, {"spec": {"autoscaling": {"minReplicas": 1}}})
-    orders.reach(3, within=60)
+    orders.reach(3, within=100)
     eventually("three are gone", lambda: _assert_count(load, 3), within=15)
     assert {killed.pod for killed in load.killed} == old, load.killed
     assert [killed.outstanding for killed in load.killed] == [0, 0, 0]
@@ -193,7 +194,7 @@ def test_silent_replicas_are_never_a_reason_to_go_down(
     assert_limited_by(api, namespace, "MetricsUnavailable")
     stays("nothing goes while some are silent", lambda: orders.reach(4, within=0), during=4 * PERIOD)
     load.silence(set())
-    orders.reach(1, within=40)
+    orders.reach(1, within=100)
     eventually(
         "all is well again", lambda: assert_told(api, namespace, "AutoscalingActive", "True", "Active"), within=20
     )

@@ -6,7 +6,10 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +63,27 @@ class Operator:
     def _assert_leads(self) -> None:
         assert self.is_running(), f"the operator ended: {self.tail()}"
         assert self.messages("leading"), f"it does not say so: {self.tail()}"
+
+    @contextmanager
+    def restarted(self) -> Iterator[None]:
+        """Starts it again whenever it ends, as a kubelet does: one that cannot renew its lease gives up.
+
+        What was started here ends with the block, because a process ends with the thread that started it.
+        """
+        done = threading.Event()
+
+        def keep() -> None:
+            while not done.wait(0.5):
+                if not self.is_running():
+                    self.start()
+
+        kubelet = threading.Thread(target=keep, name="kubelet", daemon=True)
+        kubelet.start()
+        try:
+            yield
+        finally:
+            done.set()
+            kubelet.join(5)
 
     def is_running(self) -> bool:
         """Whether the process lives."""

@@ -52,10 +52,15 @@ class Orders:
         most = least if most is None else most
 
         def look() -> int:
-            assert least <= self.now() <= most, f"{self.now()} are ordered; so far {self._story()}"
+            assert least <= self.now() <= most, f"{self.now()} are ordered; so far {self._story()}; {self._reason()}"
             return self.now()
 
         return eventually(f"{least} to {most} replicas are ordered", look, within=within)
+
+    def _reason(self) -> str:
+        """What the operator tells of its order."""
+        found = self._api.find("WyomingStt", self._name, self._namespace) or {}
+        return str(found.get("status", {}).get("autoscaling"))
 
     def _story(self) -> list[tuple[float, int]]:
         return self.since(self.changes[0][0] - 1) if self.changes else []
