@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::{BELIEVED, Observation, Policy, count};
+use super::{BELIEVED, Observation, Policy};
 
 /// Over which the arrival rate is averaged: seven rounds. Longer, and a step is believed late; shorter, and a spike
 /// is taken for one (`simulate` has both).
@@ -194,13 +194,7 @@ impl State {
     }
 
     /// Keeps the recommendation for as long as a window looks back.
-    pub(super) fn remember_wanted(
-        &mut self,
-        policy: &Policy,
-        recommended: u32,
-        seen: &Observation,
-        now: Duration,
-    ) {
+    pub(super) fn remember_wanted(&mut self, policy: &Policy, recommended: u32, now: Duration) {
         let longest = policy.down.stabilization.max(policy.up.stabilization);
         self.wanted.push_back((now, recommended));
         while self
@@ -210,7 +204,11 @@ impl State {
         {
             self.wanted.pop_front();
         }
-        if recommended >= 2 * (count(seen.replicas.len()) + seen.starting).max(1) {
+    }
+
+    /// Notes that the load asks for twice the replicas; `want` knows no lower bound, which is no load.
+    pub(super) fn remember_burst(&mut self, want: u32, seen: &Observation, now: Duration) {
+        if want >= 2 * seen.placed().max(1) {
             self.burst = Some(now);
         }
     }

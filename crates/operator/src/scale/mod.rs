@@ -160,7 +160,8 @@ pub fn decide(
     let figures = next.measure(policy, seen, now);
     let want = useful(wanted(policy, seen, &figures), seen, &figures);
     let recommended = want.clamp(policy.min, policy.max);
-    next.remember_wanted(policy, recommended, seen, now);
+    next.remember_wanted(policy, recommended, now);
+    next.remember_burst(want.min(policy.max), seen, now);
     let ceiling = next.capacity(policy, seen, now);
     let (replicas, limited_by) = limits::order(policy, seen, &next, recommended, ceiling, now);
     next.remember_order(policy, seen.ordered, replicas, now);

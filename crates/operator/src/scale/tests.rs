@@ -117,6 +117,40 @@ fn a_new_process_takes_nothing_away_for_one_window() {
 }
 
 #[test]
+fn a_burst_is_load_and_not_a_lower_bound() {
+    // For 40 s something asks for twice the replicas or more, then nothing does. Returns the seconds until one goes.
+    let shrinks_after = |seen_first: &dyn Fn(&mut Policy) -> Observation| {
+        let mut policy = policy();
+        policy.down.stabilization = seconds(30);
+        let first = seen_first(&mut policy);
+        let mut state = State::default();
+        let (mut ordered, mut ended) = (4, None);
+        for round in 0..60_u32 {
+            let now = seconds(5) * round;
+            let mut seen = first.clone();
+            if round >= 8 {
+                policy.min = 1;
+                seen = fleet(ordered, 0);
+            }
+            seen.ordered = ordered;
+            let (decision, next) = decide(&policy, &seen, &state, now);
+            if round >= 8 && decision.replicas < ordered {
+                ended.get_or_insert_with(|| now.saturating_sub(seconds(40)));
+            }
+            (state, ordered) = (next, decision.replicas);
+        }
+        ended.unwrap().as_secs()
+    };
+    let bound = shrinks_after(&|policy| {
+        policy.min = 8;
+        fleet(4, 0)
+    });
+    assert!(bound <= 35, "the window, and no more: {bound}");
+    let load = shrinks_after(&|_| fleet(4, 400));
+    assert!(load >= 55, "{load}");
+}
+
+#[test]
 fn silent_replicas_are_kept_and_said() {
     let decisions = course(&policy(), 4, 100, |_, ordered| Observation {
         silent: 1,
