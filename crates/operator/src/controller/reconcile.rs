@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -17,23 +16,24 @@ use super::apply::{Target, apply};
 use super::build::build;
 use super::claims;
 use super::events::{events, publish};
-use super::memory::{Memories, Memory, Settled, Written};
-use super::mirror::{Owner, version};
+use super::memory::{Memory, Settled, Written};
+use super::mirror::version;
 use super::names::{MANAGER, Names};
-use super::observe::{self, Loads, Seen};
+use super::observe::{self, Seen};
 use super::pods::{DELETION_COST, Pods};
 use super::status::{Facts, interrupted, is_news, news_in, status};
-use super::validate::{Defaults, Fault, Replicas, ValidStt, is_paused, validate};
-use super::watch::{Guarded, Mirrors, Missing};
+use super::validate::{Fault, Replicas, ValidStt, is_paused, validate};
+use super::watch::{Guarded, Missing};
 use crate::api::{WyomingStt, WyomingSttStatus};
-use crate::metrics::{Figures, Metrics};
+use crate::metrics::Figures;
 use crate::scale::{self, Decision};
-use crate::vitals::Vitals;
 
+mod context;
 mod error;
 mod refusal;
 mod retry;
 
+pub use context::Context;
 pub use error::ReconcileError;
 use refusal::{dropped, refusal};
 pub use retry::{Said, retry};
@@ -48,36 +48,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const REFUSED: Duration = Duration::from_secs(20);
 /// How soon the first lists are looked for again.
 const NOT_YET: Duration = Duration::from_secs(1);
-
-/// What reconciles share.
-pub struct Context {
-    /// The API server.
-    pub client: Client,
-    /// What it has, kept by watching.
-    pub mirrors: Arc<Mirrors>,
-    /// What the operator was started with.
-    pub defaults: Defaults,
-    /// The pods' load.
-    pub loads: Arc<dyn Loads>,
-    /// Events on objects.
-    pub recorder: Recorder,
-    /// Counters.
-    pub metrics: Metrics,
-    /// What tells that rounds come to an end.
-    pub vitals: Arc<Vitals>,
-    /// Since when durations count.
-    pub started: Instant,
-    /// What is remembered of each object.
-    pub memories: Memories,
-    /// What was said in the log.
-    pub said: Said,
-}
-
-impl std::fmt::Debug for Context {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Context").finish_non_exhaustive()
-    }
-}
 
 /// One round.
 ///
@@ -121,14 +91,6 @@ pub async fn reconcile(
     context.memories.keep(owner, uid, memory);
     drop(running);
     result
-}
-
-impl Context {
-    /// Forgets an object that is gone.
-    pub fn forget(&self, owner: &Owner) {
-        self.memories.forget(owner);
-        self.metrics.forget(owner);
-    }
 }
 
 /// A trace of its own for each round, with a span for each stage.
@@ -306,7 +268,6 @@ impl Round<'_> {
             names: &self.names,
             uid: &uid,
         };
-        self.outcome = "applied";
         let applied = Box::pin(apply(
             &self.context.client,
             &target,
@@ -316,6 +277,9 @@ impl Round<'_> {
         match applied.await {
             Ok(()) => {
                 let versions = self.context.mirrors.versions(&owner);
+                if versions != settled.versions {
+                    self.outcome = "applied";
+                }
                 memory.settled = Some(Settled {
                     versions,
                     ..settled

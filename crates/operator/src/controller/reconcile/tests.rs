@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use http::StatusCode;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::core::DeserializeGuard;
-use kube::runtime::events::Reporter;
+use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::watcher::Event;
 use serde_json::Value;
 use telemetry::Meters;
@@ -15,8 +15,12 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::controller::fake::Fake;
+use crate::controller::memory::Memories;
 use crate::controller::mirror::{Mirror, Source};
+use crate::controller::observe::Loads;
 use crate::controller::testing::{defaults, object};
+use crate::controller::watch::Mirrors;
+use crate::metrics::Metrics;
 
 /// Pods that all tell the same.
 pub(super) struct Same(Option<LoadReport>);
