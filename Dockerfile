@@ -57,6 +57,8 @@ LABEL org.opencontainers.image.title="wyoming-stt-operator" \
       org.opencontainers.image.description="Keeps Wyoming speech-to-text endpoints on Kubernetes, sized by queue depth" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build-operator /usr/local/bin/wyoming-stt-operator /usr/local/bin/wyoming-stt-operator
+# A program that was built together with the server has its HTTP client's TLS too, which wants these to start at all.
+COPY --from=build-operator /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 USER 65532:65532
 EXPOSE 10390
 ENTRYPOINT ["/usr/local/bin/wyoming-stt-operator"]
