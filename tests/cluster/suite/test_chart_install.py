@@ -183,6 +183,18 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(
     assert endpoints(api, elsewhere) == {"own"}
 
 
+def test_an_endpoint_goes_when_the_values_do_not_have_it_any_more(api: Api, helm: Helm, namespace: str) -> None:
+    helm.install()
+    helm.upgrade(**ENDPOINT)
+    # Without any values an upgrade keeps the last ones.
+    helm("upgrade", "wyoming-stt", str(CHART))
+    assert endpoints(api, namespace) == {"kitchen"}
+    helm.upgrade(instances={"hall": {"model": {"name": "demo"}}})
+    assert endpoints(api, namespace) == {"hall"}
+    helm.upgrade("--reset-values")
+    assert endpoints(api, namespace) == set()
+
+
 def test_a_first_install_with_endpoints_makes_nothing_and_says_why(api: Api, helm: Helm, namespace: str) -> None:
     for more in ([], ["--dry-run=server"]):
         said = helm.refuses("install", "wyoming-stt", str(CHART), *more, values=ENDPOINT)
