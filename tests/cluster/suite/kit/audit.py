@@ -23,9 +23,14 @@ class Request:
     at: str
 
     @property
+    def is_lease(self) -> bool:
+        """Whether it is about who leads, which is asked and told all the time."""
+        return self.resource == "leases"
+
+    @property
     def is_write(self) -> bool:
-        """Whether it changes something. A lease is renewed all the time, and events are no state."""
-        return self.verb in WRITES and self.resource != "leases"
+        """Whether it changes something, who leads apart."""
+        return self.verb in WRITES and not self.is_lease
 
 
 class Audit:
