@@ -66,6 +66,7 @@ def test_a_goodbye_hands_over_at_once(
     second.lead(within=GRACE)
     assert holder(api, namespace) == "second"
     taken = time.monotonic() - begun
+    assert taken < SILENCE, f"{taken} s: as long as without a goodbye"
 
     def acted() -> None:
         template = api.get("Deployment", "speech", namespace)["spec"]["template"]
@@ -88,7 +89,7 @@ def test_a_killed_leader_is_replaced(
     api.patch("WyomingStt", "speech", namespace, {"spec": {"replicas": 1}})
     second.lead(within=SILENCE + GRACE)
     taken = time.monotonic() - begun
-    assert taken > SILENCE / 2, f"{taken} s: a leader's lease is not to be had so soon"
+    assert SILENCE / 2 < taken < 2 * (SILENCE + GRACE), f"{taken} s"
     eventually("the second acts", lambda: assert_scaled(api, namespace, 1), within=10)
     assert api.get("Lease", MANAGER, namespace)["spec"]["leaseTransitions"] >= 1
     assert_one_after_the_other(log, user)
@@ -129,5 +130,5 @@ def test_a_leader_without_the_server_stops_before_others_start(api: Api, namespa
     begun = time.monotonic()
     api.patch("Lease", MANAGER, namespace, {"spec": {"holderIdentity": "other"}})
     assert operator.wait(SILENCE) != 0
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < SILENCE, "others may write by now"
     assert api.get("Lease", MANAGER, namespace)["spec"]["holderIdentity"] == "other", "it took the lease back"

@@ -16,7 +16,7 @@ from kit.operators import Operators
 from kit.orders import Orders
 from kit.waiting import eventually, stays
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(360)]
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 NODES = 200
 
 
