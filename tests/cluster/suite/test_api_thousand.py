@@ -44,6 +44,8 @@ def test_a_thousand_objects(
     created = time.monotonic() - begun
 
     def settled() -> None:
+        if not operator.is_running():
+            pytest.fail(f"the operator ended: {operator.tail()}")
         objects = api.list("WyomingStt", namespace)
         done = [each for each in objects if is_settled(each)]
         assert len(done) == OBJECTS, f"{len(done)} of {OBJECTS}"

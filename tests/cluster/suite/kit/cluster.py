@@ -72,9 +72,14 @@ class Cluster:
         assert run.returncode == 0, f"restart {program}: {run.stderr}"
 
     def install_definition(self) -> None:
-        """Applies the definition of WyomingStt and waits until it is served."""
+        """Applies the definition of WyomingStt and waits until it is served, after one that is on its way out."""
+        eventually("no definition is being deleted", self._assert_not_ending, within=60)
         self.api.apply(yaml.safe_load((ROOT / "manifests/crd.yaml").read_text()))
         eventually("WyomingStt is served", self._assert_served, within=30)
+
+    def _assert_not_ending(self) -> None:
+        definition = self.api.find("CustomResourceDefinition", "wyomingstts.wyoming-stt.dev")
+        assert definition is None or "deletionTimestamp" not in definition["metadata"]
 
     def _assert_served(self) -> None:
         definition = self.api.get("CustomResourceDefinition", "wyomingstts.wyoming-stt.dev")

@@ -65,8 +65,8 @@ def test_without_the_definition_it_waits(cluster: Cluster, api: Api, namespace: 
     def gone() -> None:
         assert api.find("CustomResourceDefinition", DEFINITION) is None
 
-    eventually("the definition is gone", gone, within=30)
     try:
+        eventually("the definition is gone", gone, within=60)
         operator = operators.start(namespace).lead()
 
         def lives() -> None:
