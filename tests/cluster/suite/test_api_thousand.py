@@ -26,9 +26,22 @@ def at_once() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
+@pytest.fixture
+def names(api: Api, namespace: str) -> Iterator[list[str]]:
+    """What the objects are called. They are gone before the next test: one that deletes the definition waits for all."""
+    yield [f"speech-{index:04}" for index in range(OBJECTS)]
+    api.delete_all("WyomingStt", namespace, grace_s=0)
+
+    def gone() -> None:
+        assert api.list("WyomingStt", namespace) == []
+
+    eventually("all are gone", gone, within=120, every=2)
+
+
 def test_a_thousand_objects(
     api: Api,
     namespace: str,
+    names: list[str],
     operators: Operators,
     at_once: ThreadPoolExecutor,
     audit: Callable[[], Audit],
@@ -39,7 +52,6 @@ def test_a_thousand_objects(
     empty = operator.memory_kib()
     begun = time.monotonic()
     # No replicas: what is measured is the operator, and pods would measure the rest of the cluster.
-    names = [f"speech-{index:04}" for index in range(OBJECTS)]
     list(at_once.map(lambda name: api.create(stt(namespace, name, replicas=0)), names))
     created = time.monotonic() - begun
 
