@@ -32,6 +32,8 @@ pub(crate) struct Transcription<'a> {
     seek: usize,
     /// Which of the temperatures is tried.
     attempt: usize,
+    /// What [`Window::Dynamic`] heard in the current window was doubted: it is encoded whole.
+    widened: bool,
     /// The current window, encoded; kept for the next attempt.
     pub(crate) encoded: Option<Tensor>,
     /// Text tokens so far, and where those begin that may prompt the next window.
@@ -73,6 +75,7 @@ impl<'a> Transcription<'a> {
             language: language.map(|language| (language, None)),
             seek: 0,
             attempt: 0,
+            widened: false,
             encoded: None,
             said: Vec::new(),
             prompt_from: 0,
@@ -107,21 +110,26 @@ impl<'a> Transcription<'a> {
 
     /// The current window's spectrogram.
     pub(crate) fn window(&self) -> Result<LogMel, MelError> {
-        let window = self.input.options.window;
+        let frames = self.frames();
         match &self.spectrogram {
-            Spectrogram::Short(stream) => {
-                stream.window(window.frames(stream.samples(), self.window_frames))
-            }
-            Spectrogram::Long(mel) => {
-                let left = mel.frames().saturating_sub(self.seek);
-                // Only the last window is short of speech; the others are full anyway.
-                let frames = match window {
-                    Window::Exact => self.window_frames,
-                    Window::Dynamic => window.frames(left * HOP_LENGTH, self.window_frames),
-                };
-                Ok(mel.slice(self.seek, frames))
-            }
+            Spectrogram::Short(stream) => stream.window(frames),
+            Spectrogram::Long(mel) => Ok(mel.slice(self.seek, frames)),
         }
+    }
+
+    /// How much of the current window the encoder reads, in mel frames.
+    fn frames(&self) -> usize {
+        let samples = match &self.spectrogram {
+            Spectrogram::Short(stream) => stream.samples(),
+            // Only the last window is short of speech; the others are full anyway.
+            Spectrogram::Long(mel) => mel.frames().saturating_sub(self.seek) * HOP_LENGTH,
+        };
+        let window = if self.widened {
+            Window::Exact
+        } else {
+            self.input.options.window
+        };
+        window.frames(samples, self.window_frames)
     }
 
     fn timestamps(&self) -> bool {
@@ -163,15 +171,23 @@ impl<'a> Transcription<'a> {
         }
     }
 
-    /// Takes an attempt: it counts, or the next temperature is tried.
+    /// Takes an attempt: it counts, or the window is tried again. The model was trained on whole windows, so one that
+    /// was not whole is first made so; then come the other temperatures.
     pub(crate) fn accept(&mut self, vocabulary: &Vocabulary, outcome: &Outcome) {
         let options = &self.input.options;
         let text = vocabulary.decode(&outcome.tokens);
         let compression_ratio = fallback::compression_ratio(text.trim());
         let verdict = fallback::judge(options, outcome, compression_ratio);
-        if verdict == Verdict::Doubted && self.attempt + 1 < options.temperatures.len() {
-            self.attempt += 1;
-            return;
+        if verdict == Verdict::Doubted {
+            if self.frames() < self.window_frames {
+                self.widened = true;
+                self.encoded = None;
+                return;
+            }
+            if self.attempt + 1 < options.temperatures.len() {
+                self.attempt += 1;
+                return;
+            }
         }
         let found = Found {
             temperature: self.temperature(),
@@ -181,6 +197,7 @@ impl<'a> Transcription<'a> {
         };
         self.encoded = None;
         self.attempt = 0;
+        self.widened = false;
         let tokens = if verdict == Verdict::Silence {
             &[]
         } else {

@@ -15,7 +15,8 @@ pub enum Window {
     /// Audio padded with silence to the whole window, as the model was trained: the reference's numbers.
     #[default]
     Exact,
-    /// The audio and a margin of silence only: much less work for short audio, slightly other numbers.
+    /// The audio and a margin of silence only: much less work for short audio, slightly other numbers. What is
+    /// doubted by the thresholds (it repeats itself, or is improbable) is heard again in the whole window.
     Dynamic,
 }
 

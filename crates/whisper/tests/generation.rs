@@ -11,6 +11,7 @@ use ::audio::Waveform;
 use serde::Deserialize;
 use whisper::{
     Checkpoint, DeviceChoice, Input, Language, LoadOptions, Options, Segment, Task, Whisper,
+    Window,
     testing::{TinyCheckpoint, audio},
 };
 
@@ -91,6 +92,30 @@ fn checkpoint_with_128_mels_writes_what_the_reference_writes() {
 #[test]
 fn demo_model_writes_what_the_reference_writes() {
     check("demo", &load(&Checkpoint::demo().unwrap()));
+}
+
+#[test]
+fn doubted_words_of_a_trimmed_window_are_heard_again_in_the_whole_one() {
+    let whisper = tiny(&TinyCheckpoint::multilingual());
+    let heard = |window, log_prob_threshold| {
+        let mut input = Input::new(Waveform::new(audio(11, 40_000)).unwrap());
+        input.options = Options {
+            language: Language::Fixed("en".to_owned()),
+            window,
+            log_prob_threshold,
+            compression_ratio_threshold: None,
+            no_speech_threshold: None,
+            temperatures: vec![0.0],
+            max_new_tokens: Some(24),
+            ..Options::default()
+        };
+        let transcript = whisper.transcribe(&[input]).remove(0).unwrap();
+        transcript.segments[0].tokens.clone()
+    };
+    let (whole, trimmed) = (heard(Window::Exact, None), heard(Window::Dynamic, None));
+    assert_ne!(whole, trimmed, "the audio does not tell the windows apart");
+    // No mean of log probabilities is above zero, so that everything is doubted.
+    assert_eq!(heard(Window::Dynamic, Some(0.0)), whole);
 }
 
 /// All cases of a checkpoint as one batch: what is asked of one must not reach the others.
