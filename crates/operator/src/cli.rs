@@ -36,11 +36,11 @@ pub struct SimulateArgs {
 /// `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Address of the admin pages: health, ready and metrics.
+    /// Address of the admin pages: health, ready and metrics. The host `*` is all addresses, IPv6 and IPv4.
     #[arg(
         long,
         env = "OPERATOR_ADMIN",
-        default_value = "0.0.0.0:10390",
+        default_value = "*:10390",
         value_name = "HOST:PORT"
     )]
     pub admin: String,

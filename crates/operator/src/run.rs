@@ -12,7 +12,6 @@ use kube::{Client, Config};
 use telemetry::admin::{self, Pages};
 use telemetry::load::LoadReport;
 use telemetry::{Meters, TelemetryError};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -245,7 +244,7 @@ async fn serve_pages(
     meters: &Meters,
     stop: CancellationToken,
 ) -> Result<tokio::task::JoinHandle<std::io::Result<()>>, RunError> {
-    let listener = TcpListener::bind(address)
+    let listener = telemetry::listen(address)
         .await
         .map_err(|source| RunError::Listen {
             address: address.to_owned(),

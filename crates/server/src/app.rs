@@ -104,7 +104,7 @@ impl App {
             None => None,
             Some(address) => {
                 Some(
-                    TcpListener::bind(address)
+                    telemetry::listen(address)
                         .await
                         .map_err(|source| StartError::Admin {
                             address: address.clone(),

@@ -145,8 +145,8 @@ pub struct ModelArgs {
 /// `wyoming-stt serve`.
 #[derive(Clone, Debug, Args)]
 pub struct ServeArgs {
-    /// Address to listen on: tcp://HOST:PORT (port 0: any free one), unix://PATH or stdio://. May be
-    /// given several times.
+    /// Address to listen on: tcp://HOST:PORT (port 0: any free one; host *: all addresses, IPv6 and
+    /// IPv4), unix://PATH or stdio://. May be given several times.
     #[arg(
         long,
         env = "STT_URI",

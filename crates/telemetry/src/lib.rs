@@ -2,10 +2,12 @@
 
 pub mod admin;
 mod build_info;
+mod listen;
 pub mod load;
 mod logging;
 mod metrics;
 
 pub use build_info::{BUILD, BuildInfo};
+pub use listen::listen;
 pub use logging::{Guard, LogFormat, Settings, TelemetryError, init};
 pub use metrics::Meters;

@@ -28,7 +28,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// An address as the reference library writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Uri {
-    /// `tcp://HOST:PORT`.
+    /// `tcp://HOST:PORT`; the host `*` is all addresses, IPv6 and IPv4.
     Tcp(String),
     /// `unix://PATH`.
     Unix(PathBuf),
@@ -120,7 +120,7 @@ impl Listener {
         };
         match uri {
             Uri::Stdio => Ok(Self::Stdio),
-            Uri::Tcp(address) => Ok(Self::Tcp(TcpListener::bind(address).await.map_err(failed)?)),
+            Uri::Tcp(address) => Ok(Self::Tcp(telemetry::listen(address).await.map_err(failed)?)),
             Uri::Unix(path) => {
                 remove_stale(path).await.map_err(failed)?;
                 let listener = UnixListener::bind(path).map_err(failed)?;
@@ -266,6 +266,7 @@ mod tests {
     fn addresses_are_read_as_the_reference_writes_them() {
         for text in [
             "tcp://0.0.0.0:10300",
+            "tcp://*:10300",
             "tcp://[::1]:0",
             "unix:///run/stt.sock",
             "stdio://",

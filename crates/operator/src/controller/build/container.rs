@@ -134,11 +134,8 @@ fn probe(path: &str) -> Probe {
 fn settings(stt: &ValidStt) -> Vec<EnvVar> {
     let spec = &stt.spec;
     let mut env = vec![
-        var("STT_URI", format!("tcp://0.0.0.0:{WYOMING_PORT}")),
-        var(
-            "STT_ADMIN",
-            format!("0.0.0.0:{}", spec.telemetry.admin_port),
-        ),
+        var("STT_URI", format!("tcp://*:{WYOMING_PORT}")),
+        var("STT_ADMIN", format!("*:{}", spec.telemetry.admin_port)),
     ];
     env.extend(model(stt));
     env.push(var(
