@@ -236,7 +236,7 @@ where
 {
     let events = watcher::watcher(api, config).boxed();
     stream::unfold(
-        (events, 0_u32, said),
+        (events, Failures::default(), said),
         |(mut events, mut failures, mut said)| async move {
             loop {
                 match events.try_next().await {
@@ -246,20 +246,52 @@ where
                     }
                     Ok(Some(event)) => {
                         said(None);
-                        return Some((event, (events, 0, said)));
+                        return Some((event, (events, Failures::default(), said)));
                     }
                     Ok(None) => return None,
                     Err(error) => {
                         // A watch that ends because its version is too old begins anew at once, as it should.
                         if !is_expired(&error) {
-                            said(Some(why(&error)));
-                            tokio::time::sleep(wait(failures)).await;
-                            failures = failures.saturating_add(1);
+                            let wait = wait(failures.count);
+                            said(Some(failures.add(&error)));
+                            tokio::time::sleep(wait).await;
                         }
                     }
                 }
             }
         },
+    )
+}
+
+/// Failures in a row.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    /// What was said of an API server that does not answer. It can be gone in several ways, one after the other, which
+    /// is no news to anybody.
+    silence: Option<String>,
+}
+
+impl Failures {
+    /// Counts one. Returns what is to be said of it.
+    fn add(&mut self, error: &watcher::Error) -> String {
+        self.count = self.count.saturating_add(1);
+        if is_answer(error) {
+            self.silence = None;
+            return why(error);
+        }
+        self.silence.get_or_insert_with(|| why(error)).clone()
+    }
+}
+
+/// Whether the API server said it.
+fn is_answer(error: &watcher::Error) -> bool {
+    matches!(
+        error,
+        watcher::Error::InitialListFailed(kube::Error::Api(_))
+            | watcher::Error::WatchStartFailed(kube::Error::Api(_))
+            | watcher::Error::WatchFailed(kube::Error::Api(_))
+            | watcher::Error::WatchError(_)
     )
 }
 

@@ -183,3 +183,24 @@ fn waits_grow_and_stay_below_a_quarter_of_a_minute() {
     assert_eq!(waits[..6], [0, 1, 2, 4, 8, 15]);
     assert_eq!(waits[39], 15);
 }
+
+#[test]
+fn an_api_server_that_is_gone_is_told_once_however_it_is_gone() {
+    let gone = |text: &str| {
+        let source = std::io::Error::other(text.to_owned());
+        watcher::Error::WatchFailed(kube::Error::ReadEvents(source))
+    };
+    let refused = || watcher::Error::WatchError(Box::new(forbidden()));
+    let mut failures = Failures::default();
+    let first = failures.add(&gone("connection reset"));
+    assert!(first.contains("connection reset"), "{first}");
+    assert_eq!(failures.add(&gone("connection refused")), first);
+    // What it answers is news, and so is a silence after that.
+    assert_eq!(failures.add(&refused()), "not yours");
+    assert!(failures.add(&gone("timed out")).contains("timed out"));
+    assert_eq!(failures.count, 4);
+}
+
+fn forbidden() -> kube::core::Status {
+    kube::core::Status::failure("not yours", "Forbidden").with_code(403)
+}
