@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from kit import figures  # noqa: E402
 from kit.api import Api  # noqa: E402
 from kit.audit import Audit  # noqa: E402
 from kit.cluster import ROOT, Cluster  # noqa: E402
+from kit.fleet import NAME, Fleet, gpu_fleet  # noqa: E402
 from kit.load import Listener, Load, Shape  # noqa: E402
 from kit.nodes import Nodes  # noqa: E402
 from kit.objects import MANAGER  # noqa: E402
@@ -159,6 +161,25 @@ def new_orders(api: Api, namespace: str) -> Iterator[Callable[..., Orders]]:
     yield make
     for orders in started:
         orders.stop()
+
+
+@pytest.fixture
+def new_fleet(
+    api: Api,
+    namespace: str,
+    new_nodes: Callable[..., Nodes],
+    listener: Listener,
+    new_load: Callable[..., Load],
+    new_orders: Callable[..., Orders],
+) -> Callable[..., Fleet]:
+    """Makes an endpoint that scales over so many GPU nodes: `new_fleet(20, shape, minReplicas=1, …)`."""
+
+    def make(count: int, shape: Shape | None = None, *, delay_s: float = 0, **autoscaling: Any) -> Fleet:
+        nodes = new_nodes(count)
+        api.create(gpu_fleet(namespace, nodes, listener.port, delay_s=delay_s, **autoscaling))
+        return Fleet(api, namespace, nodes, new_load(NAME, shape), new_orders(NAME))
+
+    return make
 
 
 @pytest.fixture

@@ -5,48 +5,36 @@ from collections.abc import Callable
 
 import pytest
 
-from kit.api import Api
-from kit.fleet import DOWN, PERIOD, assert_limited_by, assert_replicas, assert_told, gpu_fleet
-from kit.load import Listener, Load, Shape
-from kit.nodes import Nodes
+from kit.fleet import DOWN, PERIOD, Fleet
+from kit.load import Load, Shape
 from kit.operator import Operator
 from kit.operators import Operators
-from kit.orders import Orders
 from kit.waiting import eventually, stays
 
 pytestmark = pytest.mark.timeout(900)
 
 
-def warm_up(api: Api, namespace: str, load: Load, rate: float) -> None:
+def warm_up(fleet: Fleet, rate: float) -> None:
     """A small load, until the operator knows how fast a replica works."""
-    load.set_rate(rate)
+    fleet.load.set_rate(rate)
 
     def known() -> None:
-        auto = api.get("WyomingStt", "speech", namespace)["status"]["autoscaling"]
         # Figures alone are told every 30 s; twenty utterances are what is believed.
-        assert load.finished() >= 25, load.finished()
-        assert auto["desiredReplicas"] >= 1
+        assert fleet.load.finished() >= 25, fleet.load.finished()
+        assert fleet.status()["autoscaling"]["desiredReplicas"] >= 1
 
     eventually("the service rate can be known", known, within=60)
     time.sleep(PERIOD + 1)
 
 
 def test_a_load_step_is_followed_up_and_down(
-    api: Api,
-    namespace: str,
-    new_nodes: Callable[..., Nodes],
-    operator: Operator,
-    listener: Listener,
-    new_load: Callable[..., Load],
-    new_orders: Callable[..., Orders],
-    record: Callable[..., None],
+    operator: Operator, new_fleet: Callable[..., Fleet], record: Callable[..., None]
 ) -> None:
-    nodes = new_nodes(20)
-    api.create(gpu_fleet(namespace, nodes, listener.port, minReplicas=2, maxReplicas=20))
     # A replica finishes two in a second.
-    load, orders = new_load("speech", Shape(slots=1, service_s=0.5)), new_orders("speech")
-    eventually("two replicas are ready", lambda: assert_replicas(api, namespace, 2), within=40)
-    warm_up(api, namespace, load, 2)
+    fleet = new_fleet(20, Shape(slots=1, service_s=0.5), minReplicas=2, maxReplicas=20)
+    load, orders = fleet.load, fleet.orders
+    fleet.becomes_ready(2)
+    warm_up(fleet, 2)
     assert orders.now() == 2, orders.changes
 
     step = load.set_rate(10)
@@ -88,29 +76,20 @@ def test_a_load_step_is_followed_up_and_down(
     )
 
 
-def test_idle_replicas_go_first(
-    api: Api,
-    namespace: str,
-    new_nodes: Callable[..., Nodes],
-    operator: Operator,
-    listener: Listener,
-    new_load: Callable[..., Load],
-    new_orders: Callable[..., Orders],
-) -> None:
-    nodes = new_nodes(8)
+def test_idle_replicas_go_first(operator: Operator, new_fleet: Callable[..., Fleet]) -> None:
     down = {"stabilizationSeconds": 10, "maxPercentPerStep": 50, "stepSeconds": 5}
-    api.create(gpu_fleet(namespace, nodes, listener.port, minReplicas=3, maxReplicas=8, scaleDown=down))
-    load, orders = new_load("speech"), new_orders("speech")
-    eventually("three replicas are ready", lambda: assert_replicas(api, namespace, 3), within=40)
+    fleet = new_fleet(8, minReplicas=3, maxReplicas=8, scaleDown=down)
+    load, orders = fleet.load, fleet.orders
+    fleet.becomes_ready(3)
     old = set(load.ready())
-    api.patch("WyomingStt", "speech", namespace, {"spec": {"autoscaling": {"minReplicas": 6}}})
-    eventually("six replicas are ready", lambda: assert_replicas(api, namespace, 6), within=40)
+    fleet.set_minimum(6)
+    fleet.becomes_ready(6)
     # The ReplicaSet by itself would take the newest: those work.
     busy = set(load.ready()) - old
     assert len(busy) == 3
     for pod in busy:
         load.occupy(pod, 3600)
-    api.patch("WyomingStt", "speech", namespace, {"spec": {"autoscaling": {"minReplicas": 1}}})
+    fleet.set_minimum(1)
     orders.reach(3, within=100)
     eventually("three are gone", lambda: _assert_count(load, 3), within=15)
     assert {killed.pod for killed in load.killed} == old, load.killed
@@ -125,25 +104,14 @@ def _assert_count(load: Load, count: int) -> None:
 
 
 def test_slow_starts_do_not_make_it_order_too_many(
-    api: Api,
-    namespace: str,
-    new_nodes: Callable[..., Nodes],
-    operator: Operator,
-    listener: Listener,
-    new_load: Callable[..., Load],
-    new_orders: Callable[..., Orders],
-    record: Callable[..., None],
+    operator: Operator, new_fleet: Callable[..., Fleet], record: Callable[..., None]
 ) -> None:
-    nodes = new_nodes(60)
     delay = 25
-    api.create(
-        gpu_fleet(
-            namespace, nodes, listener.port, delay_s=delay, minReplicas=1, maxReplicas=60, startupSecondsHint=delay
-        )
-    )
-    load, orders = new_load("speech", Shape(slots=1, service_s=0.25)), new_orders("speech")
-    eventually("one replica is ready", lambda: assert_replicas(api, namespace, 1), within=60)
-    warm_up(api, namespace, load, 3)
+    bounds = {"minReplicas": 1, "maxReplicas": 60}
+    fleet = new_fleet(60, Shape(slots=1, service_s=0.25), delay_s=delay, startupSecondsHint=delay, **bounds)
+    load, orders = fleet.load, fleet.orders
+    fleet.becomes_ready(1, within=60)
+    warm_up(fleet, 3)
     step = load.set_rate(16)
     # Four replicas would be busy all the time.
     needed = 5
@@ -170,59 +138,40 @@ def test_slow_starts_do_not_make_it_order_too_many(
     assert operator.is_running()
 
 
-def test_silent_replicas_are_never_a_reason_to_go_down(
-    api: Api,
-    namespace: str,
-    new_nodes: Callable[..., Nodes],
-    operator: Operator,
-    listener: Listener,
-    new_load: Callable[..., Load],
-    new_orders: Callable[..., Orders],
-) -> None:
-    nodes = new_nodes(6)
+def test_silent_replicas_are_never_a_reason_to_go_down(operator: Operator, new_fleet: Callable[..., Fleet]) -> None:
     down = {"stabilizationSeconds": 5, "maxPercentPerStep": 100, "stepSeconds": 1}
-    api.create(gpu_fleet(namespace, nodes, listener.port, minReplicas=4, maxReplicas=6, scaleDown=down))
-    load, orders = new_load("speech"), new_orders("speech")
-    eventually("four replicas are ready", lambda: assert_replicas(api, namespace, 4), within=40)
+    fleet = new_fleet(6, minReplicas=4, maxReplicas=6, scaleDown=down)
+    load, orders = fleet.load, fleet.orders
+    fleet.becomes_ready(4)
     load.silence(set(load.ready()[:2]))
     # What was told is believed for three rounds.
     time.sleep(3 * PERIOD + 2)
-    api.patch("WyomingStt", "speech", namespace, {"spec": {"autoscaling": {"minReplicas": 1}}})
+    fleet.set_minimum(1)
     eventually(
         "the silence is told",
-        lambda: assert_told(api, namespace, "AutoscalingActive", "False", "MetricsStale"),
+        lambda: fleet.assert_told("AutoscalingActive", "False", "MetricsStale"),
         within=20,
     )
-    assert_limited_by(api, namespace, "MetricsUnavailable")
+    fleet.assert_limited_by("MetricsUnavailable")
     stays("nothing goes while some are silent", lambda: orders.reach(4, within=0), during=4 * PERIOD)
     load.silence(set())
     orders.reach(1, within=100)
-    eventually(
-        "all is well again", lambda: assert_told(api, namespace, "AutoscalingActive", "True", "Active"), within=20
-    )
+    eventually("all is well again", lambda: fleet.assert_told("AutoscalingActive", "True", "Active"), within=20)
     assert operator.is_running()
 
 
 def test_a_restarted_operator_waits_a_window_before_it_goes_down(
-    api: Api,
-    namespace: str,
-    new_nodes: Callable[..., Nodes],
-    operators: Operators,
-    listener: Listener,
-    new_load: Callable[..., Load],
-    new_orders: Callable[..., Orders],
-    record: Callable[..., None],
+    namespace: str, operators: Operators, new_fleet: Callable[..., Fleet], record: Callable[..., None]
 ) -> None:
     window = 20
-    nodes = new_nodes(10)
     down = {"stabilizationSeconds": window, "maxPercentPerStep": 100, "stepSeconds": 1}
-    api.create(gpu_fleet(namespace, nodes, listener.port, minReplicas=1, maxReplicas=10, scaleDown=down))
+    fleet = new_fleet(10, Shape(slots=1, service_s=1), minReplicas=1, maxReplicas=10, scaleDown=down)
+    load, orders = fleet.load, fleet.orders
     first = operators.start(namespace, identity="first").lead()
-    load, orders = new_load("speech", Shape(slots=1, service_s=1)), new_orders("speech")
-    eventually("one replica is ready", lambda: assert_replicas(api, namespace, 1), within=40)
+    fleet.becomes_ready(1)
     load.set_rate(4)
     orders.reach(4, 10, within=120)
-    eventually("they are ready", lambda: assert_replicas(api, namespace, orders.now()), within=30)
+    eventually("they are ready", lambda: _assert_count(load, orders.now()), within=30)
     before = orders.now()
     load.set_rate(0)
     first.kill()

@@ -7,13 +7,12 @@ import pytest
 
 from kit.api import Api
 from kit.audit import Audit, tally
-from kit.fleet import PERIOD, assert_limited_by, assert_replicas, assert_told, gpu_fleet
+from kit.fleet import PERIOD, Fleet, gpu_fleet
 from kit.load import Listener, Load, Shape
 from kit.nodes import Nodes
 from kit.objects import assert_condition
 from kit.operator import Operator
 from kit.operators import Operators
-from kit.orders import Orders
 from kit.waiting import eventually, stays
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
@@ -21,42 +20,34 @@ NODES = 200
 
 
 def test_more_is_wanted_than_there_are_gpus(
-    api: Api,
-    namespace: str,
-    new_nodes: Callable[..., Nodes],
-    operator: Operator,
-    listener: Listener,
-    new_load: Callable[..., Load],
-    new_orders: Callable[..., Orders],
-    record: Callable[..., None],
+    operator: Operator, new_fleet: Callable[..., Fleet], record: Callable[..., None]
 ) -> None:
     wanted = NODES + 50
-    nodes = new_nodes(NODES)
-    api.create(gpu_fleet(namespace, nodes, listener.port, minReplicas=150, maxReplicas=wanted, maxPendingReplicas=1))
-    load, orders = new_load("speech", Shape(slots=1, service_s=1)), new_orders("speech")
+    bounds = {"minReplicas": 150, "maxReplicas": wanted, "maxPendingReplicas": 1}
+    fleet = new_fleet(NODES, Shape(slots=1, service_s=1), **bounds)
+    load, orders = fleet.load, fleet.orders
     begun = time.monotonic()
-    eventually("150 replicas are ready", lambda: assert_replicas(api, namespace, 150), within=90)
+    fleet.becomes_ready(150, within=90)
     started = time.monotonic() - begun
     # A backlog for every replica that is allowed, and no end of it.
     step = load.set_rate(2 * wanted)
     orders.reach(wanted, within=60)
 
     def unschedulable() -> None:
-        status = api.get("WyomingStt", "speech", namespace)["status"]
-        assert status["unschedulableReplicas"] == 50, status["unschedulableReplicas"]
-        assert_told(api, namespace, "CapacityLimited", "True", "PodsUnschedulable")
+        assert fleet.status()["unschedulableReplicas"] == 50, fleet.status()["unschedulableReplicas"]
+        fleet.assert_told("CapacityLimited", "True", "PodsUnschedulable")
 
     eventually("fifty fit on no node, and it says so", unschedulable, within=40)
     crowded = time.monotonic()
     # One stays pending, so that a cluster autoscaler sees that more is wanted.
     orders.reach(NODES + 1, within=60)
     capped = time.monotonic() - crowded
-    assert_limited_by(api, namespace, "Capacity")
+    fleet.assert_limited_by("Capacity")
     stays("it is not ordered again", lambda: orders.reach(NODES + 1, within=0), during=4 * PERIOD)
     assert load.killed == [] or all(not killed.was_ready for killed in load.killed), "a working replica was taken away"
     assert len(load.ready()) == NODES
     # New nodes are used.
-    nodes.add(10)
+    fleet.nodes.add(10)
     orders.reach(NODES + 11, wanted, within=90)
     record(
         f"{wanted} replicas wanted, {NODES} GPUs",
@@ -71,20 +62,16 @@ def test_more_is_wanted_than_there_are_gpus(
 def test_three_of_ten_nodes_are_lost(
     api: Api,
     namespace: str,
-    new_nodes: Callable[..., Nodes],
     operator: Operator,
-    listener: Listener,
-    new_load: Callable[..., Load],
-    new_orders: Callable[..., Orders],
+    new_fleet: Callable[..., Fleet],
     record: Callable[..., None],
 ) -> None:
-    nodes = new_nodes(NODES)
+    fleet = new_fleet(NODES, Shape(slots=1, service_s=1), minReplicas=10, maxReplicas=150)
+    nodes, load, orders = fleet.nodes, fleet.load, fleet.orders
     replicas = 100
-    api.create(gpu_fleet(namespace, nodes, listener.port, minReplicas=10, maxReplicas=150))
-    load, orders = new_load("speech", Shape(slots=1, service_s=1)), new_orders("speech")
-    eventually("it has begun", lambda: assert_replicas(api, namespace, 10), within=40)
-    api.patch("WyomingStt", "speech", namespace, {"spec": {"autoscaling": {"minReplicas": replicas}}})
-    eventually("100 replicas are ready", lambda: assert_replicas(api, namespace, replicas), within=60)
+    fleet.becomes_ready(10)
+    fleet.set_minimum(replicas)
+    fleet.becomes_ready(replicas, within=60)
     # Half busy: what is left can carry it.
     load.set_rate(replicas / 2)
     time.sleep(2 * PERIOD)
