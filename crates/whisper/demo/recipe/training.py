@@ -41,7 +41,10 @@ _AVERAGED_UPDATES = 400
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Where everything is and how long to train, by the clock: whoever else uses the cores takes from it."""
+    """Where everything is and how long to train.
+
+    Minutes are those that a worker computes: whoever else uses the cores makes the end later, not the model worse.
+    """
 
     bank: Path
     held_out: Path
@@ -120,10 +123,10 @@ class _Training:
         self._report = _Report(self._progress)
 
     def run(self) -> None:
-        begun = time.monotonic() - self._seconds
+        begun = time.process_time() - self._seconds
         saved = glanced = time.monotonic()
         while self._seconds < 60 * self._plan.minutes:
-            self._update(time.monotonic() - begun)
+            self._update(time.process_time() - begun)
             if not self._is_first:
                 continue
             if self._updates % _REPORT_EVERY == 0:
