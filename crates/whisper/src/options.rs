@@ -16,7 +16,7 @@ pub struct Input {
     pub mel: Option<MelStream>,
     /// How it is wanted.
     pub options: Options,
-    /// Stops the work between two decoder steps.
+    /// Stops the work between two layers of the encoder, or two decoder steps.
     pub cancel: Cancel,
 }
 

@@ -11,7 +11,7 @@ use crate::decode::{Outcome, Request, bias};
 use crate::mel::HOP_LENGTH;
 use crate::transcript::{Segment, Timings, Transcript};
 use crate::vocabulary::Vocabulary;
-use crate::{Input, Language, LogMel, MelError, MelStream, Window};
+use crate::{Cancel, Input, Language, LogMel, MelError, MelStream, Window};
 
 /// Seconds of one mel frame.
 const FRAME_S: f64 = 0.01;
@@ -89,7 +89,11 @@ impl<'a> Transcription<'a> {
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.input.cancel.is_cancelled()
+        self.cancel().is_cancelled()
+    }
+
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.input.cancel
     }
 
     pub(crate) fn beam_size(&self) -> usize {

@@ -12,8 +12,8 @@ use crate::transcript::{Timings, Transcript};
 use crate::transcription::Transcription;
 use crate::vocabulary::Vocabulary;
 use crate::{
-    Checkpoint, DeviceChoice, Input, Language, Level, LoadError, LogMel, MelError, MelExtractor,
-    MelStream, Model, ModelError, Precision,
+    Checkpoint, DeviceChoice, Input, Language, Level, LoadError, MelError, MelExtractor, MelStream,
+    Model, ModelError, Precision,
 };
 
 /// Why an utterance has no transcript.
@@ -227,17 +227,12 @@ impl Whisper {
         timings: &mut Timings,
         on_result: &mut impl FnMut(usize, Result<Transcript, WhisperError>),
     ) -> Vec<(usize, Transcription<'a>)> {
-        let mut live: Vec<(usize, Transcription<'a>)> = live
-            .into_iter()
-            .filter_map(|(index, transcription)| {
-                if transcription.is_cancelled() {
-                    on_result(index, Err(WhisperError::Cancelled));
-                    return None;
-                }
-                Some((index, transcription))
-            })
-            .collect();
-        let outcomes = match self.attempt(&mut live, timings) {
+        let mut live = without_cancelled(live, on_result);
+        let encoded = timed(&mut timings.encode, || self.encode(&mut live));
+        // A flag may have been raised meanwhile: only what is encoded can be decoded.
+        let mut live = without_cancelled(live, on_result);
+        let outcomes = encoded.and_then(|()| timed(&mut timings.decode, || self.decode(&mut live)));
+        let outcomes = match outcomes {
             Ok(outcomes) => outcomes,
             Err(error) => {
                 for (index, _) in live {
@@ -263,36 +258,20 @@ impl Whisper {
         going_on
     }
 
-    fn attempt(
-        &self,
-        live: &mut [(usize, Transcription<'_>)],
-        timings: &mut Timings,
-    ) -> Result<Vec<Result<decode::Outcome, WhisperError>>, WhisperError> {
-        timed(&mut timings.encode, || self.encode(live))?;
-        timed(&mut timings.decode, || self.decode(live))
-    }
-
-    /// Encodes the windows that are new, all together.
+    /// Encodes the windows that are new, one after the other: each fills all threads.
     fn encode(&self, live: &mut [(usize, Transcription<'_>)]) -> Result<(), WhisperError> {
-        let mut fresh: Vec<&mut Transcription<'_>> = live
+        let fresh = live
             .iter_mut()
             .map(|(_, transcription)| transcription)
-            .filter(|transcription| transcription.encoded.is_none())
-            .collect();
-        let windows: Vec<LogMel> = fresh
-            .iter()
-            .map(|transcription| transcription.window())
-            .collect::<Result<_, _>>()
-            .map_err(|source| WhisperError::Mel {
+            .filter(|transcription| transcription.encoded.is_none());
+        for transcription in fresh {
+            let window = transcription.window().map_err(|source| WhisperError::Mel {
                 source: Arc::new(source),
             })?;
-        let windows: Vec<&LogMel> = windows.iter().collect();
-        if windows.is_empty() {
-            return Ok(());
-        }
-        let encoded = self.model.encode_each(&windows).map_err(model_error)?;
-        for (transcription, encoded) in fresh.iter_mut().zip(encoded) {
-            transcription.encoded = Some(encoded);
+            transcription.encoded = self
+                .model
+                .encode_unless(transcription.cancel(), &window)
+                .map_err(model_error)?;
         }
         Ok(())
     }
@@ -351,6 +330,21 @@ impl Whisper {
         }
         Ok(())
     }
+}
+
+/// Those that nobody stopped; the others are told. A flag stays raised, so that a window that the
+/// encoder gave up is never among those that are left.
+fn without_cancelled<'a>(
+    live: Vec<(usize, Transcription<'a>)>,
+    on_result: &mut impl FnMut(usize, Result<Transcript, WhisperError>),
+) -> Vec<(usize, Transcription<'a>)> {
+    let (cancelled, live) = live
+        .into_iter()
+        .partition::<Vec<_>, _>(|(_, transcription)| transcription.is_cancelled());
+    for (index, _) in cancelled {
+        on_result(index, Err(WhisperError::Cancelled));
+    }
+    live
 }
 
 fn model_error(source: ModelError) -> WhisperError {

@@ -8,7 +8,7 @@ use super::{
     layers::{FeedForward, LayerNorm, Linear, Projection, Source},
     ops::{self, Then},
 };
-use crate::{checkpoint::LoadError, precision::Arithmetic};
+use crate::{Cancel, checkpoint::LoadError, precision::Arithmetic};
 
 /// Positions per mel frame: the second convolution takes every other one.
 pub(super) const FRAMES_PER_POSITION: usize = 2;
@@ -54,16 +54,36 @@ impl Encoder {
 
     /// One window: `(n_mels, frames)` → `(frames / 2, width)`.
     pub(super) fn forward(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
+        let mut x = self.convolve(mel)?;
+        for layer in &self.layers {
+            x = layer.forward(&x)?;
+        }
+        self.norm.forward(&x)
+    }
+
+    /// As [`Encoder::forward`], but `None` once the flag is raised: it is read before each layer.
+    pub(super) fn forward_unless(
+        &self,
+        cancel: &Cancel,
+        mel: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
+        let mut x = self.convolve(mel)?;
+        for layer in &self.layers {
+            if cancel.is_cancelled() {
+                return Ok(None);
+            }
+            x = layer.forward(&x)?;
+        }
+        self.norm.forward(&x).map(Some)
+    }
+
+    fn convolve(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
         let x = mel.t()?.contiguous()?;
         let [first, second] = &self.convolutions;
         let x = first.forward(&ops::unfold(&x, 1)?, Then::Gelu)?;
         let x = second.forward(&ops::unfold(&x, FRAMES_PER_POSITION)?, Then::Gelu)?;
         // A trimmed window takes the first positions: its audio starts where the window does.
-        let mut x = (&x + self.positions.narrow(0, 0, x.dim(0)?)?)?;
-        for layer in &self.layers {
-            x = layer.forward(&x)?;
-        }
-        self.norm.forward(&x)
+        &x + self.positions.narrow(0, 0, x.dim(0)?)?
     }
 }
 

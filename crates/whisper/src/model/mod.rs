@@ -26,6 +26,7 @@ use self::{
     layers::{Source, computing},
 };
 use crate::{
+    Cancel,
     checkpoint::{Checkpoint, LoadError},
     mel::LogMel,
     precision::{Arithmetic, Precision},
@@ -262,6 +263,21 @@ impl Model {
             .collect()
     }
 
+    /// Runs the encoder over one window, `(frames / 2, d_model)`; `None` once the flag is raised, which is read
+    /// between two layers.
+    ///
+    /// # Errors
+    /// As [`Model::encode_each`].
+    pub fn encode_unless(
+        &self,
+        cancel: &Cancel,
+        window: &LogMel,
+    ) -> Result<Option<Tensor>, ModelError> {
+        let mel = self.mel_batch(&[window])?;
+        let compute = || self.encoder.forward_unless(cancel, &mel.get(0)?);
+        compute().map_err(computing("the encoder"))
+    }
+
     /// Begins decoding: projects the cross-attention keys and values of each item, once. Item `i` gets the rows
     /// `i * rows_per_item ..`, all empty; they share the item's projections.
     ///
@@ -480,6 +496,23 @@ mod tests {
         let step = [(0, 5), (1, 5), (2, 6), (3, 6)];
         logits.extend(model.step(&mut state, &step).unwrap());
         logits
+    }
+
+    #[test]
+    fn an_encoder_that_is_cancelled_stops_and_one_that_is_not_gives_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        TinyCheckpoint::large_v3().write(directory.path()).unwrap();
+        let checkpoint = Checkpoint::open(directory.path()).unwrap();
+        let model = Model::load(&checkpoint, &Device::Cpu).unwrap();
+        let stream = MelExtractor::new(128).stream_of(&audio(5, 60_000));
+        let window = stream.window(704).unwrap();
+        let cancel = Cancel::default();
+        let values = |encoded: &Tensor| encoded.to_vec2::<f32>().unwrap();
+        let whole = model.encode_each(&[&window]).unwrap();
+        let encoded = model.encode_unless(&cancel, &window).unwrap().unwrap();
+        assert_eq!(values(&encoded), values(&whole[0]));
+        cancel.cancel();
+        assert!(model.encode_unless(&cancel, &window).unwrap().is_none());
     }
 
     #[test]
