@@ -14,5 +14,5 @@ mod waveform;
 pub use ingest::{Ingest, IngestError};
 pub use pcm::{FormatError, PcmFormat};
 pub use resample::Resampler;
-pub use silence::trailing_silence;
+pub use silence::{Pause, PauseDetector};
 pub use waveform::{SAMPLE_RATE_HZ, Waveform};
