@@ -14,10 +14,9 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use audio::{Ingest, IngestError, PcmFormat};
 use futures::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::watch;
@@ -26,15 +25,16 @@ use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Encoder, FramedRead};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, info, info_span};
-use whisper::{Input, MelStream, Options, Transcript};
+use whisper::{Input, Options, Transcript};
 use wyoming::{AudioFormat, Code, Event, EventError, Form, FrameCodec, FrameError, Transcribe};
 
-use super::budget::{AudioBudget, Share};
+use super::budget::AudioBudget;
 use super::session::{Session, Step};
+use super::utterance::Utterance;
 use crate::describe;
 use crate::fault::Fault;
 use crate::language::LanguageRule;
-use crate::metrics::{Metrics, OpenGuard};
+use crate::metrics::Metrics;
 use crate::queue::{Loaded, ModelState, Queue, Ticket};
 
 /// Utterances of one connection whose words have not come yet. Beyond it the connection is not read.
@@ -48,9 +48,6 @@ const RESERVE_IDLE: Duration = Duration::from_secs(5);
 const GONE_CHECK: Duration = Duration::from_millis(100);
 /// For a client that is owed nothing to close its side.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
-/// Audio that arrived before the model did is turned into a spectrogram at once if it is short;
-/// longer audio is left to the device's thread, so that other connections are served meanwhile.
-const MEL_BACKLOG_SAMPLES: usize = 10 * audio::SAMPLE_RATE_HZ as usize;
 
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +114,7 @@ impl Service {
         }
     }
 
-    fn loaded(&self) -> Option<Arc<Loaded>> {
+    pub(super) fn loaded(&self) -> Option<Arc<Loaded>> {
         match &*self.state.borrow() {
             ModelState::Ready(loaded) => Some(Arc::clone(loaded)),
             _ => None,
@@ -482,86 +479,6 @@ fn bad_event(error: &EventError) -> Fault {
     Fault::BadInput {
         code: error.code(),
         reason: error.to_string(),
-    }
-}
-
-fn refused_audio(error: IngestError) -> Fault {
-    match error {
-        IngestError::TooLong { limit } => Fault::TooLong { limit },
-        other => Fault::AudioFormat {
-            reason: other.to_string(),
-        },
-    }
-}
-
-/// An utterance whose audio is arriving.
-struct Utterance {
-    ingest: Ingest,
-    share: Share,
-    /// The spectrogram so far, once the model is there to say how many bins it has.
-    mel: Option<MelStream>,
-    service: Arc<Service>,
-    _open: OpenGuard,
-}
-
-impl Utterance {
-    fn begin(service: &Arc<Service>) -> Self {
-        service.open_streams.fetch_add(1, Ordering::Relaxed);
-        Self {
-            ingest: Ingest::new(service.limits.utterance),
-            share: Share::of(&service.open_audio),
-            mel: None,
-            service: Arc::clone(service),
-            _open: service.metrics.stream(),
-        }
-    }
-
-    fn push(&mut self, format: AudioFormat, pcm: &[u8]) -> Result<(), Fault> {
-        let (rate, width, channels) = (format.rate_hz(), format.width_bytes(), format.channels());
-        let format = PcmFormat::new(rate, width, channels).map_err(|error| Fault::AudioFormat {
-            reason: error.to_string(),
-        })?;
-        self.ingest.push(format, pcm).map_err(refused_audio)?;
-        self.share
-            .grow_to(self.ingest.samples().len())
-            .map_err(|_exceeded| Fault::TooMuchAudio {
-                limit_s: self.service.open_audio.limit_s(),
-            })?;
-        self.extend_mel();
-        Ok(())
-    }
-
-    fn extend_mel(&mut self) {
-        if self.mel.is_none() && self.ingest.samples().len() <= MEL_BACKLOG_SAMPLES {
-            self.mel = self
-                .service
-                .loaded()
-                .map(|loaded| MelStream::new(Arc::clone(&loaded.mel)));
-        }
-        if let Some(mel) = &mut self.mel {
-            let fresh = self.ingest.samples().get(mel.samples()..);
-            mel.push(fresh.unwrap_or_default());
-        }
-    }
-
-    /// The waveform with its spectrogram; `None` when no sample came.
-    fn end(mut self) -> Result<Option<(audio::Waveform, Option<MelStream>)>, Fault> {
-        let ingest = std::mem::replace(&mut self.ingest, Ingest::new(Duration::ZERO));
-        let Some(waveform) = ingest.finish().map_err(refused_audio)? else {
-            return Ok(None);
-        };
-        let mut mel = self.mel.take();
-        if let Some(mel) = &mut mel {
-            let fresh = waveform.samples().get(mel.samples()..);
-            mel.push(fresh.unwrap_or_default());
-        }
-        Ok(Some((waveform, mel)))
-    }
-}
-
-impl Drop for Utterance {
-    fn drop(&mut self) {
-        self.service.open_streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@ mod budget;
 mod connection;
 mod listener;
 mod session;
+mod utterance;
 
 pub use budget::AudioBudget;
 pub use connection::{Limits, Service};

@@ -3,6 +3,8 @@
 //! Where only timers matter, time is paused. Where the device's thread has a part it runs: a paused
 //! clock would jump to the next deadline while that thread works.
 
+use std::sync::atomic::Ordering;
+
 use audio::SAMPLE_RATE_HZ;
 use bytes::Bytes;
 use tokio::io::DuplexStream;
