@@ -647,6 +647,7 @@ impl ModelArgs {
                 PrecisionArg::F32 => Precision::F32,
                 PrecisionArg::Int8 => Precision::Int8,
             },
+            ..LoadOptions::default()
         }
     }
 

@@ -74,6 +74,9 @@ pub struct LoadOptions {
     pub threads: usize,
     /// Of weights and arithmetic.
     pub precision: Precision,
+    /// Highest vector instructions of the kernels, which a benchmark lowers; `None` for the best of the CPU. What
+    /// Candle computes is not limited by it.
+    pub level: Option<Level>,
 }
 
 /// A model with its vocabulary. Immutable: it can be shared, and each batch has its own state.
@@ -100,7 +103,8 @@ impl Whisper {
             .open()
             .map_err(|source| LoadError::NoDevice { source })?;
         let vocabulary = Vocabulary::read(checkpoint)?;
-        let model = Model::load_as(checkpoint, &device, options.precision, Level::best())?;
+        let level = options.level.unwrap_or_else(Level::best);
+        let model = Model::load_as(checkpoint, &device, options.precision, level)?;
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|index| format!("whisper-{index}"))

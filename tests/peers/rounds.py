@@ -1,0 +1,131 @@
+"""Engines in turn, round after round, so that what else the machine does falls on all of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+
+from catalogue import Contender, Places
+from child import ChildError, Engine, environment
+from figures import Row, Sample
+from vocabulary import SCRIPT
+
+# After one engine's work, before the next one's: memory is given back, clocks settle.
+BREATH_S = 0.05
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to transcribe."""
+
+    seconds: int
+    at_once: int = 1
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return f"{self.seconds} s" if self.at_once == 1 else f"{self.at_once} × {self.seconds} s"
+
+
+@dataclass(frozen=True)
+class Lane:
+    """An engine with a window."""
+
+    engine: Engine
+    contender: Contender
+    row: Row
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all races of one model share."""
+
+    model: str
+    folder: Path
+    # By their seconds.
+    audio: dict[int, Path]
+    places: Places
+    threads: int
+    say: Callable[[str], None]
+    # What was left out, and why.
+    left_out: list[str]
+    # What each engine says that it is.
+    versions: dict[str, str]
+
+    def leave_out(self, contender: Contender, table: str, error: Exception) -> None:
+        """Tells it; the others go on."""
+        self.left_out.append(f"{contender.label}, {self.model} ({table}): {error}")
+        self.say(f"left out: {self.left_out[-1]}")
+
+    def log(self, contender: Contender, table: str) -> Path:
+        """Where a process says what is wrong."""
+        return self.places.logs / f"{table}-{self.model}-{contender.key}.log"
+
+
+@dataclass(frozen=True)
+class Race:
+    """One table of one model."""
+
+    setting: Setting
+    table: str
+    contenders: Sequence[Contender]
+    cases: Sequence[Case]
+
+    def run(self, rounds: int) -> Iterator[Sample]:
+        """Loads all, then measures."""
+        with ExitStack() as stack:
+            lanes = [lane for contender in self.contenders for lane in self.load(stack, contender)]
+            for number in range(rounds):
+                self.setting.say(f"{self.table}, {self.setting.model}: round {number + 1} of {rounds}")
+                for case in self.cases:
+                    # Nobody always comes behind the same one.
+                    shift = number % max(1, len(lanes))
+                    for lane in lanes[shift:] + lanes[:shift]:
+                        if self.is_wanted(lane, case):
+                            yield from self.measure(lanes, lane, case)
+
+    def is_wanted(self, lane: Lane, case: Case) -> bool:
+        """30 s fill the window: there is nothing to trim."""
+        return lane.row.window == "exact" or case.seconds < 30
+
+    def load(self, stack: ExitStack, contender: Contender) -> list[Lane]:
+        """Starts an engine and lets it say its words once with each window."""
+        setting = self.setting
+        command = contender.line(model=setting.folder, threads=setting.threads)
+        env = environment(contender.env, setting.threads)
+        try:
+            engine = stack.enter_context(Engine(command, env, setting.log(contender, self.table)))
+            setting.versions[contender.label] = engine.loaded["version"]
+            lanes = []
+            for window in contender.windows:
+                row = Row(self.table, setting.model, contender.key, contender.family, contender.label, window)
+                lane = Lane(engine, contender, row)
+                # Once alone and once side by side: each may have something to set up.
+                for at_once in (1, 2):
+                    self.ask(lane, Case(min(setting.audio), at_once))
+                lanes.append(lane)
+            return lanes
+        except (ChildError, OSError) as error:
+            setting.leave_out(contender, self.table, error)
+            return []
+
+    def measure(self, lanes: list[Lane], lane: Lane, case: Case) -> Iterator[Sample]:
+        """One figure."""
+        sleep(BREATH_S)
+        try:
+            answer = self.ask(lane, case)
+        except ChildError as error:
+            self.setting.leave_out(lane.contender, self.table, error)
+            lanes[:] = [other for other in lanes if other.engine is not lane.engine]
+            return
+        yield Sample(lane.row, case.name, answer["wall_ms"], answer.get("parts_ms", {}))
+
+    def ask(self, lane: Lane, case: Case) -> dict:
+        """The answer, if it says what all must say."""
+        audio = [str(self.setting.audio[case.seconds])] * case.at_once
+        answer = lane.engine.ask({"audio": audio, "window": lane.row.window})
+        for text in answer["texts"]:
+            if text.split() != SCRIPT:
+                raise lane.engine.fault(f"says {text!r}, not the script")
+        return answer

@@ -1,0 +1,170 @@
+"""Servers through their Wyoming port: start, latency, memory."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import sound
+from catalogue import Contender
+from child import Child, ChildError, environment
+from figures import Row, Sample
+from rounds import Case, Setting
+from vocabulary import SCRIPT
+from wyoming.asr import Transcribe, Transcript
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.client import AsyncTcpClient
+from wyoming.info import Describe, Info
+
+FORMAT = (sound.RATE_HZ, 2, 1)
+CHUNK = 2048
+PATIENCE_S = 120.0
+# Between the last of the audio and its end: what a server can do while somebody speaks is done by then.
+SETTLED_S = 0.3
+RETRY_S = 0.005
+FAULTS = (ChildError, OSError, TimeoutError)
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Server(Child):
+    """A server that has just been started."""
+
+    def __init__(self, contender: Contender, folder: Path, threads: int, log: Path) -> None:
+        self.contender = contender
+        self.port = free_port()
+        self.born = time.perf_counter()
+        command = contender.line(model=folder, threads=threads, port=self.port)
+        super().__init__(command, environment(contender.env, threads), log)
+
+    def age_ms(self) -> float:
+        """Since it was started."""
+        return (time.perf_counter() - self.born) * 1e3
+
+    async def described(self) -> None:
+        """Waits until it answers."""
+        while self.age_ms() < PATIENCE_S * 1e3:
+            if self.process.poll() is not None:
+                raise self.fault("ended")
+            try:
+                async with AsyncTcpClient("127.0.0.1", self.port) as client:
+                    await client.write_event(Describe().event())
+                    event = await client.read_event()
+                    if event is not None and Info.is_type(event.type):
+                        return
+            except OSError:
+                pass
+            await asyncio.sleep(RETRY_S)
+        raise self.fault("does not answer")
+
+    async def heard(self, pcm: bytes, at_once: int, settled_s: float = SETTLED_S) -> float:
+        """Milliseconds from the end of all audio to the last words."""
+        together = asyncio.Barrier(at_once)
+        spoken = [self.utter(pcm, together, settled_s) for _ in range(at_once)]
+        times = await asyncio.wait_for(asyncio.gather(*spoken), PATIENCE_S)
+        return (max(done for _, done in times) - min(ended for ended, _ in times)) * 1e3
+
+    async def utter(self, pcm: bytes, together: asyncio.Barrier, settled_s: float) -> tuple[float, float]:
+        """When the audio ended, and when the words were there."""
+        async with AsyncTcpClient("127.0.0.1", self.port) as client:
+            await client.write_event(Transcribe(language="en").event())
+            await client.write_event(AudioStart(*FORMAT).event())
+            for start in range(0, len(pcm), CHUNK):
+                await client.write_event(AudioChunk(*FORMAT, pcm[start : start + CHUNK]).event())
+            await asyncio.sleep(settled_s)
+            await together.wait()
+            ended = time.perf_counter()
+            await client.write_event(AudioStop().event())
+            while (event := await client.read_event()) is not None:
+                if Transcript.is_type(event.type):
+                    done = time.perf_counter()
+                    text = Transcript.from_event(event).text
+                    if text.split() != SCRIPT:
+                        raise self.fault(f"says {text!r}, not the script")
+                    return ended, done
+                if event.type == "error":
+                    raise self.fault(f"refuses: {event.data}")
+            raise self.fault("closes without an answer")
+
+
+@dataclass(frozen=True)
+class WireRace:
+    """All servers with one model."""
+
+    setting: Setting
+    contenders: Sequence[Contender]
+    cases: Sequence[Case]
+
+    def run(self, rounds: int) -> Iterator[Sample]:
+        """Starts each anew in every round, then measures all of them in turn."""
+        pcm = {seconds: sound.read(path) for seconds, path in self.setting.audio.items()}
+        contenders = list(self.contenders)
+        for number in range(rounds):
+            self.setting.say(f"wire, {self.setting.model}: start {number + 1} of {rounds}")
+            for contender in list(contenders):
+                try:
+                    yield from self.start(contender, pcm[min(pcm)])
+                except FAULTS as error:
+                    contenders.remove(contender)
+                    self.setting.leave_out(contender, "wire", error)
+        with ExitStack() as stack:
+            running = [self.ready(stack, contender, pcm[min(pcm)]) for contender in contenders]
+            servers = [server for server in running if server is not None]
+            for number in range(rounds):
+                self.setting.say(f"wire, {self.setting.model}: round {number + 1} of {rounds}")
+                for case in self.cases:
+                    shift = number % max(1, len(servers))
+                    for server in servers[shift:] + servers[:shift]:
+                        yield from self.measure(servers, server, case, pcm[case.seconds])
+            for server in servers:
+                memory = server.memory_mb()
+                yield Sample(self.row(server.contender), "resident MB", memory["VmRSS"])
+                yield Sample(self.row(server.contender), "peak MB", memory["VmHWM"])
+
+    def ready(self, stack: ExitStack, contender: Contender, pcm: bytes) -> Server | None:
+        """Started, and warm."""
+        try:
+            server = stack.enter_context(self.server(contender))
+            asyncio.run(server.described())
+            asyncio.run(server.heard(pcm, 1))
+            server.rest()
+            return server
+        except FAULTS as error:
+            self.setting.leave_out(contender, "wire", error)
+            return None
+
+    def measure(self, servers: list[Server], server: Server, case: Case, pcm: bytes) -> Iterator[Sample]:
+        """One figure."""
+        try:
+            with server.awake():
+                took = asyncio.run(server.heard(pcm, case.at_once))
+        except FAULTS as error:
+            self.setting.leave_out(server.contender, "wire", error)
+            servers.remove(server)
+            return
+        yield Sample(self.row(server.contender), case.name, took)
+
+    def start(self, contender: Contender, pcm: bytes) -> Iterator[Sample]:
+        """From nothing to words."""
+        with self.server(contender) as server:
+            asyncio.run(server.described())
+            yield Sample(self.row(contender), "start to describe", server.age_ms())
+            asyncio.run(server.heard(pcm, 1, settled_s=0.0))
+            yield Sample(self.row(contender), "start to words", server.age_ms())
+
+    def server(self, contender: Contender) -> Server:
+        """Started."""
+        setting = self.setting
+        return Server(contender, setting.folder, setting.threads, setting.log(contender, "wire"))
+
+    def row(self, contender: Contender) -> Row:
+        """Of the table."""
+        return Row("wire", self.setting.model, contender.key, contender.family, contender.label, contender.windows[0])
