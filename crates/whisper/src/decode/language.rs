@@ -3,7 +3,7 @@
 //! Source: `detect_language` in openai-whisper's `decoding.py`: the logits after the start of
 //! transcript, over the language tokens only.
 
-use super::rules::log_sum_exp;
+use crate::model::log_sum_exp;
 use crate::state::State;
 use crate::vocabulary::Vocabulary;
 use crate::{Model, ModelError, Prefill};

@@ -3,6 +3,7 @@
 //! Source: `SuppressBlank`, `SuppressTokens` and `ApplyTimestampRules` in openai-whisper's
 //! `decoding.py`; transformers' logits processors state the same rules.
 
+use crate::model::log_sum_exp;
 use crate::vocabulary::Vocabulary;
 
 /// Forbids, by −∞, what may not follow `chosen` (the tokens after the prompt).
@@ -110,16 +111,6 @@ fn forbid_each(logits: &mut [f32], tokens: &[u32]) {
 
 fn maximum(logits: &[f32]) -> f32 {
     logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-}
-
-/// Logarithm of the sum of exponentials; −∞ when there is nothing to add.
-pub(crate) fn log_sum_exp(logits: &[f32]) -> f32 {
-    let maximum = maximum(logits);
-    if maximum == f32::NEG_INFINITY {
-        return maximum;
-    }
-    let sum: f32 = logits.iter().map(|logit| (logit - maximum).exp()).sum();
-    maximum + sum.ln()
 }
 
 /// Probability of one token under plain softmax.

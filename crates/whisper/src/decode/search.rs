@@ -5,6 +5,7 @@
 
 use super::Request;
 use super::rules;
+use crate::model::log_sum_exp;
 use crate::vocabulary::Vocabulary;
 
 /// One attempt on its way: hypotheses, and those that have ended.
@@ -25,6 +26,13 @@ pub(crate) struct Search {
 struct Hypothesis {
     tokens: Vec<u32>,
     sum_log_prob: f32,
+}
+
+/// What may follow one hypothesis.
+struct Row<'a> {
+    logits: &'a [f32],
+    /// Logarithm of the sum of their exponentials.
+    total: f32,
 }
 
 /// What a search asks for next.
@@ -85,17 +93,20 @@ impl Search {
         if self.max_new_tokens == 0 {
             return Advance::Done(self.best());
         }
-        for (hypothesis, row) in self.hypotheses.iter().zip(&mut logits) {
-            rules::apply(vocabulary, self.timestamps, &hypothesis.tokens, row);
-            if !rules::log_sum_exp(row).is_finite() {
+        let mut rows = Vec::with_capacity(logits.len());
+        for (hypothesis, logits) in self.hypotheses.iter().zip(&mut logits) {
+            rules::apply(vocabulary, self.timestamps, &hypothesis.tokens, logits);
+            let total = log_sum_exp(logits);
+            if !total.is_finite() {
                 return Advance::NotFinite;
             }
+            rows.push(Row { logits, total });
         }
         let end_of_text = vocabulary.end_of_text();
         let sources = if self.beam_size > 1 {
-            self.keep_best(end_of_text, &logits)
+            self.keep_best(end_of_text, &rows)
         } else {
-            self.take_one(end_of_text, &logits)
+            self.take_one(end_of_text, &rows)
         };
         let longest = self.hypotheses.first().map_or(0, |h| h.tokens.len());
         let done = self.hypotheses.is_empty()
@@ -109,16 +120,16 @@ impl Search {
     }
 
     /// One hypothesis: the best token, or one drawn at the temperature.
-    fn take_one(&mut self, end_of_text: u32, logits: &[Vec<f32>]) -> Vec<usize> {
-        let (Some(mut hypothesis), Some(row)) = (self.hypotheses.pop(), logits.first()) else {
+    fn take_one(&mut self, end_of_text: u32, rows: &[Row<'_>]) -> Vec<usize> {
+        let (Some(mut hypothesis), Some(row)) = (self.hypotheses.pop(), rows.first()) else {
             return Vec::new();
         };
         let token = if self.temperature > 0.0 {
-            self.random.draw(row, self.temperature)
+            self.random.draw(row.logits, self.temperature)
         } else {
-            best_token(row)
+            best_token(row.logits)
         };
-        hypothesis.sum_log_prob += row[token as usize] - rules::log_sum_exp(row);
+        hypothesis.sum_log_prob += row.logits[token as usize] - row.total;
         if token == end_of_text {
             self.ended.push(hypothesis);
         } else {
@@ -129,12 +140,11 @@ impl Search {
     }
 
     /// Several hypotheses: the best continuations of all, those that end set aside.
-    fn keep_best(&mut self, end_of_text: u32, logits: &[Vec<f32>]) -> Vec<usize> {
+    fn keep_best(&mut self, end_of_text: u32, rows: &[Row<'_>]) -> Vec<usize> {
         let mut candidates: Vec<(f32, usize, u32)> = Vec::new();
-        for (source, (hypothesis, row)) in self.hypotheses.iter().zip(logits).enumerate() {
-            let total = rules::log_sum_exp(row);
-            for (token, logit) in best_tokens(row, self.beam_size + 1) {
-                candidates.push((hypothesis.sum_log_prob + logit - total, source, token));
+        for (source, (hypothesis, row)) in self.hypotheses.iter().zip(rows).enumerate() {
+            for (token, logit) in best_tokens(row.logits, self.beam_size + 1) {
+                candidates.push((hypothesis.sum_log_prob + logit - row.total, source, token));
             }
         }
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -235,7 +245,7 @@ impl Random {
     /// A token with the probability that softmax at this temperature gives it.
     fn draw(&mut self, logits: &[f32], temperature: f32) -> u32 {
         let scaled: Vec<f32> = logits.iter().map(|logit| logit / temperature).collect();
-        let total = rules::log_sum_exp(&scaled);
+        let total = log_sum_exp(&scaled);
         let mut left = self.unit();
         for (token, &logit) in (0_u32..).zip(&scaled) {
             left -= (logit - total).exp();

@@ -19,6 +19,8 @@ use candle_core::{Device, Tensor};
 use candle_transformers::models::whisper::Config;
 use kernels::Level;
 
+pub(crate) use self::vector::log_sum_exp;
+
 use self::{
     attention::TextShape,
     decoder::Decoder,

@@ -24,6 +24,11 @@ pub(super) fn softmax(values: &mut [f32]) {
     Arch::new().dispatch(Softmax { values });
 }
 
+/// Logarithm of the sum of exponentials; −∞ when there is nothing to add, NaN when one is not a number.
+pub(crate) fn log_sum_exp(values: &[f32]) -> f32 {
+    Arch::new().dispatch(LogSumExp { values })
+}
+
 /// Layer norm of one row with epsilon 1e-5: `weight * (x − mean) / √(variance + ε) + bias`.
 pub(super) fn layer_norm(values: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
     Arch::new().dispatch(Norm {
@@ -99,22 +104,7 @@ impl WithSimd for Softmax<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let values = self.values;
-        let mut lanes = [f32::NEG_INFINITY; LANES];
-        let (chunks, rest) = values.as_chunks::<LANES>();
-        for chunk in chunks {
-            for lane in 0..LANES {
-                // Not `max`: a comparison that fails on NaN is one instruction, and NaN comes through `exp` anyway.
-                lanes[lane] = if chunk[lane] > lanes[lane] {
-                    chunk[lane]
-                } else {
-                    lanes[lane]
-                };
-            }
-        }
-        let mut largest = f32::NEG_INFINITY;
-        for value in lanes.iter().chain(rest) {
-            largest = largest.max(*value);
-        }
+        let largest = largest(values);
         let mut lanes = [0.0_f32; LANES];
         let (chunks, rest) = values.as_chunks_mut::<LANES>();
         for chunk in chunks {
@@ -136,6 +126,59 @@ impl WithSimd for Softmax<'_> {
             *value *= scale;
         }
     }
+}
+
+struct LogSumExp<'a> {
+    values: &'a [f32],
+}
+
+impl WithSimd for LogSumExp<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f32 {
+        let largest = largest(self.values);
+        if largest == f32::NEG_INFINITY && !self.values.iter().any(|value| value.is_nan()) {
+            return largest;
+        }
+        let mut lanes = [0.0_f32; LANES];
+        let (chunks, rest) = self.values.as_chunks::<LANES>();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                lanes[lane] += exp(chunk[lane] - largest);
+            }
+        }
+        let mut total = 0.0;
+        for value in rest {
+            total += exp(value - largest);
+        }
+        for lane in lanes {
+            total += lane;
+        }
+        largest + total.ln()
+    }
+}
+
+/// The largest that is a number; −∞ of nothing.
+#[inline(always)]
+fn largest(values: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            // Not `max`: a comparison that fails on NaN is one instruction, and NaN comes through `exp` anyway.
+            lanes[lane] = if chunk[lane] > lanes[lane] {
+                chunk[lane]
+            } else {
+                lanes[lane]
+            };
+        }
+    }
+    let mut largest = f32::NEG_INFINITY;
+    for value in lanes.iter().chain(rest) {
+        largest = largest.max(*value);
+    }
+    largest
 }
 
 struct Norm<'a> {
@@ -426,6 +469,8 @@ mod tests {
         let mut row = vec![f32::NAN];
         gelu(&mut row, &[0.0]);
         assert!(row[0].is_nan());
+        assert!(log_sum_exp(&[0.5, f32::NAN, 1.0]).is_nan());
+        assert!(log_sum_exp(&[f32::NEG_INFINITY, f32::NAN]).is_nan());
     }
 
     /// The levels that this CPU has; the property tests below run on the best one.
@@ -472,6 +517,7 @@ mod tests {
             values: gelu,
             bias: b,
         });
+        all.push(vec![level.dispatch(LogSumExp { values: a })]);
         let inputs: Vec<&[f32]> = values.chunks(67).take(6).collect();
         let mut products = vec![vec![0.0; 9]; 6];
         let mut outputs: Vec<&mut [f32]> = products.iter_mut().map(Vec::as_mut_slice).collect();
@@ -482,6 +528,15 @@ mod tests {
         });
         all.push(products.concat());
         all.concat()
+    }
+
+    #[test]
+    fn what_is_forbidden_adds_nothing() {
+        let mut row = vec![f32::NEG_INFINITY; 40];
+        assert!(log_sum_exp(&row).is_infinite());
+        assert!(log_sum_exp(&[]).is_infinite());
+        row[3] = 2.5;
+        assert!((log_sum_exp(&row) - 2.5).abs() < 1e-6);
     }
 
     #[test]
@@ -507,6 +562,12 @@ mod tests {
             for (fast, value) in fast.iter().zip(&row) {
                 prop_assert!(near(*fast, f64::from(*value).exp() / total, 1.0));
             }
+        }
+
+        #[test]
+        fn log_sum_exp_equals_the_textbook(row in values(1..70)) {
+            let total: f64 = row.iter().map(|value| f64::from(*value).exp()).sum();
+            prop_assert!(near(log_sum_exp(&row), total.ln(), 1.0));
         }
 
         #[test]
