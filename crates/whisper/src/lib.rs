@@ -1,5 +1,6 @@
 //! Loads a Whisper checkpoint on a device and transcribes batches of waveforms.
 
+pub mod batch;
 pub mod checkpoint;
 mod decode;
 #[cfg(feature = "demo-model")]

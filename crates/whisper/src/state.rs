@@ -42,21 +42,49 @@ impl State {
         device: &Device,
     ) -> candle_core::Result<Self> {
         let layers = items.first().map_or(0, Vec::len);
-        let rows = (0..items.len() * rows_per_item)
-            .map(|_| {
-                let layers = (0..layers).map(|_| TextKeys::new(shape, device));
-                Ok(Row {
-                    length: 0,
-                    layers: layers.collect::<candle_core::Result<_>>()?,
-                })
+        let room = Self::with_room(items.len(), layers, rows_per_item, shape, device)?;
+        Ok(Self { items, ..room })
+    }
+
+    /// As [`State::new`], for `items` that are yet to come: each is [filled](State::fill) before it is used.
+    pub(crate) fn with_room(
+        items: usize,
+        layers: usize,
+        rows_per_item: usize,
+        shape: TextShape,
+        device: &Device,
+    ) -> candle_core::Result<Self> {
+        let row = || {
+            let layers = (0..layers).map(|_| TextKeys::new(shape, device));
+            Ok(Row {
+                length: 0,
+                layers: layers.collect::<candle_core::Result<_>>()?,
             })
-            .collect::<candle_core::Result<_>>()?;
+        };
         Ok(Self {
-            items,
-            rows,
+            items: (0..items).map(|_| Vec::new()).collect(),
+            rows: (0..items * rows_per_item)
+                .map(|_| row())
+                .collect::<candle_core::Result<_>>()?,
             rows_per_item,
             shape,
         })
+    }
+
+    /// Puts other audio in the place of an item's, and forgets the tokens of its rows.
+    pub(crate) fn fill(&mut self, item: usize, audio: Vec<AudioKeys>) {
+        for row in self.rows_of(item) {
+            self.clear(row);
+        }
+        if let Some(place) = self.items.get_mut(item) {
+            *place = audio;
+        }
+    }
+
+    /// The rows of an item.
+    pub(crate) fn rows_of(&self, item: usize) -> std::ops::Range<usize> {
+        let first = item * self.rows_per_item;
+        first..first + self.rows_per_item
     }
 
     /// Number of rows.

@@ -15,7 +15,7 @@ pub struct Transcript {
     pub segments: Vec<Segment>,
     /// Length of the audio.
     pub audio: Duration,
-    /// Where the time went; shared by all utterances of a batch.
+    /// Where the time went: passes that others took part in are counted whole.
     pub timings: Timings,
 }
 

@@ -1,9 +1,9 @@
 //! One utterance on its way: which window is next, what its attempts gave, where it goes on.
 //!
 //! Source: the loop of openai-whisper's `transcribe.py`. Pure: it takes outcomes and hands out
-//! windows and requests; [`crate::Whisper`] runs them in batches.
+//! windows and requests; [`crate::batch`] runs them together with those of others.
 
-use candle_core::Tensor;
+use std::time::Duration;
 
 use crate::decode::fallback::{self, Verdict};
 use crate::decode::language::Detected;
@@ -20,10 +20,10 @@ const FRAMES_PER_STEP: usize = 2;
 /// Above this temperature a window's text is no prompt for the next one.
 const MAX_PROMPT_TEMPERATURE: f32 = 0.5;
 
-/// The state of one utterance between batches.
+/// The state of one utterance between two passes.
 #[derive(Debug)]
-pub(crate) struct Transcription<'a> {
-    input: &'a Input,
+pub(crate) struct Transcription {
+    input: Input,
     spectrogram: Spectrogram,
     window_frames: usize,
     positions: usize,
@@ -34,13 +34,14 @@ pub(crate) struct Transcription<'a> {
     attempt: usize,
     /// What [`Window::Dynamic`] heard in the current window was doubted: it is encoded whole.
     widened: bool,
-    /// The current window, encoded; kept for the next attempt.
-    pub(crate) encoded: Option<Tensor>,
+    /// The current window was not encoded yet.
+    unheard: bool,
     /// Text tokens so far, and where those begin that may prompt the next window.
     said: Vec<u32>,
     prompt_from: usize,
     segments: Vec<Segment>,
     done: bool,
+    timings: Timings,
 }
 
 /// The mel of the audio.
@@ -52,10 +53,10 @@ enum Spectrogram {
     Long(LogMel),
 }
 
-impl<'a> Transcription<'a> {
+impl Transcription {
     /// `language` is set when it need not be detected.
     pub(crate) fn new(
-        input: &'a Input,
+        input: Input,
         stream: MelStream,
         language: Option<String>,
         window_frames: usize,
@@ -76,11 +77,12 @@ impl<'a> Transcription<'a> {
             seek: 0,
             attempt: 0,
             widened: false,
-            encoded: None,
+            unheard: true,
             said: Vec::new(),
             prompt_from: 0,
             segments: Vec::new(),
             done: false,
+            timings: Timings::default(),
         }
     }
 
@@ -96,12 +98,29 @@ impl<'a> Transcription<'a> {
         &self.input.cancel
     }
 
-    pub(crate) fn beam_size(&self) -> usize {
-        self.input.options.beam_size.max(1)
+    /// Its spectrogram was computed.
+    pub(crate) fn seen(&mut self, took: Duration) {
+        self.timings.mel += took;
+    }
+
+    /// Whether the current window has to be encoded before it is decoded.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.unheard
+    }
+
+    /// The current window was encoded.
+    pub(crate) fn heard(&mut self, took: Duration) {
+        self.unheard = false;
+        self.timings.encode += took;
+    }
+
+    /// The decoder worked on it, alone or together with others.
+    pub(crate) fn decoded(&mut self, took: Duration) {
+        self.timings.decode += took;
     }
 
     /// Languages to choose from while the language is not known.
-    pub(crate) fn languages_to_detect(&self) -> Option<&'a [String]> {
+    pub(crate) fn languages_to_detect(&self) -> Option<&[String]> {
         match (&self.language, &self.input.options.language) {
             (None, Language::Detect { allowed }) => Some(allowed),
             _ => None,
@@ -171,7 +190,6 @@ impl<'a> Transcription<'a> {
             beam_size: options.beam_size,
             max_new_tokens,
             seed: options.seed.wrapping_add((self.seek + self.attempt) as u64),
-            cancel: self.input.cancel.clone(),
         }
     }
 
@@ -185,7 +203,7 @@ impl<'a> Transcription<'a> {
         if verdict == Verdict::Doubted {
             if self.frames() < self.window_frames {
                 self.widened = true;
-                self.encoded = None;
+                self.unheard = true;
                 return;
             }
             if self.attempt + 1 < options.temperatures.len() {
@@ -199,7 +217,7 @@ impl<'a> Transcription<'a> {
             compression_ratio,
             no_speech_prob: outcome.no_speech_prob,
         };
-        self.encoded = None;
+        self.unheard = true;
         self.attempt = 0;
         self.widened = false;
         let tokens = if verdict == Verdict::Silence {
@@ -276,7 +294,7 @@ impl<'a> Transcription<'a> {
         });
     }
 
-    pub(crate) fn into_transcript(self, timings: Timings) -> Transcript {
+    pub(crate) fn into_transcript(self) -> Transcript {
         let text: String = self.segments.iter().map(|segment| &*segment.text).collect();
         let (language, language_probability) = self.language.unwrap_or_default();
         Transcript {
@@ -285,7 +303,7 @@ impl<'a> Transcription<'a> {
             language_probability,
             segments: self.segments,
             audio: self.input.waveform.duration(),
-            timings,
+            timings: self.timings,
         }
     }
 }

@@ -1,20 +1,22 @@
 //! A checkpoint, ready to transcribe.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rayon::ThreadPool;
 
-use crate::decode;
+use crate::batch::{Batch, Source};
 use crate::device;
-use crate::state::State;
-use crate::transcript::{Timings, Transcript};
+use crate::transcript::Transcript;
 use crate::transcription::Transcription;
 use crate::vocabulary::Vocabulary;
 use crate::{
     Checkpoint, DeviceChoice, Input, Language, Level, LoadError, MelError, MelExtractor, MelStream,
     Model, ModelError, Precision,
 };
+
+/// Utterances of a list that are transcribed at the same time, at most.
+const MOST_TOGETHER: usize = 16;
 
 /// Why an utterance has no transcript.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -155,46 +157,60 @@ impl Whisper {
             .collect()
     }
 
-    /// As [`Whisper::transcribe`], but hands each result over, by its index, as soon as it is there:
-    /// a short utterance does not wait for a long one's later windows.
+    /// As [`Whisper::transcribe`], but hands each result over, by its index, as soon as it is there.
     pub fn transcribe_each(
         &self,
         batch: &[Input],
-        mut on_result: impl FnMut(usize, Result<Transcript, WhisperError>) + Send,
+        on_result: impl FnMut(usize, Result<Transcript, WhisperError>) + Send,
     ) {
-        self.threads.install(|| {
-            let mut timings = Timings::default();
-            let mut live = self.begin(batch, &mut timings, &mut on_result);
-            while !live.is_empty() {
-                live = self.round(live, &mut timings, &mut on_result);
-            }
-        });
+        let beams = batch.iter().map(|input| input.options.beam_size).max();
+        let places = batch.len().min(MOST_TOGETHER);
+        let mut source = Listed {
+            left: batch.iter().cloned().enumerate(),
+            on_result,
+        };
+        self.transcribe_from(places, beams.unwrap_or(1), &mut source);
     }
 
-    fn begin<'a>(
-        &self,
-        batch: &'a [Input],
-        timings: &mut Timings,
-        on_result: &mut impl FnMut(usize, Result<Transcript, WhisperError>),
-    ) -> Vec<(usize, Transcription<'a>)> {
-        let mut live = Vec::new();
-        for (index, input) in batch.iter().enumerate() {
-            match self.known_language(input) {
-                Err(error) => on_result(index, Err(error)),
-                Ok(language) => {
-                    let stream = timed(&mut timings.mel, || self.spectrogram(input));
-                    let transcription = Transcription::new(
-                        input,
-                        stream,
-                        language,
-                        self.model.window_frames(),
-                        self.model.config().max_target_positions,
-                    );
-                    live.push((index, transcription));
+    /// Transcribes what `source` brings, up to `places` utterances at a time, until it brings nothing and
+    /// all are done. Utterances join between two passes of the network, and leave as soon as their words
+    /// are there.
+    ///
+    /// `beams`: the most hypotheses of any of them; one that asks for more keeps so many.
+    pub fn transcribe_from(&self, places: usize, beams: usize, source: &mut impl Source) {
+        self.threads
+            .install(|| match self.model.room(places.max(1), beams) {
+                Ok(state) => Batch::new(self, state, source).run(),
+                Err(error) => {
+                    let error = model_error(error);
+                    refuse_all(places.max(1), source, &error);
                 }
-            }
-        }
-        live
+            });
+    }
+
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
+    }
+
+    pub(crate) fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// An utterance before its first pass.
+    pub(crate) fn begin(&self, input: Input) -> Result<Transcription, WhisperError> {
+        let language = self.known_language(&input)?;
+        let began = Instant::now();
+        let stream = self.spectrogram(&input);
+        let took = began.elapsed();
+        let mut transcription = Transcription::new(
+            input,
+            stream,
+            language,
+            self.model.window_frames(),
+            self.model.config().max_target_positions,
+        );
+        transcription.seen(took);
+        Ok(transcription)
     }
 
     /// The language when it need not be detected.
@@ -223,143 +239,46 @@ impl Whisper {
             _ => self.extractor.stream_of(samples),
         }
     }
+}
 
-    /// One attempt at the current window of every utterance; returns those that go on.
-    fn round<'a>(
-        &self,
-        live: Vec<(usize, Transcription<'a>)>,
-        timings: &mut Timings,
-        on_result: &mut impl FnMut(usize, Result<Transcript, WhisperError>),
-    ) -> Vec<(usize, Transcription<'a>)> {
-        let mut live = without_cancelled(live, on_result);
-        let encoded = timed(&mut timings.encode, || self.encode(&mut live));
-        // A flag may have been raised meanwhile: only what is encoded can be decoded.
-        let mut live = without_cancelled(live, on_result);
-        let outcomes = encoded.and_then(|()| timed(&mut timings.decode, || self.decode(&mut live)));
-        let outcomes = match outcomes {
-            Ok(outcomes) => outcomes,
-            Err(error) => {
-                for (index, _) in live {
-                    on_result(index, Err(error.clone()));
-                }
-                return Vec::new();
-            }
-        };
-        let mut going_on = Vec::new();
-        for ((index, mut transcription), outcome) in live.into_iter().zip(outcomes) {
-            match outcome {
-                Err(error) => on_result(index, Err(error)),
-                Ok(outcome) => {
-                    transcription.accept(&self.vocabulary, &outcome);
-                    if transcription.is_done() {
-                        on_result(index, Ok(transcription.into_transcript(*timings)));
-                    } else {
-                        going_on.push((index, transcription));
-                    }
-                }
-            }
-        }
-        going_on
+/// A list of utterances.
+struct Listed<I, F> {
+    left: I,
+    on_result: F,
+}
+
+impl<I, F> Source for Listed<I, F>
+where
+    I: Iterator<Item = (usize, Input)> + Send,
+    F: FnMut(usize, Result<Transcript, WhisperError>) + Send,
+{
+    fn join(&mut self, room: usize) -> Vec<(u64, Input)> {
+        let next = self.left.by_ref().take(room);
+        next.map(|(index, input)| (index as u64, input)).collect()
     }
 
-    /// Encodes the windows that are new, one after the other: each fills all threads.
-    fn encode(&self, live: &mut [(usize, Transcription<'_>)]) -> Result<(), WhisperError> {
-        let fresh = live
-            .iter_mut()
-            .map(|(_, transcription)| transcription)
-            .filter(|transcription| transcription.encoded.is_none());
-        for transcription in fresh {
-            let window = transcription.window().map_err(|source| WhisperError::Mel {
-                source: Arc::new(source),
-            })?;
-            transcription.encoded = self
-                .model
-                .encode_unless(transcription.cancel(), &window)
-                .map_err(model_error)?;
+    fn done(&mut self, id: u64, result: Result<Transcript, WhisperError>) {
+        // It was an index.
+        if let Ok(index) = usize::try_from(id) {
+            (self.on_result)(index, result);
         }
-        Ok(())
-    }
-
-    fn decode(
-        &self,
-        live: &mut [(usize, Transcription<'_>)],
-    ) -> Result<Vec<Result<decode::Outcome, WhisperError>>, WhisperError> {
-        if live.is_empty() {
-            return Ok(Vec::new());
-        }
-        let encoded: Vec<_> = live
-            .iter()
-            .filter_map(|(_, transcription)| transcription.encoded.clone())
-            .collect();
-        let beams = live
-            .iter()
-            .map(|(_, transcription)| transcription.beam_size());
-        let rows_per_item = beams.max().unwrap_or(1);
-        let mut state = self
-            .model
-            .start(&encoded, rows_per_item)
-            .map_err(model_error)?;
-        self.detect_languages(live, &mut state)?;
-        let requests: Vec<decode::Request> = live
-            .iter()
-            .map(|(_, transcription)| transcription.request(&self.vocabulary))
-            .collect();
-        Ok(decode::run(
-            &self.model,
-            &self.vocabulary,
-            &mut state,
-            &requests,
-        ))
-    }
-
-    fn detect_languages(
-        &self,
-        live: &mut [(usize, Transcription<'_>)],
-        state: &mut State,
-    ) -> Result<(), WhisperError> {
-        let wanted: Vec<(usize, &[String])> = live
-            .iter()
-            .enumerate()
-            .filter_map(|(item, (_, transcription))| {
-                Some((item, transcription.languages_to_detect()?))
-            })
-            .collect();
-        let detected = decode::language::detect(&self.model, &self.vocabulary, state, &wanted)
-            .map_err(model_error)?;
-        let items: Vec<usize> = wanted.iter().map(|&(item, _)| item).collect();
-        for (item, detected) in items.into_iter().zip(detected) {
-            if let (Some((_, transcription)), Some(detected)) = (live.get_mut(item), detected) {
-                transcription.set_language(detected);
-            }
-        }
-        Ok(())
     }
 }
 
-/// Those that nobody stopped; the others are told. A flag stays raised, so that a window that the
-/// encoder gave up is never among those that are left.
-fn without_cancelled<'a>(
-    live: Vec<(usize, Transcription<'a>)>,
-    on_result: &mut impl FnMut(usize, Result<Transcript, WhisperError>),
-) -> Vec<(usize, Transcription<'a>)> {
-    let (cancelled, live) = live
-        .into_iter()
-        .partition::<Vec<_>, _>(|(_, transcription)| transcription.is_cancelled());
-    for (index, _) in cancelled {
-        on_result(index, Err(WhisperError::Cancelled));
+fn refuse_all(room: usize, source: &mut impl Source, error: &WhisperError) {
+    loop {
+        let joined = source.join(room);
+        if joined.is_empty() {
+            return;
+        }
+        for (id, _) in joined {
+            source.done(id, Err(error.clone()));
+        }
     }
-    live
 }
 
-fn model_error(source: ModelError) -> WhisperError {
+pub(crate) fn model_error(source: ModelError) -> WhisperError {
     WhisperError::Model {
         source: Arc::new(source),
     }
-}
-
-fn timed<T>(spent: &mut Duration, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = work();
-    *spent += start.elapsed();
-    result
 }

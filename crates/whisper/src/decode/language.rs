@@ -4,9 +4,7 @@
 //! transcript, over the language tokens only.
 
 use crate::model::log_sum_exp;
-use crate::state::State;
 use crate::vocabulary::Vocabulary;
-use crate::{Model, ModelError, Prefill};
 
 /// A language and how probable it is among those that were allowed.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,39 +13,12 @@ pub(crate) struct Detected {
     pub probability: f32,
 }
 
-/// Detects the languages of some items of a state, whose rows are left empty.
-pub(crate) fn detect(
-    model: &Model,
-    vocabulary: &Vocabulary,
-    state: &mut State,
-    items: &[(usize, &[String])],
-) -> Result<Vec<Option<Detected>>, ModelError> {
-    let start = [vocabulary.start_of_transcript()];
-    let rows_per_item = state.rows_per_item();
-    let prompts: Vec<Prefill<'_>> = items
-        .iter()
-        .map(|&(item, _)| Prefill {
-            row: item * rows_per_item,
-            tokens: &start,
-            asked: &[0],
-        })
-        .collect();
-    if prompts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let logits = model.prefill_rows(state, &prompts)?;
-    for prompt in &prompts {
-        state.clear(prompt.row);
-    }
-    Ok(items
-        .iter()
-        .zip(logits)
-        .map(|(&(_, allowed), logits)| choose(vocabulary, allowed, logits.first()?))
-        .collect())
-}
-
 /// The most probable of the allowed languages; of all when none of the allowed is known.
-fn choose(vocabulary: &Vocabulary, allowed: &[String], logits: &[f32]) -> Option<Detected> {
+pub(crate) fn choose(
+    vocabulary: &Vocabulary,
+    allowed: &[String],
+    logits: &[f32],
+) -> Option<Detected> {
     let of_logits =
         |(code, &token): (&String, &u32)| Some((code.clone(), *logits.get(token as usize)?));
     let known: Vec<(String, f32)> = vocabulary

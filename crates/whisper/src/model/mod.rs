@@ -288,18 +288,46 @@ impl Model {
     /// # Errors
     /// [`ModelError::EncodedShape`] for another shape.
     pub fn start(&self, encoded: &[Tensor], rows_per_item: usize) -> Result<State, ModelError> {
-        let heads = self.config.decoder_attention_heads;
-        let shape = TextShape {
-            heads,
-            head_width: self.config.d_model / heads,
-            capacity: self.config.max_target_positions,
-        };
         let items = encoded
             .iter()
             .map(|item| self.project_audio(item))
             .collect::<Result<_, _>>()?;
-        State::new(items, rows_per_item.max(1), shape, &self.device)
+        State::new(items, rows_per_item.max(1), self.text_shape(), &self.device)
             .map_err(computing("making room for the caches"))
+    }
+
+    /// Room for items that come and go; each is to be [heard](Self::hear) first.
+    pub(crate) fn room(&self, items: usize, rows_per_item: usize) -> Result<State, ModelError> {
+        let layers = self.config.decoder_layers;
+        let rows_per_item = rows_per_item.max(1);
+        State::with_room(
+            items,
+            layers,
+            rows_per_item,
+            self.text_shape(),
+            &self.device,
+        )
+        .map_err(computing("making room for the caches"))
+    }
+
+    /// Puts an encoded window, `(positions, d_model)`, in the place of an item of `state`.
+    pub(crate) fn hear(
+        &self,
+        state: &mut State,
+        item: usize,
+        encoded: &Tensor,
+    ) -> Result<(), ModelError> {
+        state.fill(item, self.project_audio(encoded)?);
+        Ok(())
+    }
+
+    fn text_shape(&self) -> TextShape {
+        let heads = self.config.decoder_attention_heads;
+        TextShape {
+            heads,
+            head_width: self.config.d_model / heads,
+            capacity: self.config.max_target_positions,
+        }
     }
 
     /// Appends `tokens` to one row and returns the logits `(vocab)` after each of the `asked` ones (indices into
