@@ -8,6 +8,7 @@ mod lifecycle;
 mod limits;
 mod model;
 mod operator_flags;
+mod speculation;
 mod speech;
 mod streams;
 mod wire;

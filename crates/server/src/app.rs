@@ -127,6 +127,7 @@ impl App {
             model: config.model.model.clone(),
             languages: config.languages.clone(),
             options: config.options.clone(),
+            speculate_after: config.speculate_after,
             queue: queue.clone(),
             state: worker.state(),
             metrics,

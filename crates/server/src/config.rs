@@ -20,6 +20,11 @@ use crate::queue::QueueLimits;
 use crate::wyoming_server::{Limits, Uri};
 use crate::{model_store, probe, transcribe};
 
+/// A shorter one is found between any two words.
+const SHORTEST_PAUSE_S: f64 = 0.1;
+/// By then every client has ended the audio.
+const LONGEST_PAUSE_S: f64 = 10.0;
+
 /// Speech-to-text for Wyoming clients such as Home Assistant: Whisper, on CPU or CUDA.
 #[derive(Debug, Parser)]
 #[command(name = "wyoming-stt", version, max_term_width = 100)]
@@ -233,6 +238,16 @@ pub struct ServeArgs {
     /// Utterances that are recognised together.
     #[arg(long, env = "STT_MAX_BATCH", default_value_t = 8, value_name = "N")]
     pub max_batch: usize,
+    /// Seconds of silence after which transcription begins before the client has ended the audio. If
+    /// it was all, the words are there at once; if speech goes on, they are thrown away. It waits for
+    /// nobody and nobody waits for it; what is done in vain is bounded. 0 turns it off.
+    #[arg(
+        long,
+        env = "STT_SPECULATE_AFTER",
+        default_value_t = 0.3,
+        value_name = "SECONDS"
+    )]
+    pub speculate_after: f64,
     /// Seconds without an event after which a connection with nothing to do is closed.
     #[arg(
         long,
@@ -337,6 +352,16 @@ pub enum ConfigError {
         /// The flag.
         flag: &'static str,
     },
+    /// A pause that is no pause.
+    #[error(
+        "--speculate-after {seconds} is neither 0 nor a pause of {} to {} s",
+        SHORTEST_PAUSE_S,
+        LONGEST_PAUSE_S
+    )]
+    Pause {
+        /// What was given.
+        seconds: f64,
+    },
     /// A language code that Whisper does not know.
     #[error("{flag}: {language:?} is no language of Whisper; use a code such as en or de")]
     Language {
@@ -406,6 +431,8 @@ pub struct Config {
     pub max_open_audio_s: usize,
     /// Most utterances of a batch.
     pub max_batch: usize,
+    /// Silence after which transcription begins before the audio has ended; `None` when never.
+    pub speculate_after: Option<Duration>,
     /// Bounds of a connection.
     pub limits: Limits,
     /// Between SIGTERM and the end of accepting.
@@ -454,6 +481,7 @@ impl ServeArgs {
             },
             max_open_audio_s: self.max_open_audio,
             max_batch: self.max_batch,
+            speculate_after: self.pause()?,
             limits: Limits {
                 frame: wyoming::Limits::default(),
                 utterance: seconds(self.max_utterance),
@@ -474,6 +502,17 @@ impl ServeArgs {
                 otlp_endpoint: self.otlp_endpoint.clone(),
             },
         })
+    }
+
+    fn pause(&self) -> Result<Option<Duration>, ConfigError> {
+        let seconds = self.speculate_after;
+        if seconds == 0.0 {
+            return Ok(None);
+        }
+        if !(SHORTEST_PAUSE_S..=LONGEST_PAUSE_S).contains(&seconds) {
+            return Err(ConfigError::Pause { seconds });
+        }
+        Ok(Some(Duration::from_secs_f64(seconds)))
     }
 
     fn admin_address(&self) -> Result<Option<String>, ConfigError> {
@@ -613,6 +652,7 @@ impl ServeArgs {
             ("max-open-audio", self.max_open_audio.to_string()),
             ("max-utterance", self.max_utterance.to_string()),
             ("max-batch", self.max_batch.to_string()),
+            ("speculate-after", self.speculate_after.to_string()),
             ("idle-timeout", self.idle_timeout.to_string()),
             ("write-timeout", self.write_timeout.to_string()),
             ("request-deadline", self.request_deadline.to_string()),
@@ -756,6 +796,10 @@ mod tests {
             (&["--admin", "here"], "--admin"),
             (&["--uri", "10300"], "--uri"),
             (&["--device", "gpu"], "--device"),
+            (&["--speculate-after", "0.05"], "--speculate-after"),
+            (&["--speculate-after", "11"], "--speculate-after"),
+            (&["--speculate-after", "nan"], "--speculate-after"),
+            (&["--speculate-after=-1"], "--speculate-after"),
             (&["--blocklist-extra", "/no/such/file"], "--blocklist-extra"),
             (&["--zeroconf", "--uri", "stdio://"], "--zeroconf"),
             (&["--zeroconf", TOO_LONG], "--zeroconf"),
@@ -764,6 +808,15 @@ mod tests {
             let error = checked(arguments).unwrap_err();
             assert!(error.contains(named), "{arguments:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_pause_is_speculated_on_unless_it_is_turned_off() {
+        let after = |arguments: &[&str]| checked(arguments).unwrap().speculate_after;
+        assert_eq!(after(&[]), Some(Duration::from_millis(300)));
+        assert_eq!(after(&["--speculate-after", "0"]), None);
+        let longer = after(&["--speculate-after", "0.5"]);
+        assert_eq!(longer, Some(Duration::from_millis(500)));
     }
 
     #[test]

@@ -99,6 +99,10 @@ pub struct Metrics {
     faults: Counter<u64>,
     utterances: Counter<u64>,
     panics: Counter<u64>,
+    speculations_started: Counter<u64>,
+    speculations_adopted: Counter<u64>,
+    speculations_discarded: Counter<u64>,
+    speculation_busy: Counter<f64>,
     utterance_audio: Histogram<f64>,
     wait: Histogram<f64>,
     transcribe: Histogram<f64>,
@@ -136,6 +140,23 @@ impl Metrics {
             faults: counter("faults", "Error events sent, by code."),
             utterances: counter("utterances", "Utterances transcribed, by language."),
             panics: counter("recognition_panics", "Batches lost to a panic."),
+            speculations_started: counter(
+                "speculations_started",
+                "Transcriptions begun at a pause, before the audio ended.",
+            ),
+            speculations_adopted: counter(
+                "speculations_adopted",
+                "Of these, those whose words were the utterance's.",
+            ),
+            speculations_discarded: counter(
+                "speculations_discarded",
+                "Of these, those in vain: speech went on, or somebody else needed the device.",
+            ),
+            speculation_busy: meter
+                .f64_counter("speculation_busy")
+                .with_unit("s")
+                .with_description("Time the device spent on them, by outcome.")
+                .build(),
             utterance_audio: histogram(
                 "utterance_audio",
                 "s",
@@ -257,6 +278,36 @@ impl Metrics {
         self.panics.add(1, &[]);
     }
 
+    /// A transcription may begin before the audio has ended.
+    pub fn speculation_started(&self) {
+        self.speculations_started.add(1, &[]);
+    }
+
+    /// Its words are those of the utterance.
+    pub fn speculation_adopted(&self) {
+        self.speculations_adopted.add(1, &[]);
+    }
+
+    /// Its words are of no use.
+    pub fn speculation_discarded(&self) {
+        self.speculations_discarded.add(1, &[]);
+    }
+
+    /// The device spent this on one that was adopted.
+    pub fn speculation_was_useful(&self, took: Duration) {
+        self.speculation_took(took, "adopted");
+    }
+
+    /// The device spent this on one that was discarded.
+    pub fn speculation_was_vain(&self, took: Duration) {
+        self.speculation_took(took, "discarded");
+    }
+
+    fn speculation_took(&self, took: Duration, outcome: &'static str) {
+        let labels = [KeyValue::new("outcome", outcome)];
+        self.speculation_busy.add(took.as_secs_f64(), &labels);
+    }
+
     /// A batch begins.
     pub fn batch(&self, jobs: usize) {
         self.batch_size.record(jobs as f64, &[]);
@@ -329,6 +380,13 @@ mod tests {
         metrics.answered("en".to_owned());
         metrics.answered(String::new());
         metrics.panicked();
+        for _ in 0..3 {
+            metrics.speculation_started();
+        }
+        metrics.speculation_adopted();
+        metrics.speculation_discarded();
+        metrics.speculation_was_useful(Duration::from_millis(500));
+        metrics.speculation_was_vain(Duration::from_millis(250));
         metrics.batch(3);
         metrics.waited(Duration::from_millis(30));
         metrics.transcribed(Duration::from_secs(2), Duration::from_millis(100));
@@ -350,6 +408,11 @@ mod tests {
             "stt_utterances_total{language=\"en\"} 1",
             "stt_utterances_total{language=\"none\"} 1",
             "stt_recognition_panics_total 1",
+            "stt_speculations_started_total 3",
+            "stt_speculations_adopted_total 1",
+            "stt_speculations_discarded_total 1",
+            "stt_speculation_busy_seconds_total{outcome=\"adopted\"} 0.5",
+            "stt_speculation_busy_seconds_total{outcome=\"discarded\"} 0.25",
             "stt_batch_size_sum 3",
             "stt_queue_wait_duration_seconds_bucket{le=\"0.05\"} 1",
             "stt_utterance_audio_seconds_sum 2",

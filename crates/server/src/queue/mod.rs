@@ -6,9 +6,12 @@
 //! are computed while audio arrives.
 //!
 //! At any time accepted = queued + running + finished + cancelled, but for running jobs that were
-//! cancelled and have not stopped yet, which count twice.
+//! cancelled and have not stopped yet, which count twice. A [`Speculation`] is none of these until it
+//! is adopted.
 
+mod allowance;
 pub mod policy;
+mod speculation;
 mod worker;
 
 use std::collections::VecDeque;
@@ -22,8 +25,11 @@ use whisper::{Cancel, Input, Transcript};
 
 use crate::fault::Fault;
 use crate::metrics::Metrics;
+use allowance::Allowance;
 use policy::{BatchLimits, Line, Waiting};
+use speculation::{Begun, Slot};
 
+pub use speculation::Speculation;
 pub use worker::{Loaded, ModelState, Worker, WorkerSettings};
 
 /// After this many batches in a row that the device failed on, it is taken for broken: a lost GPU
@@ -49,8 +55,9 @@ pub struct Queue {
 struct Shared {
     limits: QueueLimits,
     metrics: Metrics,
+    began: Instant,
     state: Mutex<State>,
-    /// Told when a job comes or the queue closes.
+    /// Told when a job or a speculation comes, or the queue closes.
     changed: Condvar,
 }
 
@@ -58,6 +65,10 @@ struct Shared {
 struct State {
     waiting: VecDeque<Job>,
     running: usize,
+    /// What may be wanted soon.
+    speculation: Option<Slot>,
+    /// For speculation in vain.
+    allowance: Allowance,
     /// The line that ran last.
     last: Option<Line>,
     failed_in_a_row: u32,
@@ -75,14 +86,34 @@ struct Totals {
     busy: Duration,
 }
 
+/// Where an answer goes; a ticket holds the other end.
+type Reply = oneshot::Sender<Result<Transcript, Fault>>;
+
 /// A waiting utterance.
 #[derive(Debug)]
 struct Job {
     id: u64,
     input: Input,
     since: Instant,
-    /// The ticket holds the other end.
-    reply: oneshot::Sender<Result<Transcript, Fault>>,
+    reply: Reply,
+}
+
+/// What the device does next.
+#[derive(Debug)]
+enum Work {
+    /// Utterances, together.
+    Batch(Vec<Job>),
+    /// What may turn out to be one.
+    Speculation(Begun),
+}
+
+/// What the end of a batch tells of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Works,
+    Fails,
+    /// It was stopped before the device could show anything.
+    Unknown,
 }
 
 /// A place in the queue. Dropping it gives the place up: the job leaves the queue, or the decoder
@@ -106,6 +137,7 @@ impl Queue {
             shared: Arc::new(Shared {
                 limits,
                 metrics,
+                began: Instant::now(),
                 state: Mutex::default(),
                 changed: Condvar::new(),
             }),
@@ -132,8 +164,8 @@ impl Queue {
             return Err(Fault::Overloaded { waiting });
         }
         let (reply, answer) = oneshot::channel();
-        let id = state.next_id;
-        state.next_id += 1;
+        state.displace_speculation();
+        let id = state.take_id();
         state.totals.accepted += 1;
         let cancel = input.cancel.clone();
         let since = Instant::now();
@@ -157,7 +189,10 @@ impl Queue {
 
     /// Refuses whatever comes from now on; what waits is still done.
     pub fn close(&self, fault: Fault) {
-        self.lock().closed.get_or_insert(fault);
+        let mut state = self.lock();
+        state.closed.get_or_insert(fault);
+        state.displace_speculation();
+        drop(state);
         self.shared.changed.notify_all();
     }
 
@@ -166,8 +201,9 @@ impl Queue {
         self.close(fault.clone());
         let mut state = self.lock();
         while let Some(job) = state.waiting.pop_front() {
-            state.answer(job, Err(fault.clone()));
+            state.answer(job.reply, Err(fault.clone()));
         }
+        state.abandon_speculation(fault);
     }
 
     /// Whether the device works.
@@ -202,12 +238,15 @@ impl Queue {
         self.lock().waiting.iter().map(Job::audio).sum()
     }
 
-    /// Blocks until there is a batch; `None` when the queue is closed and empty.
-    fn next_batch(&self, limits: BatchLimits) -> Option<Vec<Job>> {
+    /// Blocks until there is something to do; `None` when the queue is closed and empty.
+    fn next_work(&self, limits: BatchLimits) -> Option<Work> {
         let mut state = self.lock();
         loop {
             if let Some(batch) = state.take_batch(limits) {
-                return Some(batch);
+                return Some(Work::Batch(batch));
+            }
+            if let Some(begun) = state.begin_speculation() {
+                return Some(Work::Speculation(begun));
             }
             if state.closed.is_some() {
                 return None;
@@ -224,16 +263,16 @@ impl Queue {
     fn answer_running(&self, job: Job, answer: Result<Transcript, Fault>) {
         let mut state = self.lock();
         state.running = state.running.saturating_sub(1);
-        state.answer(job, answer);
+        state.answer(job.reply, answer);
     }
 
-    fn batch_ended(&self, busy: Duration, device_failed: bool) {
+    fn work_ended(&self, busy: Duration, verdict: Verdict) {
         let mut state = self.lock();
         state.totals.busy += busy;
-        state.failed_in_a_row = if device_failed {
-            state.failed_in_a_row.saturating_add(1)
-        } else {
-            0
+        state.failed_in_a_row = match verdict {
+            Verdict::Works => 0,
+            Verdict::Fails => state.failed_in_a_row.saturating_add(1),
+            Verdict::Unknown => state.failed_in_a_row,
         };
     }
 
@@ -269,9 +308,15 @@ impl State {
         Some(batch)
     }
 
+    fn take_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
     /// Sends an answer. When nobody waits for it any more, its ticket has counted that.
-    fn answer(&mut self, job: Job, answer: Result<Transcript, Fault>) {
-        if job.reply.send(answer).is_ok() {
+    fn answer(&mut self, reply: Reply, answer: Result<Transcript, Fault>) {
+        if reply.send(answer).is_ok() {
             self.totals.finished += 1;
         }
     }

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use whisper::{Input, MelExtractor, ModelInfo, Transcript, WhisperError};
 
 use super::policy::BatchLimits;
-use super::{Job, Queue};
+use super::speculation::Begun;
+use super::{Job, Queue, Verdict, Work};
 use crate::blocklist::Blocklist;
 use crate::fault::Fault;
 use crate::recognizer::Recognizer;
@@ -124,17 +125,20 @@ struct Device {
 
 impl Device {
     fn work(mut self) {
-        while let Some(batch) = self.queue.next_batch(self.settings.batch) {
+        while let Some(work) = self.queue.next_work(self.settings.batch) {
             let began = Instant::now();
-            let device_failed = self.run(batch, began);
-            self.queue.batch_ended(began.elapsed(), device_failed);
+            let verdict = match work {
+                Work::Batch(batch) => self.run(batch, began),
+                Work::Speculation(begun) => self.speculate(&begun, began),
+            };
+            self.queue.work_ended(began.elapsed(), verdict);
         }
     }
 
     /// Runs one batch. Whatever happens, each of its jobs is answered: a panic costs its batch only,
-    /// since weights are immutable and every batch has its own decoding state. Returns whether the
-    /// device, not the audio, is to blame for a failure.
-    fn run(&mut self, batch: Vec<Job>, began: Instant) -> bool {
+    /// since weights are immutable and every batch has its own decoding state. A failure that is the
+    /// audio's fault says nothing against the device.
+    fn run(&mut self, batch: Vec<Job>, began: Instant) -> Verdict {
         let Self {
             queue,
             settings,
@@ -145,7 +149,7 @@ impl Device {
         metrics.batch(batch.len());
         let inputs: Vec<Input> = batch.iter().map(|job| job.input.clone()).collect();
         let mut jobs: Vec<Option<Job>> = batch.into_iter().map(Some).collect();
-        let mut device_failed = false;
+        let mut verdict = Verdict::Works;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             recognizer.recognize(&inputs, &mut |index, result| {
                 let Some(job) = jobs.get_mut(index).and_then(Option::take) else {
@@ -154,7 +158,7 @@ impl Device {
                 metrics.waited(began - job.since);
                 match &result {
                     Ok(_) => metrics.transcribed(job.audio(), began.elapsed()),
-                    Err(WhisperError::Model { .. }) => device_failed = true,
+                    Err(WhisperError::Model { .. }) => verdict = Verdict::Fails,
                     Err(_) => {}
                 }
                 let answer = answer(&settings.blocklist, languages, result);
@@ -162,14 +166,40 @@ impl Device {
             });
         }));
         if outcome.is_err() {
-            device_failed = true;
+            verdict = Verdict::Fails;
             metrics.panicked();
             tracing::error!(jobs = inputs.len(), "recognition panicked");
         }
         for job in jobs.into_iter().flatten() {
             queue.answer_running(job, Err(Fault::Internal));
         }
-        device_failed
+        verdict
+    }
+
+    /// Runs what may turn out to be an utterance, as a batch of its own.
+    fn speculate(&mut self, begun: &Begun, began: Instant) -> Verdict {
+        let mut found = None;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let batch = std::slice::from_ref(&*begun.input);
+            self.recognizer
+                .recognize(batch, &mut |_, result| found = Some(result));
+        }));
+        if outcome.is_err() {
+            self.queue.shared.metrics.panicked();
+            tracing::error!(jobs = 1, "recognition panicked");
+        }
+        let verdict = match &found {
+            _ if outcome.is_err() => Verdict::Fails,
+            Some(Err(WhisperError::Model { .. })) => Verdict::Fails,
+            Some(Err(WhisperError::Cancelled)) | None => Verdict::Unknown,
+            Some(_) => Verdict::Works,
+        };
+        let answer = found.map_or(Err(Fault::Internal), |result| {
+            answer(&self.settings.blocklist, &self.languages, result)
+        });
+        self.queue
+            .speculation_ended(begun.id, answer, began.elapsed());
+        verdict
     }
 }
 

@@ -30,12 +30,12 @@ use wyoming::{AudioFormat, Code, Event, EventError, Form, FrameCodec, FrameError
 
 use super::budget::AudioBudget;
 use super::session::{Session, Step};
-use super::utterance::Utterance;
+use super::utterance::{Heard, Utterance};
 use crate::describe;
 use crate::fault::Fault;
 use crate::language::LanguageRule;
 use crate::metrics::Metrics;
-use crate::queue::{Loaded, ModelState, Queue, Ticket};
+use crate::queue::{Loaded, ModelState, Queue};
 
 /// Utterances of one connection whose words have not come yet. Beyond it the connection is not read.
 const MAX_PIPELINED: usize = 4;
@@ -77,6 +77,8 @@ pub struct Service {
     pub languages: LanguageRule,
     /// Options of every utterance; language, names and terms are set for each.
     pub options: Options,
+    /// Silence after which a client's words are looked for before its audio has ended; never if `None`.
+    pub speculate_after: Option<Duration>,
     /// Where utterances go.
     pub queue: Queue,
     /// How far the model is.
@@ -112,6 +114,17 @@ impl Service {
             ModelState::Failed(_) => Fault::NotReady,
             ModelState::Loading | ModelState::Ready(_) => Fault::Draining,
         }
+    }
+
+    /// How an utterance that is wanted like this is transcribed.
+    pub(super) fn options(&self, request: &Transcribe) -> Result<Options, Fault> {
+        let known = self.known_languages();
+        Ok(Options {
+            language: self.languages.choose(request.language.as_deref(), &known)?,
+            names: request.transcript_names.clone(),
+            terms: request.transcript_terms.clone(),
+            ..self.options.clone()
+        })
     }
 
     pub(super) fn loaded(&self) -> Option<Arc<Loaded>> {
@@ -199,6 +212,8 @@ struct Pending {
     answer: Answer,
     form: Form,
     ended: Instant,
+    /// Its transcription began before its audio had ended.
+    ahead: bool,
     /// From the end of audio to the words, in traces.
     span: Span,
 }
@@ -216,6 +231,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             let reading = !no_more_input && self.pending.len() < MAX_PIPELINED;
             let idle = self.idle_limit();
             let closing = self.service.closing.clone();
+            let due = self.current.as_ref().and_then(Utterance::due);
             // Every branch is cancel-safe: a frame is taken whole or stays in the buffer, an answer
             // is polled in place, the others hold nothing.
             tokio::select! {
@@ -239,6 +255,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                         return end;
                     }
                 }
+                () = reached(due) => self.speculate(),
                 () = sleep(GONE_CHECK), if no_more_input => {
                     if self.is_gone() {
                         debug!("client is gone");
@@ -330,45 +347,46 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         let service = &self.service;
         self.current
             .get_or_insert_with(|| Utterance::begin(service))
-            .push(format, pcm)
+            .push(format, pcm, self.session.request())
+    }
+
+    /// The client has paused, and may have said all.
+    fn speculate(&mut self) {
+        if let Some(utterance) = &mut self.current {
+            utterance.speculate(self.session.request());
+        }
     }
 
     /// Hands the utterance to the queue; its words are answered when those before it are.
     fn transcribe(&mut self, request: &Transcribe) -> Result<(), Fault> {
-        let known = self.service.known_languages();
-        let language = self
-            .service
-            .languages
-            .choose(request.language.as_deref(), &known)?;
-        let utterance = match self.current.take() {
-            Some(utterance) => utterance.end()?,
-            None => None,
-        };
-        let mut audio = Duration::ZERO;
-        let answer: Answer = match utterance {
+        let options = self.service.options(request)?;
+        let utterance = self.current.take();
+        let heard = utterance.map_or(Ok(Heard::Nothing), |utterance| utterance.end(request))?;
+        let limit = self.service.limits.answer;
+        let ahead = matches!(heard, Heard::Ahead(..));
+        let (audio, answer): (Duration, Answer) = match heard {
             // Nothing was said: the answer is known.
-            None => Box::pin(std::future::ready(Ok(Transcript::default()))),
-            Some((waveform, mel)) => {
-                audio = waveform.duration();
+            Heard::Nothing => {
+                let silence = std::future::ready(Ok(Transcript::default()));
+                (Duration::ZERO, Box::pin(silence))
+            }
+            Heard::Ahead(ticket, audio) => (audio, Box::pin(ticket.wait(limit))),
+            Heard::Audio(waveform, mel) => {
+                let audio = waveform.duration();
                 let ticket = self.service.queue.submit(Input {
                     waveform: Arc::new(waveform),
                     mel,
-                    options: Options {
-                        language,
-                        names: request.transcript_names.clone(),
-                        terms: request.transcript_terms.clone(),
-                        ..self.service.options.clone()
-                    },
+                    options,
                     cancel: whisper::Cancel::default(),
                 })?;
-                let limit = self.service.limits.answer;
-                Box::pin(Ticket::wait(ticket, limit))
+                (audio, Box::pin(ticket.wait(limit)))
             }
         };
         self.pending.push_back(Pending {
             answer,
             form: self.form,
             ended: Instant::now(),
+            ahead,
             span: info_span!("utterance", audio_s = audio.as_secs_f64()),
         });
         Ok(())
@@ -390,6 +408,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             answer_s = pending.ended.elapsed().as_secs_f64(),
             encode_s = transcript.timings.encode.as_secs_f64(),
             decode_s = transcript.timings.decode.as_secs_f64(),
+            ahead = pending.ahead,
             language = %transcript.language,
             empty = transcript.text.is_empty(),
             "utterance transcribed"
@@ -461,6 +480,14 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 async fn front(pending: &mut VecDeque<Pending>) -> Result<Transcript, Fault> {
     match pending.front_mut() {
         Some(pending) => (&mut pending.answer).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// That time has come; never when there is none.
+async fn reached(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
     }
 }

@@ -3,6 +3,7 @@
 mod budget;
 mod connection;
 mod listener;
+mod pause_rule;
 mod session;
 mod utterance;
 

@@ -50,6 +50,11 @@ impl Session {
         self.receiving
     }
 
+    /// How the current utterance is wanted, as far as the client has said.
+    pub fn request(&self) -> &Transcribe {
+        &self.request
+    }
+
     /// What the next event of the client asks for.
     pub fn take(&mut self, event: Event) -> Step {
         match event {
@@ -60,7 +65,7 @@ impl Session {
                 name,
                 available: PROGRAM,
             }),
-            Event::Transcribe(request) => self.request(request),
+            Event::Transcribe(request) => self.keep(request),
             Event::AudioStart(_) => {
                 self.receiving = true;
                 Step::Nothing
@@ -77,7 +82,7 @@ impl Session {
         }
     }
 
-    fn request(&mut self, request: Transcribe) -> Step {
+    fn keep(&mut self, request: Transcribe) -> Step {
         match &request.name {
             Some(name) if !name.is_empty() && *name != self.model => {
                 Step::Fail(Fault::UnknownModel {
@@ -256,6 +261,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(session.is_receiving(), receiving);
+                prop_assert_eq!(session.request(), &expected);
             }
         }
     }

@@ -1,0 +1,204 @@
+//! When transcription may begin before the audio has ended. Pure: times are since the utterance began.
+//!
+//! At a pause, but only of a client that streams. One that uploads what it has sends its last words
+//! and the end of audio at once, and silence in its middle faster than it was spoken.
+
+use std::time::Duration;
+
+use audio::{Pause, PauseDetector, SAMPLE_RATE_HZ};
+
+/// Nothing comes for so long: a client that has more at hand would have sent it.
+const LULL: Duration = Duration::from_millis(5);
+/// A pause comes in at least this part of its length; clients send in bursts.
+const STREAMED: f64 = 0.5;
+/// Who pauses in every breath is heard out in the end.
+const MOST_STARTS: u32 = 3;
+/// One window of the model. Longer audio is no command, and costs too much to be tried.
+const LONGEST_SAMPLES: usize = 30 * SAMPLE_RATE_HZ as usize;
+
+/// Follows one utterance.
+#[derive(Debug)]
+pub(super) struct PauseRule {
+    /// A pause as long as this counts.
+    length: Duration,
+    detector: PauseDetector,
+    starts: u32,
+    /// The pause that goes on, as it was when it was first heard.
+    first: Option<Seen>,
+    due: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    pause: Pause,
+    at: Duration,
+}
+
+impl PauseRule {
+    /// For pauses of at least this length.
+    pub(super) fn new(length: Duration) -> Self {
+        Self {
+            length,
+            detector: PauseDetector::default(),
+            starts: 0,
+            first: None,
+            due: None,
+        }
+    }
+
+    /// Number of samples so far.
+    pub(super) fn samples(&self) -> usize {
+        self.detector.samples()
+    }
+
+    /// Takes the next samples, which came at `now`.
+    pub(super) fn hear(&mut self, samples: &[f32], now: Duration) {
+        self.detector.push(samples);
+        let heard = self.detector.pause().map(|pause| Seen { pause, at: now });
+        // A pause that began elsewhere is another one.
+        self.first = heard.map(|heard| match self.first {
+            Some(first) if first.pause.start == heard.pause.start => first,
+            _ => heard,
+        });
+        self.due = self
+            .first
+            .zip(heard)
+            .and_then(|(first, heard)| self.due_after(first, heard));
+    }
+
+    fn due_after(&self, first: Seen, heard: Seen) -> Option<Duration> {
+        let is_pause = heard.pause.length >= self.length;
+        let may_start = self.starts < MOST_STARTS && self.samples() <= LONGEST_SAMPLES;
+        let grown = heard.pause.length.saturating_sub(first.pause.length);
+        let streamed_at = first.at + grown.mul_f64(STREAMED);
+        (is_pause && may_start).then(|| streamed_at.max(heard.at + LULL))
+    }
+
+    /// The sample at which the pause began that goes on now.
+    pub(super) fn pause_start(&self) -> Option<usize> {
+        self.first.map(|first| first.pause.start)
+    }
+
+    /// When to begin, if nothing is heard before.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.due
+    }
+
+    /// It was time; the next is not before more is heard.
+    pub(super) fn tried(&mut self) {
+        self.due = None;
+    }
+
+    /// Transcription has begun.
+    pub(super) fn started(&mut self) {
+        self.starts += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(300);
+
+    fn milliseconds(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    /// A voice, or silence.
+    fn sound(milliseconds: usize, level: f32) -> Vec<f32> {
+        (0..16 * milliseconds)
+            .map(|n| if n / 16 % 2 == 0 { level } else { -level })
+            .collect()
+    }
+
+    fn voice(milliseconds: usize) -> Vec<f32> {
+        sound(milliseconds, 0.1)
+    }
+
+    fn silence(milliseconds: usize) -> Vec<f32> {
+        sound(milliseconds, 0.0)
+    }
+
+    /// After a second of voice, silence in chunks of 50 ms, one every so many milliseconds; tells after
+    /// how many chunks it is due before the next comes.
+    fn due_with_a_chunk_every(interval: u64) -> Option<u64> {
+        let mut rule = PauseRule::new(PAUSE);
+        rule.hear(&voice(1_000), Duration::ZERO);
+        (1..=40).find(|&chunk| {
+            let now = milliseconds(interval * chunk);
+            rule.hear(&silence(50), now);
+            rule.due()
+                .is_some_and(|due| due < now + milliseconds(interval))
+        })
+    }
+
+    #[test]
+    fn a_stream_is_due_after_the_pause_and_an_upload_never() {
+        let due = due_with_a_chunk_every(50).unwrap();
+        assert!((6..=8).contains(&due), "{due}");
+        // A client that is behind, and one that catches up.
+        assert!(due_with_a_chunk_every(200).is_some());
+        assert!(due_with_a_chunk_every(30).is_some());
+        assert_eq!(due_with_a_chunk_every(10), None);
+        assert_eq!(due_with_a_chunk_every(5), None);
+        assert_eq!(due_with_a_chunk_every(0), None);
+    }
+
+    #[test]
+    fn a_whole_pause_in_one_chunk_is_due_once_nothing_follows() {
+        let mut rule = PauseRule::new(PAUSE);
+        rule.hear(&voice(1_000), Duration::ZERO);
+        let now = milliseconds(1_000);
+        rule.hear(&silence(1_000), now);
+        assert_eq!(rule.due(), Some(now + LULL));
+        rule.hear(&voice(100), now);
+        assert_eq!((rule.due(), rule.pause_start()), (None, None));
+    }
+
+    #[test]
+    fn a_shorter_pause_is_not_due() {
+        let mut rule = PauseRule::new(PAUSE);
+        rule.hear(&voice(1_000), Duration::ZERO);
+        rule.hear(&silence(200), milliseconds(200));
+        assert!(rule.pause_start().is_some());
+        assert_eq!(rule.due(), None);
+    }
+
+    #[test]
+    fn it_is_due_again_only_when_more_is_heard() {
+        let mut rule = PauseRule::new(PAUSE);
+        rule.hear(&voice(1_000), Duration::ZERO);
+        rule.hear(&silence(400), milliseconds(400));
+        assert!(rule.due().is_some());
+        rule.tried();
+        assert_eq!(rule.due(), None);
+        rule.hear(&silence(50), milliseconds(450));
+        assert!(rule.due().is_some());
+    }
+
+    #[test]
+    fn an_utterance_has_three_starts() {
+        let mut rule = PauseRule::new(PAUSE);
+        let mut starts = Vec::new();
+        for sentence in 0..5_u64 {
+            let now = milliseconds(2_000 * sentence);
+            rule.hear(&voice(1_000), now);
+            rule.hear(&silence(1_000), now + milliseconds(1_000));
+            starts.push(rule.due().is_some());
+            rule.started();
+        }
+        assert_eq!(starts, [true, true, true, false, false]);
+    }
+
+    #[test]
+    fn audio_beyond_a_window_is_not_tried() {
+        let mut rule = PauseRule::new(PAUSE);
+        rule.hear(&voice(29_000), Duration::ZERO);
+        rule.hear(&silence(900), milliseconds(900));
+        assert!(rule.due().is_some());
+        rule.hear(&silence(200), milliseconds(1_100));
+        assert_eq!(rule.due(), None);
+        assert!(rule.pause_start().is_some());
+    }
+}
