@@ -44,6 +44,10 @@ struct Args {
     /// Milliseconds of audio in a chunk.
     #[arg(long, default_value_t = 64, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
     chunk: u32,
+    /// Milliseconds of silence after what is spoken, before the end of audio: what a client hears while it
+    /// makes sure that nothing more is said.
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    silence: u32,
     /// Connections start evenly over so many seconds.
     #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
     spread: f64,
@@ -92,7 +96,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
-    let spoken = Arc::new(load(&args.audio)?);
+    let spoken = Arc::new(load(&args.audio, args.silence)?);
     let args = Arc::new(args);
     let began = Instant::now();
     let mut connections = JoinSet::new();
@@ -116,8 +120,9 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Every file, decoded and resampled before the first is sent.
-fn load(paths: &[PathBuf]) -> Result<Vec<Spoken>, Box<dyn Error>> {
+/// Every file with so many milliseconds of silence behind it, decoded and resampled before the first is
+/// sent.
+fn load(paths: &[PathBuf], silence: u32) -> Result<Vec<Spoken>, Box<dyn Error>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -152,6 +157,7 @@ fn load(paths: &[PathBuf]) -> Result<Vec<Spoken>, Box<dyn Error>> {
             let sample = (sample * 32768.0) as i16;
             pcm.extend_from_slice(&sample.to_le_bytes());
         }
+        pcm.resize(pcm.len() + bytes_of(silence), 0);
         let words = std::fs::read_to_string(file.with_extension("txt"));
         spoken.push(Spoken {
             format,
@@ -163,6 +169,11 @@ fn load(paths: &[PathBuf]) -> Result<Vec<Spoken>, Box<dyn Error>> {
         return Err("no audio files there".into());
     }
     Ok(spoken)
+}
+
+/// Of so many milliseconds of audio.
+fn bytes_of(milliseconds: u32) -> usize {
+    2 * (SAMPLE_RATE_HZ / 1000 * milliseconds) as usize
 }
 
 /// All utterances of one connection, and the seconds of audio of each. A server closes after an error:
@@ -180,7 +191,9 @@ async fn connection(args: &Args, spoken: &[Spoken], number: usize) -> Vec<(Outco
                 None => client.insert(Client::connect_tcp(&args.server, limit).await?),
             };
             send(open, spoken, args).await?;
+            // Before it is sent: the words may be there by the time that sending returns.
             ended = Instant::now();
+            open.send(Event::AudioStop { timestamp_ms: None }).await?;
             match timeout(limit, open.transcript()).await {
                 Ok(transcript) => transcript,
                 Err(_elapsed) => Err(ClientError::Timeout { limit }),
@@ -212,6 +225,7 @@ async fn connection(args: &Args, spoken: &[Spoken], number: usize) -> Vec<(Outco
     outcomes
 }
 
+/// Everything up to the end of audio.
 async fn send<S>(client: &mut Client<S>, spoken: &Spoken, args: &Args) -> Result<(), ClientError>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite,
@@ -227,7 +241,7 @@ where
             timestamp_ms,
         }))
         .await?;
-    let chunk_bytes = (2 * SAMPLE_RATE_HZ * args.chunk / 1000) as usize;
+    let chunk_bytes = bytes_of(args.chunk);
     let mut due = Instant::now();
     let mut pcm = spoken.pcm.clone();
     while !pcm.is_empty() {
@@ -245,7 +259,7 @@ where
             }))
             .await?;
     }
-    client.send(Event::AudioStop { timestamp_ms }).await
+    Ok(())
 }
 
 fn report(outcomes: &[Outcome], seconds: f64, took: Duration) {
@@ -298,7 +312,7 @@ fn percentiles(mut latencies: Vec<Duration>) -> String {
     latencies.sort();
     let at = |percent: usize| latencies[(percent * latencies.len()).div_ceil(100).max(1) - 1];
     let shown: Vec<String> = [50, 90, 99, 100]
-        .map(|percent| format!("p{percent} {:.0} ms", 1000.0 * at(percent).as_secs_f64()))
+        .map(|percent| format!("p{percent} {:.1} ms", 1000.0 * at(percent).as_secs_f64()))
         .into();
     shown.join(", ")
 }
