@@ -47,7 +47,8 @@ def writes_by_process(log: Audit, user: str) -> list[list[Request]]:
 def assert_one_after_the_other(log: Audit, user: str) -> None:
     """No process wrote after the next one had begun to."""
     first, second = writes_by_process(log, user)
-    late = [request for request in first if request.at >= second[0].at]
+    # 504: the process fell asleep while it sent the request, which the server gave up, unseen, half a minute later.
+    late = [request for request in first if request.at >= second[0].at and request.code != 504]
     assert not late, f"two writers: {late[0]} after {second[0]}"
 
 

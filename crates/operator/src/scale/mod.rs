@@ -144,6 +144,8 @@ pub enum LimitedBy {
 const SUSTAINED: f64 = 0.95;
 /// The same while a backlog is worked off; the rest is headroom for chance.
 const COMFORTABLE: f64 = 0.8;
+/// How much larger a load may be measured than it is.
+const TOLERANCE: f64 = 1.05;
 /// Utterances that must have been finished before a service rate is believed.
 const BELIEVED: f64 = 20.0;
 
@@ -158,7 +160,7 @@ pub fn decide(
 ) -> (Decision, State) {
     let mut next = state.clone();
     let figures = next.measure(policy, seen, now);
-    let want = useful(wanted(policy, seen, &figures), seen, &figures);
+    let want = useful(steady(policy, seen, &figures), seen, &figures);
     let recommended = want.clamp(policy.min, policy.max);
     next.remember_wanted(policy, recommended, now);
     next.remember_burst(want.min(policy.max), seen, now);
@@ -177,6 +179,22 @@ pub fn decide(
         figures,
     };
     (decision, next)
+}
+
+/// As [`wanted`], but what is ordered is let go only when less would do for a somewhat larger load too: a load on the
+/// border between two sizes is measured a hair above it and below, again and again.
+fn steady(policy: &Policy, seen: &Observation, figures: &Figures) -> u32 {
+    let want = wanted(policy, seen, figures);
+    if want >= seen.ordered {
+        return want;
+    }
+    let larger = Figures {
+        depth: figures.depth * TOLERANCE,
+        waiting: figures.waiting * TOLERANCE,
+        arrival_rate: figures.arrival_rate * TOLERANCE,
+        ..figures.clone()
+    };
+    wanted(policy, seen, &larger).min(seen.ordered)
 }
 
 /// What the load asks for: the queue's answer, between what sustains the load and what can still help.
