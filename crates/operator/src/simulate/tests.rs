@@ -73,7 +73,7 @@ fn our_figures_stay_as_good_as_they_were() {
         (ALL[1], 9, 99, 17.0, 2.7, 11),
         (ALL[2], 8, 97, 11.5, 2.5, 11),
         (ALL[3], 9, 114, 8.4, 1.65, 14),
-        (ALL[4], 6, 20, 0.8, 13.8, 26),
+        (ALL[4], 6, 20, 0.6, 14.2, 18),
     ] {
         let ours = outcome(&rows, scenario, startup, OURS);
         let is_as_good = ours.peak_ordered <= peak
