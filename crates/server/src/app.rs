@@ -384,6 +384,7 @@ fn worker_settings(config: &Config) -> WorkerSettings {
             // Every Whisper hears 30 s at once.
             window_samples: 30 * audio::SAMPLE_RATE_HZ as usize,
         },
+        beams: config.options.beam_size,
         blocklist: Arc::clone(&config.blocklist),
     }
 }

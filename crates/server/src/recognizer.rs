@@ -2,20 +2,26 @@
 
 use std::fmt;
 
-use whisper::{Input, Transcript, Whisper, WhisperError};
+use whisper::{Source, Whisper};
 
-/// Results by index of the batch, handed over as they come.
-pub type OnResult<'a> = &'a mut (dyn FnMut(usize, Result<Transcript, WhisperError>) + Send);
+/// How much is done at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Utterances.
+    pub utterances: usize,
+    /// Hypotheses of each, at most.
+    pub beams: usize,
+}
 
-/// Turns batches into transcripts.
+/// Turns utterances into transcripts.
 pub trait Recognizer: Send {
-    /// Calls `on_result` once for each input.
-    fn recognize(&mut self, batch: &[Input], on_result: OnResult<'_>);
+    /// Transcribes what `source` brings, until it brings nothing and all are done.
+    fn recognize(&mut self, room: Room, source: &mut dyn Source);
 }
 
 impl Recognizer for Whisper {
-    fn recognize(&mut self, batch: &[Input], on_result: OnResult<'_>) {
-        self.transcribe_each(batch, on_result);
+    fn recognize(&mut self, room: Room, source: &mut dyn Source) {
+        self.transcribe_from(room.utterances, room.beams, source);
     }
 }
 
@@ -29,6 +35,8 @@ impl fmt::Debug for dyn Recognizer {
 pub(crate) mod fake {
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::Duration;
+
+    use whisper::{Transcript, WhisperError};
 
     use super::*;
 
@@ -44,7 +52,7 @@ pub(crate) mod fake {
         UntilCancelled,
     }
 
-    /// Does as it is told, one order a batch; waits for orders.
+    /// Does as it is told, one order for all that wait together; waits for orders.
     pub(crate) struct FakeRecognizer {
         orders: Receiver<Order>,
         batches: Sender<usize>,
@@ -69,10 +77,11 @@ pub(crate) mod fake {
     }
 
     impl Recognizer for FakeRecognizer {
-        fn recognize(&mut self, batch: &[Input], on_result: OnResult<'_>) {
+        fn recognize(&mut self, room: Room, source: &mut dyn Source) {
+            let batch = source.join(room.utterances);
             self.batches.send(batch.len()).ok();
             let order = self.orders.recv_timeout(Duration::from_secs(30));
-            for (index, input) in batch.iter().enumerate() {
+            for (id, input) in batch {
                 let result = match &order {
                     Ok(Order::Say(text)) => Ok(Transcript {
                         text: (*text).to_owned(),
@@ -92,7 +101,7 @@ pub(crate) mod fake {
                     }
                     Ok(Order::Fail) | Err(_) => Err(WhisperError::NotFinite),
                 };
-                on_result(index, result);
+                source.done(id, result);
             }
         }
     }

@@ -28,7 +28,7 @@ pub trait Source: Send {
 }
 
 /// Utterances on their way.
-pub(crate) struct Batch<'a, S> {
+pub(crate) struct Batch<'a, S: ?Sized> {
     whisper: &'a Whisper,
     source: &'a mut S,
     /// Item `i` belongs to place `i`.
@@ -54,7 +54,7 @@ enum Stage {
     Attempt(Attempt),
 }
 
-impl<'a, S: Source> Batch<'a, S> {
+impl<'a, S: Source + ?Sized> Batch<'a, S> {
     /// Nobody is there yet. `state` has an item for each place.
     pub(crate) fn new(whisper: &'a Whisper, state: State, source: &'a mut S) -> Self {
         let places = state.rows() / state.rows_per_item();

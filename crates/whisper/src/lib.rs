@@ -1,6 +1,6 @@
 //! Loads a Whisper checkpoint on a device and transcribes batches of waveforms.
 
-pub mod batch;
+mod batch;
 pub mod checkpoint;
 mod decode;
 #[cfg(feature = "demo-model")]
@@ -19,6 +19,7 @@ mod vocabulary;
 mod whisper;
 pub mod window;
 
+pub use batch::Source;
 pub use checkpoint::{Checkpoint, EmbeddedFiles, GenerationConfig, LoadError};
 pub use device::DeviceChoice;
 pub use kernels::Level;

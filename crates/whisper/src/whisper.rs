@@ -177,7 +177,7 @@ impl Whisper {
     /// are there.
     ///
     /// `beams`: the most hypotheses of any of them; one that asks for more keeps so many.
-    pub fn transcribe_from(&self, places: usize, beams: usize, source: &mut impl Source) {
+    pub fn transcribe_from<S: Source + ?Sized>(&self, places: usize, beams: usize, source: &mut S) {
         self.threads
             .install(|| match self.model.room(places.max(1), beams) {
                 Ok(state) => Batch::new(self, state, source).run(),
@@ -265,7 +265,7 @@ where
     }
 }
 
-fn refuse_all(room: usize, source: &mut impl Source, error: &WhisperError) {
+fn refuse_all<S: Source + ?Sized>(room: usize, source: &mut S, error: &WhisperError) {
     loop {
         let joined = source.join(room);
         if joined.is_empty() {

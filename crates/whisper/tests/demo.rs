@@ -7,8 +7,8 @@ use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use ::audio::Waveform;
 use whisper::{
-    Cancel, Checkpoint, DeviceChoice, Input, Language, LoadOptions, Precision, Whisper,
-    WhisperError, Window,
+    Cancel, Checkpoint, DeviceChoice, Input, Language, LoadOptions, Precision, Source, Transcript,
+    Whisper, WhisperError, Window,
     testing::{small_integers, word_errors},
 };
 
@@ -166,6 +166,93 @@ fn cancelled_utterance_stops_before_its_end() {
         stopped.push((index, matches!(result, Err(WhisperError::Cancelled))));
     });
     assert_eq!(stopped, [(1, false), (0, true)]);
+}
+
+/// Lets one utterance in before every so many passes, and notes who is done.
+struct Trickle {
+    waiting: Vec<(u64, Input)>,
+    passes_between: usize,
+    passes: usize,
+    done: Vec<(u64, Result<Transcript, WhisperError>)>,
+    most_at_once: usize,
+    live: usize,
+}
+
+impl Source for Trickle {
+    fn join(&mut self, room: usize) -> Vec<(u64, Input)> {
+        self.passes += 1;
+        let is_due = self.live == 0 || self.passes.is_multiple_of(self.passes_between);
+        if !is_due || self.waiting.is_empty() || room == 0 {
+            return Vec::new();
+        }
+        self.live += 1;
+        self.most_at_once = self.most_at_once.max(self.live);
+        vec![self.waiting.remove(0)]
+    }
+
+    fn done(&mut self, id: u64, result: Result<Transcript, WhisperError>) {
+        self.live -= 1;
+        self.done.push((id, result));
+    }
+}
+
+#[test]
+fn whoever_joins_in_the_middle_hears_the_same_and_disturbs_nobody() {
+    let mut inputs: Vec<Input> = clips("heldout")
+        .iter()
+        .map(|(waveform, _)| input(waveform, Window::Dynamic))
+        .collect();
+    for (index, input) in inputs.iter_mut().enumerate() {
+        input.options.beam_size = 1 + 2 * (index % 2);
+        input.options.timestamps = index % 3 == 2;
+        if index % 5 == 4 {
+            input.options.language = Language::Fixed("en".to_owned());
+        }
+    }
+    let alone: Vec<String> = inputs
+        .iter()
+        .map(|input| DEMO.transcribe(std::slice::from_ref(input)).remove(0))
+        .map(|found| found.unwrap().text)
+        .collect();
+    for (passes_between, places) in [(1, 3), (2, 8), (7, 8), (400, 2)] {
+        let mut source = Trickle {
+            waiting: (0..).zip(inputs.clone()).collect(),
+            passes_between,
+            passes: 0,
+            done: Vec::new(),
+            most_at_once: 0,
+            live: 0,
+        };
+        DEMO.transcribe_from(places, 3, &mut source);
+        assert!(source.most_at_once <= places);
+        assert!(passes_between > 100 || source.most_at_once > 1);
+        assert_eq!(source.done.len(), inputs.len());
+        for (id, found) in source.done {
+            let index = usize::try_from(id).unwrap();
+            assert_eq!(found.unwrap().text, alone[index], "{passes_between}");
+        }
+    }
+}
+
+#[test]
+fn a_command_that_joins_a_long_file_is_done_long_before_it() {
+    let long = input(&spoken_minutes(), Window::Exact);
+    let short = input(&clips("")[0].0, Window::Exact);
+    let mut source = Trickle {
+        waiting: vec![(0, long), (1, short)],
+        passes_between: 10,
+        passes: 0,
+        done: Vec::new(),
+        most_at_once: 0,
+        live: 0,
+    };
+    DEMO.transcribe_from(2, 1, &mut source);
+    let order: Vec<u64> = source.done.iter().map(|(id, _)| *id).collect();
+    assert_eq!(order, [1, 0]);
+    assert!(
+        source.done[0].1.as_ref().unwrap().timings.encode
+            < source.done[1].1.as_ref().unwrap().timings.encode
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The one queue between the doors and the device: bounded, fair, and every accepted utterance gets
 //! an answer.
 //!
-//! Jobs stay in the queue until the device is free, so that the [`policy`] chooses among all of them
+//! Jobs stay in the queue until the device has room, so that the [`policy`] chooses among all of them
 //! and a client that goes away takes its job along. Nothing has to be prepared ahead: spectrograms
 //! are computed while audio arrives.
 //!
@@ -11,6 +11,7 @@
 
 mod allowance;
 pub mod policy;
+mod session;
 mod speculation;
 mod worker;
 
@@ -26,14 +27,14 @@ use whisper::{Cancel, Input, Transcript};
 use crate::fault::Fault;
 use crate::metrics::Metrics;
 use allowance::Allowance;
-use policy::{BatchLimits, Line, Waiting};
-use speculation::{Begun, Slot};
+use policy::{BatchLimits, Running, Waiting};
+use speculation::Slot;
 
 pub use speculation::Speculation;
 pub use worker::{Loaded, ModelState, Worker, WorkerSettings};
 
-/// After this many batches in a row that the device failed on, it is taken for broken: a lost GPU
-/// fails every time, and one bad batch need not mean anything.
+/// After this many passes in a row that the device failed on, it is taken for broken: a lost GPU
+/// fails every time, and one bad pass need not mean anything.
 const BROKEN_AFTER: u32 = 3;
 
 /// What the queue may hold.
@@ -69,8 +70,8 @@ struct State {
     speculation: Option<Slot>,
     /// For speculation in vain.
     allowance: Allowance,
-    /// The line that ran last.
-    last: Option<Line>,
+    /// Since when utterances have been running without a rest.
+    busy_since: Option<Instant>,
     failed_in_a_row: u32,
     closed: Option<Fault>,
     next_id: u64,
@@ -98,16 +99,16 @@ struct Job {
     reply: Reply,
 }
 
-/// What the device does next.
+/// Who joins those that run.
 #[derive(Debug)]
-enum Work {
-    /// Utterances, together.
-    Batch(Vec<Job>),
+enum Joining {
+    /// An utterance.
+    Job(Job),
     /// What may turn out to be one.
-    Speculation(Begun),
+    Speculation(u64, Input),
 }
 
-/// What the end of a batch tells of the device.
+/// What an answer tells of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Works,
@@ -213,7 +214,7 @@ impl Queue {
     pub fn health(&self) -> Result<(), String> {
         match self.lock().failed_in_a_row {
             failed if failed < BROKEN_AFTER => Ok(()),
-            failed => Err(format!("the last {failed} batches failed")),
+            failed => Err(format!("the last {failed} tries failed")),
         }
     }
 
@@ -230,7 +231,10 @@ impl Queue {
         report.finished_total = state.totals.finished;
         report.refused_total = state.totals.refused;
         report.cancelled_total = state.totals.cancelled;
-        report.busy_s_total = state.totals.busy.as_secs_f64();
+        let until_now = state
+            .busy_since
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        report.busy_s_total = (state.totals.busy + until_now).as_secs_f64();
     }
 
     /// Audio that waits.
@@ -238,18 +242,15 @@ impl Queue {
         self.lock().waiting.iter().map(Job::audio).sum()
     }
 
-    /// Blocks until there is something to do; `None` when the queue is closed and empty.
-    fn next_work(&self, limits: BatchLimits) -> Option<Work> {
+    /// Blocks until there is something to do; `false` when the queue is closed and empty.
+    fn wait_for_work(&self) -> bool {
         let mut state = self.lock();
         loop {
-            if let Some(batch) = state.take_batch(limits) {
-                return Some(Work::Batch(batch));
-            }
-            if let Some(begun) = state.begin_speculation() {
-                return Some(Work::Speculation(begun));
+            if !state.waiting.is_empty() || state.has_new_speculation() {
+                return true;
             }
             if state.closed.is_some() {
-                return None;
+                return false;
             }
             state = self
                 .shared
@@ -259,16 +260,29 @@ impl Queue {
         }
     }
 
-    /// A job that was running has its answer.
-    fn answer_running(&self, job: Job, answer: Result<Transcript, Fault>) {
+    /// Who joins those that run. A speculation does while there is nobody else.
+    fn joining(&self, running: Running, limits: BatchLimits) -> Vec<Joining> {
         let mut state = self.lock();
-        state.running = state.running.saturating_sub(1);
-        state.answer(job.reply, answer);
+        let jobs = state.take_waiting(running, limits);
+        if jobs.is_empty() && running.jobs == 0 {
+            let begun = state.begin_speculation();
+            return begun
+                .map(|(id, input)| Joining::Speculation(id, input))
+                .into_iter()
+                .collect();
+        }
+        jobs.into_iter().map(Joining::Job).collect()
     }
 
-    fn work_ended(&self, busy: Duration, verdict: Verdict) {
+    /// A job that was running has its answer.
+    fn answer_running(&self, reply: Reply, answer: Result<Transcript, Fault>) {
         let mut state = self.lock();
-        state.totals.busy += busy;
+        state.ends_running();
+        state.answer(reply, answer);
+    }
+
+    fn judge(&self, verdict: Verdict) {
+        let mut state = self.lock();
         state.failed_in_a_row = match verdict {
             Verdict::Works => 0,
             Verdict::Fails => state.failed_in_a_row.saturating_add(1),
@@ -287,25 +301,33 @@ impl Queue {
 }
 
 impl State {
-    fn take_batch(&mut self, limits: BatchLimits) -> Option<Vec<Job>> {
-        let waiting: Vec<Waiting> = self
-            .waiting
-            .iter()
-            .map(|job| Waiting {
-                samples: job.input.waveform.samples().len(),
-            })
-            .collect();
-        let (line, indices) = policy::next_batch(&waiting, self.last, limits)?;
-        self.last = Some(line);
+    fn take_waiting(&mut self, running: Running, limits: BatchLimits) -> Vec<Job> {
+        let waiting: Vec<Waiting> = self.waiting.iter().map(Job::seen).collect();
         // From the back, so that the indices of the others stay.
-        let mut batch: Vec<Job> = indices
+        let mut jobs: Vec<Job> = policy::joining(&waiting, running, limits)
             .into_iter()
             .rev()
             .filter_map(|index| self.waiting.remove(index))
             .collect();
-        batch.reverse();
-        self.running += batch.len();
-        Some(batch)
+        jobs.reverse();
+        self.begin_running(jobs.len());
+        jobs
+    }
+
+    fn begin_running(&mut self, jobs: usize) {
+        if self.running == 0 && jobs > 0 {
+            self.busy_since = Some(Instant::now());
+        }
+        self.running += jobs;
+    }
+
+    fn ends_running(&mut self) {
+        self.running = self.running.saturating_sub(1);
+        if self.running == 0
+            && let Some(since) = self.busy_since.take()
+        {
+            self.totals.busy += since.elapsed();
+        }
     }
 
     fn take_id(&mut self) -> u64 {
@@ -325,6 +347,13 @@ impl State {
 impl Job {
     fn audio(&self) -> Duration {
         self.input.waveform.duration()
+    }
+
+    /// As the policy sees it.
+    fn seen(&self) -> Waiting {
+        Waiting {
+            samples: self.input.waveform.samples().len(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! There is one place for it in the server. It is given while nothing waits and nothing runs, and the
 //! next utterance that is submitted takes it away: the decoder stops at its next step. It counts
-//! neither as waiting nor as running, and what is done in vain is bounded by an allowance.
+//! neither as waiting nor as running, nor as busy, and what is done in vain is bounded by an allowance.
 
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ pub(super) struct Slot {
 enum Stage {
     /// Not begun.
     Waiting(Box<Input>),
-    /// On the device.
-    Running,
+    /// On the device, since then.
+    Running(Instant),
     /// On the device, and an utterance's own by now. The ticket holds the other end.
     Adopted(Reply),
 }
@@ -40,13 +40,6 @@ enum Stage {
 struct Done {
     answer: Result<Transcript, Fault>,
     took: Duration,
-}
-
-/// A speculation that the device begins.
-#[derive(Debug)]
-pub(super) struct Begun {
-    pub(super) id: u64,
-    pub(super) input: Box<Input>,
 }
 
 /// Words that may be wanted soon. Dropping it gives them up.
@@ -119,7 +112,7 @@ impl Queue {
             if answer.is_ok() {
                 metrics.transcribed(slot.audio, took);
             }
-            state.running = state.running.saturating_sub(1);
+            state.ends_running();
             state.answer(reply, answer);
         } else {
             // In vain until it is adopted.
@@ -142,11 +135,16 @@ impl State {
         is_free && self.closed.is_none() && self.allowance.is_left(now)
     }
 
-    /// Hands the waiting speculation to the device.
-    pub(super) fn begin_speculation(&mut self) -> Option<Begun> {
+    /// Whether one waits for the device.
+    pub(super) fn has_new_speculation(&self) -> bool {
+        self.speculation.as_ref().is_some_and(Slot::is_waiting)
+    }
+
+    /// Hands the waiting speculation to the device, by its number.
+    pub(super) fn begin_speculation(&mut self) -> Option<(u64, Input)> {
         let slot = self.speculation.as_mut()?;
-        match std::mem::replace(&mut slot.stage, Stage::Running) {
-            Stage::Waiting(input) => Some(Begun { id: slot.id, input }),
+        match std::mem::replace(&mut slot.stage, Stage::Running(Instant::now())) {
+            Stage::Waiting(input) => Some((slot.id, *input)),
             begun => {
                 slot.stage = begun;
                 None
@@ -161,7 +159,7 @@ impl State {
         };
         match slot.stage {
             Stage::Waiting(_) => self.speculation = None,
-            Stage::Running => slot.cancel.cancel(),
+            Stage::Running(_) => slot.cancel.cancel(),
             Stage::Adopted(_) => {}
         }
     }
@@ -173,15 +171,19 @@ impl State {
         };
         slot.cancel.cancel();
         if let Stage::Adopted(reply) = slot.stage {
-            self.running = self.running.saturating_sub(1);
+            self.ends_running();
             self.answer(reply, Err(fault.clone()));
         }
     }
 }
 
 impl Slot {
-    fn can_be_adopted(&self) -> bool {
-        matches!(self.stage, Stage::Running) && !self.cancel.is_cancelled()
+    /// Since when it has been running, if it can still be adopted.
+    fn adoptable_since(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Running(since) if !self.cancel.is_cancelled() => Some(since),
+            _ => None,
+        }
     }
 
     fn is_waiting(&self) -> bool {
@@ -233,15 +235,19 @@ impl Speculation {
                 metrics.speculation_was_useful(took);
                 metrics.transcribed(self.audio, took);
                 state.totals.accepted += 1;
+                state.totals.busy += took;
                 state.answer(reply, Ok(transcript));
             }
             Err(_not_done) => {
                 let id = self.id;
                 let slot = state.speculation.as_mut();
-                let slot = slot.filter(|slot| slot.id == id && slot.can_be_adopted())?;
+                let slot = slot.filter(|slot| slot.id == id)?;
+                let since = slot.adoptable_since()?;
                 slot.stage = Stage::Adopted(reply);
                 state.totals.accepted += 1;
-                state.running += 1;
+                // Time that was in nobody's name so far.
+                state.totals.busy += since.elapsed();
+                state.begin_running(1);
             }
         }
         Some(())

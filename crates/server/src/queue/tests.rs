@@ -7,7 +7,8 @@ use whisper::{MelExtractor, ModelInfo};
 use super::*;
 use crate::blocklist::Blocklist;
 use crate::recognizer::fake::{FakeRecognizer, Handle, Order};
-use crate::recognizer::{OnResult, Recognizer};
+use crate::recognizer::{Recognizer, Room};
+use whisper::Source;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -49,6 +50,7 @@ fn started_with(limits: QueueLimits, recognizer: impl Recognizer + 'static) -> (
             jobs: 4,
             window_samples: 480_000,
         },
+        beams: 1,
         blocklist: Arc::new(Blocklist::known()),
     };
     let load = || Ok((Box::new(recognizer) as Box<dyn Recognizer>, loaded()));
@@ -210,21 +212,21 @@ async fn a_deadline_counts_from_the_submission_and_stops_the_decoder() {
 }
 
 #[tokio::test]
-async fn a_command_and_a_long_file_take_turns() {
+async fn long_files_leave_half_of_the_places_to_commands() {
     let (queue, _worker, handle) = started(roomy());
     let mut tickets = vec![busy(&queue, &handle)];
     for seconds in [1, 60, 60, 60, 1] {
         tickets.push(queue.submit(of_length(seconds)).unwrap());
     }
-    for _ in 0..4 {
+    for _ in 0..3 {
         handle.orders.send(Order::Say("done")).unwrap();
     }
     for ticket in tickets {
         ticket.wait(LIMIT).await.unwrap();
     }
-    // Two minutes of long files are as much as four windows; then both commands; then the third.
+    // Both commands with two files; then the third.
     let sizes: Vec<usize> = handle.batches.try_iter().collect();
-    assert_eq!(sizes, [2, 2, 1]);
+    assert_eq!(sizes, [4, 1]);
 }
 
 #[tokio::test]
@@ -303,6 +305,7 @@ async fn what_waits_for_a_model_that_cannot_be_loaded_is_told() {
             jobs: 1,
             window_samples: 1,
         },
+        beams: 1,
         blocklist: Arc::new(Blocklist::empty()),
     };
     let worker = Worker::start(queue.clone(), settings, || Err("no such file".to_owned())).unwrap();
@@ -317,11 +320,11 @@ async fn what_waits_for_a_model_that_cannot_be_loaded_is_told() {
 struct Foreign;
 
 impl Recognizer for Foreign {
-    fn recognize(&mut self, batch: &[Input], on_result: OnResult<'_>) {
-        for index in 0..batch.len() {
+    fn recognize(&mut self, room: Room, source: &mut dyn Source) {
+        for (id, _) in source.join(room.utterances) {
             let language = "de".to_owned();
-            on_result(
-                index,
+            source.done(
+                id,
                 Err(whisper::WhisperError::UnsupportedLanguage { language }),
             );
         }
@@ -393,6 +396,39 @@ async fn a_speculation_that_runs_is_adopted_with_what_it_will_say() {
     worker.join();
     assert_eq!(counts(&queue), [2, 0, 0, 2, 0]);
     assert!(load(&queue).busy_s_total > 0.0);
+}
+
+#[tokio::test]
+async fn time_in_vain_is_not_busy_and_time_that_was_of_use_is() {
+    const WHILE: Duration = Duration::from_millis(100);
+    let busy = |queue: &Queue| load(queue).busy_s_total;
+    let is_about = |found: f64, least: f64| (least..least + 60.0).contains(&found);
+    let (queue, _worker, handle) = started(roomy());
+    let speculation = speculating(&queue, &handle);
+    tokio::time::sleep(WHILE).await;
+    assert!(busy(&queue) <= 0.0);
+    drop(speculation);
+    handle.orders.send(Order::UntilCancelled).unwrap();
+    let_go(&queue);
+    assert!(busy(&queue) <= 0.0);
+    // Adopted while it runs: what it took until then, and the rest as it comes.
+    let speculation = speculating(&queue, &handle);
+    tokio::time::sleep(WHILE).await;
+    let ticket = speculation.adopt().unwrap();
+    assert!(is_about(busy(&queue), 0.1), "{}", busy(&queue));
+    tokio::time::sleep(WHILE).await;
+    assert!(is_about(busy(&queue), 0.2), "{}", busy(&queue));
+    handle.orders.send(Order::Say("ahead")).unwrap();
+    ticket.wait(LIMIT).await.unwrap();
+    let until_then = busy(&queue);
+    // Adopted when it is done.
+    let speculation = speculating(&queue, &handle);
+    tokio::time::sleep(WHILE).await;
+    handle.orders.send(Order::Say("again")).unwrap();
+    let_go(&queue);
+    assert!(busy(&queue) <= until_then);
+    drop(speculation.adopt().unwrap());
+    assert!(is_about(busy(&queue), until_then + 0.1));
 }
 
 #[tokio::test]
@@ -559,11 +595,11 @@ async fn a_stopped_speculation_says_nothing_about_the_device() {
 struct Quick;
 
 impl Recognizer for Quick {
-    fn recognize(&mut self, batch: &[Input], on_result: OnResult<'_>) {
-        for (index, input) in batch.iter().enumerate() {
+    fn recognize(&mut self, room: Room, source: &mut dyn Source) {
+        for (id, input) in source.join(room.utterances) {
             std::thread::yield_now();
-            on_result(
-                index,
+            source.done(
+                id,
                 if input.cancel.is_cancelled() {
                     Err(whisper::WhisperError::Cancelled)
                 } else {

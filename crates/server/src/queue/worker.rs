@@ -1,4 +1,4 @@
-//! The thread that owns the device: loads the model, then runs one batch after the other.
+//! The thread that owns the device: loads the model, then runs what waits.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,15 +7,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
-use whisper::{Input, MelExtractor, ModelInfo, Transcript, WhisperError};
+use whisper::{MelExtractor, ModelInfo};
 
 use super::policy::BatchLimits;
-use super::speculation::Begun;
-use super::{Job, Queue, Verdict, Work};
+use super::session::Session;
+use super::{Queue, Verdict};
 use crate::blocklist::Blocklist;
 use crate::fault::Fault;
-use crate::recognizer::Recognizer;
+use crate::recognizer::{Recognizer, Room};
 
 /// How far the model is.
 #[derive(Clone, Debug)]
@@ -42,8 +41,10 @@ pub struct Loaded {
 /// How the worker works.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
-    /// Bounds of a batch.
+    /// Bounds of what runs together.
     pub batch: BatchLimits,
+    /// Hypotheses of an utterance, at most.
+    pub beams: usize,
     /// Phrases that are taken for silence.
     pub blocklist: Arc<Blocklist>,
 }
@@ -85,7 +86,7 @@ impl Worker {
                         };
                         tell.send_replace(ModelState::Ready(Arc::new(loaded)));
                         let work = AssertUnwindSafe(|| device.work());
-                        // Batches catch their own panics. Should anything else panic, nobody may
+                        // Recognition's panics are caught there. Should anything else panic, nobody may
                         // wait for a thread that is gone.
                         if catch_unwind(work).is_err() {
                             let reason = "the recognition thread panicked";
@@ -125,107 +126,28 @@ struct Device {
 
 impl Device {
     fn work(mut self) {
-        while let Some(work) = self.queue.next_work(self.settings.batch) {
-            let began = Instant::now();
-            let verdict = match work {
-                Work::Batch(batch) => self.run(batch, began),
-                Work::Speculation(begun) => self.speculate(&begun, began),
-            };
-            self.queue.work_ended(began.elapsed(), verdict);
+        while self.queue.wait_for_work() {
+            self.run();
         }
     }
 
-    /// Runs one batch. Whatever happens, each of its jobs is answered: a panic costs its batch only,
-    /// since weights are immutable and every batch has its own decoding state. A failure that is the
-    /// audio's fault says nothing against the device.
-    fn run(&mut self, batch: Vec<Job>, began: Instant) -> Verdict {
-        let Self {
-            queue,
-            settings,
-            languages,
-            recognizer,
-        } = self;
-        let metrics = &queue.shared.metrics;
-        metrics.batch(batch.len());
-        let inputs: Vec<Input> = batch.iter().map(|job| job.input.clone()).collect();
-        let mut jobs: Vec<Option<Job>> = batch.into_iter().map(Some).collect();
-        let mut verdict = Verdict::Works;
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            recognizer.recognize(&inputs, &mut |index, result| {
-                let Some(job) = jobs.get_mut(index).and_then(Option::take) else {
-                    return;
-                };
-                metrics.waited(began - job.since);
-                match &result {
-                    Ok(_) => metrics.transcribed(job.audio(), began.elapsed()),
-                    Err(WhisperError::Model { .. }) => verdict = Verdict::Fails,
-                    Err(_) => {}
-                }
-                let answer = answer(&settings.blocklist, languages, result);
-                queue.answer_running(job, answer);
-            });
-        }));
-        if outcome.is_err() {
-            verdict = Verdict::Fails;
-            metrics.panicked();
-            tracing::error!(jobs = inputs.len(), "recognition panicked");
-        }
-        for job in jobs.into_iter().flatten() {
-            queue.answer_running(job, Err(Fault::Internal));
-        }
-        verdict
-    }
-
-    /// Runs what may turn out to be an utterance, as a batch of its own.
-    fn speculate(&mut self, begun: &Begun, began: Instant) -> Verdict {
-        let mut found = None;
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let batch = std::slice::from_ref(&*begun.input);
-            self.recognizer
-                .recognize(batch, &mut |_, result| found = Some(result));
-        }));
-        if outcome.is_err() {
-            self.queue.shared.metrics.panicked();
-            tracing::error!(jobs = 1, "recognition panicked");
-        }
-        let verdict = match &found {
-            _ if outcome.is_err() => Verdict::Fails,
-            Some(Err(WhisperError::Model { .. })) => Verdict::Fails,
-            Some(Err(WhisperError::Cancelled)) | None => Verdict::Unknown,
-            Some(_) => Verdict::Works,
+    /// Runs until nothing waits. Whatever happens, each job is answered: a panic costs those that run,
+    /// since weights are immutable and all else is begun anew.
+    fn run(&mut self) {
+        let room = Room {
+            utterances: self.settings.batch.jobs.max(1),
+            beams: self.settings.beams,
         };
-        let answer = found.map_or(Err(Fault::Internal), |result| {
-            answer(&self.settings.blocklist, &self.languages, result)
-        });
-        self.queue
-            .speculation_ended(begun.id, answer, began.elapsed());
-        verdict
-    }
-}
-
-/// What the client gets: words, nothing in place of an invented phrase, or a fault.
-fn answer(
-    blocklist: &Blocklist,
-    languages: &[String],
-    result: Result<Transcript, WhisperError>,
-) -> Result<Transcript, Fault> {
-    match result {
-        Ok(transcript) if blocklist.rejects(&transcript) => Ok(Transcript {
-            text: String::new(),
-            segments: Vec::new(),
-            ..transcript
-        }),
-        Ok(transcript) => Ok(transcript),
-        Err(WhisperError::Cancelled) => Err(Fault::Cancelled),
-        // It was taken before the model was there to say what it knows.
-        Err(WhisperError::UnsupportedLanguage { language }) => Err(Fault::UnsupportedLanguage {
-            language,
-            available: languages.to_vec(),
-        }),
-        Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(error, "utterance failed");
-            Err(Fault::Internal)
+        let mut session = Session::new(&self.queue, &self.settings, &self.languages);
+        let recognizer = &mut self.recognizer;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            recognizer.recognize(room, &mut session);
+        }));
+        if outcome.is_err() {
+            self.queue.judge(Verdict::Fails);
+            self.queue.shared.metrics.panicked();
+            tracing::error!(jobs = session.live.len(), "recognition panicked");
         }
+        session.end();
     }
 }
