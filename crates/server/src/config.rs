@@ -90,7 +90,7 @@ pub struct ModelArgs {
     #[arg(long, env = "STT_DEVICE", default_value = "auto", value_name = "auto|cpu|cuda|cuda:N", value_parser = device)]
     pub device: DeviceChoice,
     /// Numbers that the network computes in: `f32` is the reference; `int8` (CPU only) keeps weights in
-    /// bytes, is faster, and may change a word; `auto` is f32.
+    /// bytes, is faster, and may change a word; `auto` is int8 on a CPU with AVX2 or better, else f32.
     #[arg(long, env = "STT_PRECISION", default_value = "auto", value_enum)]
     pub precision: PrecisionArg,
     /// CPU threads for the model; 0 takes one per core.

@@ -5,7 +5,8 @@ use kernels::Level;
 /// The precision that the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// The fastest one that was shown to give the reference's words; on the CPU this is f32 until int8 has been.
+    /// The fastest one that was shown to give the reference's words: int8 where the CPU has instructions for it,
+    /// else f32.
     #[default]
     Auto,
     /// The reference: weights and arithmetic in f32.
@@ -28,6 +29,8 @@ impl Precision {
     /// `None` where the device cannot.
     pub(crate) fn on(self, is_cpu: bool, level: Level) -> Option<Arithmetic> {
         match self {
+            // Without instructions for it, int8 is slower than f32.
+            Self::Auto if is_cpu && level > Level::PORTABLE => Some(Arithmetic::Int8(level)),
             Self::Auto | Self::F32 => Some(Arithmetic::F32),
             Self::Int8 => is_cpu.then_some(Arithmetic::Int8(level)),
         }
@@ -49,9 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn int8_is_for_the_cpu() {
+    fn int8_is_for_the_cpu_and_chosen_where_it_is_fast() {
+        let auto = |level| Precision::Auto.on(true, level);
+        assert_eq!(auto(Level::PORTABLE), Some(Arithmetic::F32));
+        for level in Level::available() {
+            assert!(level == Level::PORTABLE || auto(level) == Some(Arithmetic::Int8(level)));
+        }
         let level = Level::best();
-        assert_eq!(Precision::Auto.on(true, level), Some(Arithmetic::F32));
+        assert_eq!(Precision::Auto.on(false, level), Some(Arithmetic::F32));
         assert_eq!(
             Precision::Int8.on(true, level),
             Some(Arithmetic::Int8(level))

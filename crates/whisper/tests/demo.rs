@@ -12,10 +12,16 @@ use whisper::{
     testing::{small_integers, word_errors},
 };
 
-static DEMO: LazyLock<Whisper> = LazyLock::new(|| {
-    let checkpoint = Checkpoint::demo().unwrap();
-    Whisper::load(&checkpoint, DeviceChoice::Cpu, LoadOptions::default()).unwrap()
-});
+/// As it is loaded by default.
+static DEMO: LazyLock<Whisper> = LazyLock::new(|| demo(Precision::Auto));
+
+fn demo(precision: Precision) -> Whisper {
+    let options = LoadOptions {
+        precision,
+        ..LoadOptions::default()
+    };
+    Whisper::load(&Checkpoint::demo().unwrap(), DeviceChoice::Cpu, options).unwrap()
+}
 
 const SECOND: usize = 16_000;
 
@@ -61,19 +67,17 @@ const INT8_OTHER_WORDS: usize = 2;
 
 #[test]
 fn int8_hears_the_words_that_f32_hears() {
-    let checkpoint = Checkpoint::demo().unwrap();
-    let options = LoadOptions {
-        precision: Precision::Int8,
-        ..LoadOptions::default()
-    };
-    let int8 = Whisper::load(&checkpoint, DeviceChoice::Cpu, options).unwrap();
-    assert_eq!(int8.info().precision, "int8");
+    let [reference, int8] = [Precision::F32, Precision::Int8].map(demo);
+    assert_eq!(
+        [reference.info().precision, int8.info().precision],
+        ["f32", "int8"]
+    );
     let mut others = Vec::new();
     for window in [Window::Exact, Window::Dynamic] {
         for (waveform, _) in clips("").iter().chain(&clips("heldout")) {
             let inputs = [input(waveform, window)];
-            let [exact, rounded] =
-                [&*DEMO, &int8].map(|whisper| whisper.transcribe(&inputs).remove(0).unwrap().text);
+            let [exact, rounded] = [&reference, &int8]
+                .map(|whisper| whisper.transcribe(&inputs).remove(0).unwrap().text);
             if exact != rounded {
                 others.push(format!("{exact:?} became {rounded:?}"));
             }

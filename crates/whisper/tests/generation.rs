@@ -10,8 +10,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use ::audio::Waveform;
 use serde::Deserialize;
 use whisper::{
-    Checkpoint, DeviceChoice, Input, Language, LoadOptions, Options, Segment, Task, Whisper,
-    Window,
+    Checkpoint, DeviceChoice, Input, Language, LoadOptions, Options, Precision, Segment, Task,
+    Whisper, Window,
     testing::{TinyCheckpoint, audio},
 };
 
@@ -257,7 +257,11 @@ fn tiny(tiny: &TinyCheckpoint) -> Whisper {
 }
 
 fn load(checkpoint: &Checkpoint) -> Whisper {
-    Whisper::load(checkpoint, DeviceChoice::Cpu, LoadOptions::default()).unwrap()
+    let options = LoadOptions {
+        precision: Precision::F32,
+        ..LoadOptions::default()
+    };
+    Whisper::load(checkpoint, DeviceChoice::Cpu, options).unwrap()
 }
 
 /// The clips with a second of silence between them.
