@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -34,8 +35,8 @@ Close everything else: other work falls on all alike, but makes the figures wort
 program and fetches about 3 GB of packages (torch brings them); later ones start at once. A peer that cannot be
 installed or that fails is reported and left out.
 
-  tests/peers/run --quick                          some minutes: is all there?
-  tests/peers/run --models tiny,base --rounds 7    the figures of the README
+  tests/peers/run --quick     some minutes: is all there?
+  tests/peers/run             tiny and base, five rounds: about half an hour on two cores
 """
 TABLES = ("engines", "avx2", "wire")
 
@@ -149,7 +150,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="tiny alone, two rounds, one utterance at a time")
     add("--models", type=names(checkpoint.SHAPES), help=f"of {','.join(checkpoint.SHAPES)}; default tiny,base")
-    add("--rounds", type=int, help="measurements of each figure; default 7")
+    add("--rounds", type=int, help="measurements of each figure; default 5")
     add("--only", type=names(TABLES), default=list(TABLES), help=f"of {','.join(TABLES)}; default all")
     add("--threads", type=int, default=2, help="for each engine and server; default 2")
     add("--out", type=Path, default=ROOT / "target/peers/out", metavar="DIR", help="default target/peers/out")
@@ -163,13 +164,15 @@ def arguments(given: list[str]) -> argparse.Namespace:
 
 def main() -> None:
     """From the command line to files."""
+    # Leaving in order ends the engines, which rest and would not notice.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = arguments(sys.argv[1:])
     if chosen.redraw:
         draw(chosen.out)
         return
     run = Run(
         models=chosen.models or (["tiny"] if chosen.quick else ["tiny", "base"]),
-        rounds=chosen.rounds or (2 if chosen.quick else 7),
+        rounds=chosen.rounds or (2 if chosen.quick else 5),
         tables=chosen.only,
         threads=chosen.threads,
         quick=chosen.quick,

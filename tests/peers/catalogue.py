@@ -108,7 +108,7 @@ def servers(places: Places) -> list[Contender]:
         *("--compute-type", "int8", "--beam-size", "1", "--cpu-threads", "{threads}"),
     )
     return [
-        Contender("stt", OURS, "wyoming-stt f32 (as it comes)", wyoming_stt),
+        Contender("stt-f32", OURS, "wyoming-stt f32", (*wyoming_stt, "--precision", "f32")),
         Contender("stt-int8", OURS, "wyoming-stt int8", int8),
         Contender("stt-int8-dynamic", OURS, "wyoming-stt int8", (*int8, "--window", "dynamic"), ("dynamic",)),
         Contender(

@@ -83,9 +83,9 @@ class Figures:
         values = self.values.get(row, {}).get(case)
         return (min(values), max(values)) if values else None
 
-    def rounds(self) -> int:
-        """Most measurements of one figure."""
-        return max((len(values) for cases in self.values.values() for values in cases.values()), default=0)
+    def rounds(self, rows: Iterable[Row]) -> int:
+        """Most measurements of one figure of theirs."""
+        return max((len(values) for row in rows for values in self.values[row].values()), default=0)
 
     def best(self, rows: Iterable[Row], case: str) -> tuple[Row, float] | None:
         """The least median."""

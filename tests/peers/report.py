@@ -18,7 +18,7 @@ NOTES = {
     ),
     "avx2": (
         "whisper.cpp's wheel has nothing above AVX2 in any table. Of wyoming-stt the kernels are limited; the"
-        " convolutions, norms and the last steps of Candle, about a twentieth of the work, are not."
+        " first two convolutions, which Candle computes, and the norms are not: about a twentieth of the work."
     ),
     "wire": (
         "Milliseconds from the end of audio to the words, of N connections at once to the last one's words; starts from"
@@ -39,14 +39,15 @@ def markdown(
     parts = [
         "# wyoming-stt beside its peers",
         f"Made by `tests/peers/run`. {machine.sentence()}; {threads} threads for everybody. Medians of"
-        f" {figures.rounds()} rounds, in which all take turns.",
+        " rounds in which all take turns.",
         "Checkpoints of the official shapes with random weights, made so that every engine says the same 32 words"
         " whatever it hears: speed is compared, accuracy is not. All decode greedily, without timestamps in process.",
     ]
     for table, title in TITLES.items():
         for model in figures.models(table):
             rows = figures.rows(table, model)
-            parts += [f"## {title}: {model}", table_of(figures, rows), races(figures, rows)]
+            heading = f"## {title}: {model}, {figures.rounds(rows)} rounds"
+            parts += [heading, table_of(figures, rows), races(figures, rows)]
         if figures.models(table):
             parts.append(NOTES[table])
     parts += stages(figures)
@@ -76,20 +77,21 @@ def races(figures: Figures, rows: Sequence[Row]) -> str:
     """Our best over the peers' best, with the whole window and with any."""
     cases = figures.cases(rows)
     lines = [cells(["ratio to the best peer", *cases]), cells(["---"] * (len(cases) + 1))]
+    several = len({row.contender for row in rows if row.family != OURS}) > 1
     ways = [("whole window", False)]
     if any(row.window != "exact" for row in rows):
         ways.append(("any window", True))
     for name, trimmed in ways:
         found = [figures.race(rows, case, trimmed=trimmed) for case in cases]
-        lines.append(cells([name, *(ratio(race) for race in found)]))
+        lines.append(cells([name, *(ratio(race, named=several) for race in found)]))
     return "\n".join(lines)
 
 
-def ratio(race: Race | None) -> str:
-    """With the peer's name."""
+def ratio(race: Race | None, *, named: bool) -> str:
+    """With the peer's name, where there are several."""
     if race is None:
         return ""
-    return f"{race.ratio:.2f} ({race.peer.label})"
+    return f"{race.ratio:.2f} ({race.peer.label})" if named else f"{race.ratio:.2f}"
 
 
 def stages(figures: Figures) -> list[str]:
@@ -99,7 +101,9 @@ def stages(figures: Figures) -> list[str]:
         for model in figures.models(table):
             for row in figures.rows(table, model):
                 if row.family == OURS:
-                    lines += [stage(figures, row, case) for case in figures.cases([row])]
+                    # Several at once overlap.
+                    alone = [case for case in figures.cases([row]) if "×" not in case]
+                    lines += [stage(figures, row, case) for case in alone]
     lines = [line for line in lines if line]
     if not lines:
         return []

@@ -96,7 +96,8 @@ class Race:
         env = environment(contender.env, setting.threads)
         try:
             engine = stack.enter_context(Engine(command, env, setting.log(contender, self.table)))
-            setting.versions[contender.label] = engine.loaded["version"]
+            limit = ", nothing above AVX2" if self.table == "avx2" else ""
+            setting.versions[contender.label + limit] = engine.loaded["version"]
             lanes = []
             for window in contender.windows:
                 row = Row(self.table, setting.model, contender.key, contender.family, contender.label, window)

@@ -32,7 +32,7 @@ def test_a_figure_is_the_median_of_its_rounds() -> None:
     assert figures().median(QUICK, "3 s") == 200
     assert figures().median(QUICK, "30 s") is None
     assert figures().spread(OURS, "3 s") == (90, 110)
-    assert figures().rounds() == 3
+    assert figures().rounds([OURS, TRIMMED]) == 3
 
 
 @pytest.mark.parametrize(("trimmed", "ratio", "peer"), [(False, 0.5, QUICK), (True, 0.25, REDUCED)])

@@ -90,13 +90,16 @@ class Vocabulary:
 
 
 def make(languages: int) -> Vocabulary:
-    """Bytes, the words of the script letter by letter, then pairs of bytes until it has the official size."""
+    """Bytes, the words of the script letter by letter, then pairs of bytes until it has the official size.
+
+    The last is empty, as in the published vocabularies: by it CTranslate2 knows that there is more than English.
+    """
     characters = byte_characters()
     tokens = {character: index for index, character in enumerate(characters)}
     merges: list[tuple[str, str]] = []
 
     def merge(left: str, right: str) -> None:
-        if left + right not in tokens and len(tokens) < TEXT_TOKENS:
+        if left + right not in tokens and len(tokens) < TEXT_TOKENS - 1:
             tokens[left + right] = len(tokens)
             merges.append((left, right))
 
@@ -107,6 +110,7 @@ def make(languages: int) -> Vocabulary:
     for left in characters:
         for right in characters:
             merge(left, right)
+    tokens[""] = len(tokens)
     special = ["<|endoftext|>", "<|startoftranscript|>"]
     special += [f"<|{code}|>" for code in LANGUAGES[:languages]]
     special += ["<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>"]

@@ -90,7 +90,7 @@ fn transcribe(whisper: &Whisper, request: &Request) -> Result<serde_json::Value,
     let wall = start.elapsed();
     let transcripts = results.into_iter().collect::<Result<Vec<_>, _>>()?;
     let texts: Vec<&str> = transcripts.iter().map(|it| it.text.as_str()).collect();
-    // A batch shares its stages.
+    // Of the first: stages of several overlap.
     let parts = transcripts.first().ok_or("no audio")?.timings;
     Ok(json!({
         "wall_ms": ms(wall),

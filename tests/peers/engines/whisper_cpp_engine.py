@@ -14,7 +14,8 @@ class WhisperCpp:
     """One context for single utterances, and as many of one thread as there are threads for several at once."""
 
     def __init__(self, model: str, threads: int) -> None:
-        self.version = f"pywhispercpp {version('pywhispercpp')}: {Model.system_info()}"
+        has = [part.removesuffix(" = 1").strip() for part in Model.system_info().split("|") if " = 1" in part]
+        self.version = f"pywhispercpp {version('pywhispercpp')}, built with {', '.join(has)}"
         self.alone = load(model, threads)
         self.many: SimpleQueue[Model] = SimpleQueue()
         for _ in range(threads):
