@@ -1,11 +1,19 @@
 # syntax=docker/dockerfile:1
 # Target server-cpu: the server for CPUs, about 100 MB. Target operator: what keeps servers on Kubernetes.
-# Both run as no root and fit a read-only root.
+# Target server-cuda: the server for NVIDIA GPUs, about 850 MB, nearly all of it cuBLAS and cuRAND; never run on a GPU yet.
+# All run as no root and fit a read-only root.
 #
 #   docker build --target server-cpu -t wyoming-stt .
 #   docker run --read-only -p 10300:10300 -p 10390:10390 wyoming-stt
 #   docker run --read-only -v /srv/models:/models … wyoming-stt --model openai/whisper-base
 #   docker build --target operator -t wyoming-stt-operator .
+#
+#   docker build --target server-cuda -t wyoming-stt:cuda .
+#   docker run --gpus all --read-only -p 10300:10300 -p 10390:10390 wyoming-stt:cuda
+#
+# server-cuda needs a driver for CUDA 13.0 or newer (580) where it runs, and none where it is built. Its build fetches
+# NVIDIA's compiler and libraries from PyPI, as crates/whisper/cuda/toolkit.txt pins them. What of that ends up in the
+# image are libraries that NVIDIA lets be passed on, under the terms that lie beside them.
 
 FROM debian:bookworm-slim AS sources
 RUN apt-get update \
@@ -31,6 +39,13 @@ RUN --mount=type=cache,target=/root/.cargo/registry \
     cargo build --release --locked --bin wyoming-stt \
     && cp target/release/wyoming-stt /usr/local/bin/
 
+# --build-arg CUDA_COMPUTE_CAP=90 leaves older GPUs out; kernels for newer ones are made by the driver.
+FROM sources AS build-server-cuda
+ARG CUDA_COMPUTE_CAP=75
+RUN --mount=type=cache,target=/root/.cargo/registry \
+    --mount=type=cache,id=target-server-cuda,target=/src/target \
+    crates/whisper/cuda/build /out
+
 FROM sources AS build-operator
 RUN --mount=type=cache,target=/root/.cargo/registry \
     --mount=type=cache,id=target-operator,target=/src/target \
@@ -45,6 +60,22 @@ COPY --from=build-server /usr/local/bin/wyoming-stt /usr/local/bin/wyoming-stt
 # Whom to believe when models are fetched from the hub.
 COPY --from=build-server /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # The one folder that is written to, and only when a model is fetched.
+ENV STT_DOWNLOAD_DIR=/models
+USER 65532:65532
+EXPOSE 10300 10390
+HEALTHCHECK --interval=30s --timeout=5s --start-period=5m \
+    CMD ["/usr/local/bin/wyoming-stt", "probe", "127.0.0.1:10300"]
+ENTRYPOINT ["/usr/local/bin/wyoming-stt", "serve"]
+
+FROM debian:bookworm-slim AS server-cuda
+LABEL org.opencontainers.image.title="wyoming-stt" \
+      org.opencontainers.image.description="Wyoming speech-to-text: Whisper on Candle, for NVIDIA GPUs" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build-server-cuda /out/ /usr/local/
+COPY --from=build-server-cuda /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+# What NVIDIA's container runtime goes by: which GPUs, and that of the driver only what computes and nvidia-smi.
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
 ENV STT_DOWNLOAD_DIR=/models
 USER 65532:65532
 EXPOSE 10300 10390

@@ -50,6 +50,23 @@ async fn settings_that_cannot_work_end_with_64_and_name_their_flag() {
 }
 
 #[tokio::test]
+async fn a_device_that_cannot_be_had_ends_with_69_and_says_what_to_do() {
+    let addresses = ["--uri", "tcp://127.0.0.1:0", "--admin", "off"];
+    let arguments = [&["serve", "--device", "cuda:63"][..], &addresses].concat();
+    let (code, _, said) = printed(&arguments).await;
+    assert_eq!(code, 69, "{said}");
+    assert!(said.contains("use the CPU"), "{said}");
+    let arguments = [
+        &["serve", "--precision", "f16", "--device", "cpu"][..],
+        &addresses,
+    ]
+    .concat();
+    let (code, _, said) = printed(&arguments).await;
+    assert_eq!(code, 69, "{said}");
+    assert!(said.contains("f16 for a GPU"), "{said}");
+}
+
+#[tokio::test]
 async fn print_config_shows_what_would_be_used() {
     let (code, shown, _) = printed(&["serve", "--print-config", "--max-batch", "3"]).await;
     assert_eq!(code, 0);

@@ -1,5 +1,6 @@
 mod admin;
 mod cli;
+mod cuda;
 mod fuzz_replay;
 mod home_assistant;
 mod hub;

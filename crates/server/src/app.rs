@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+use whisper::device::Opened;
 use whisper::{Input, Options, Whisper};
 
 use crate::announce;
@@ -34,6 +35,7 @@ const ABORT_GRACE: Duration = Duration::from_secs(2);
 
 /// Enough for every code path of a decoder step.
 const WARM_UP_TOKENS: usize = 4;
+const MIB: u64 = 1 << 20;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -398,6 +400,7 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
     move || {
         let began = Instant::now();
         let whisper = load(&model, Report::Log)?;
+        tell_device(whisper.device());
         languages
             .check(&whisper.info().languages)
             .map_err(|error| error.to_string())?;
@@ -429,6 +432,24 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
 pub fn load(model: &ModelArgs, report: Report) -> Result<Whisper, String> {
     let checkpoint = model_store::open(model, report).map_err(|error| chain(&error))?;
     Whisper::load(&checkpoint, model.device, model.load_options()).map_err(|error| chain(&error))
+}
+
+/// Which GPU it is, or why it is none.
+fn tell_device(opened: &Opened) {
+    if let Some(gpu) = &opened.gpu {
+        info!(
+            gpu = gpu.name,
+            compute_capability = %gpu.capability,
+            driver = gpu.driver.as_deref().unwrap_or("unknown"),
+            driver_cuda = %gpu.driver_cuda,
+            memory_mib = gpu.memory_bytes / MIB,
+            free_mib = gpu.free_bytes / MIB,
+            "computing on a GPU"
+        );
+    }
+    if let Some(reason) = &opened.no_gpu {
+        info!(reason = chain(reason), "computing on the CPU");
+    }
 }
 
 fn silence() -> Result<Waveform, String> {

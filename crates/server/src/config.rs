@@ -90,7 +90,8 @@ pub struct ModelArgs {
     #[arg(long, env = "STT_DEVICE", default_value = "auto", value_name = "auto|cpu|cuda|cuda:N", value_parser = device)]
     pub device: DeviceChoice,
     /// Numbers that the network computes in: `f32` is the reference; `int8` (CPU only) keeps weights in
-    /// bytes, is faster, and may change a word; `auto` is int8 on a CPU with AVX2 or better, else f32.
+    /// bytes, is faster, and may change a word; `f16` is for GPUs only; `auto` is int8 on a CPU with AVX2
+    /// or better, f16 on a GPU, else f32.
     #[arg(long, env = "STT_PRECISION", default_value = "auto", value_enum)]
     pub precision: PrecisionArg,
     /// CPU threads for the model; 0 takes one per core.
@@ -330,6 +331,8 @@ pub enum PrecisionArg {
     Auto,
     /// The reference.
     F32,
+    /// Half of it, on a GPU.
+    F16,
     /// Bytes, on the CPU.
     Int8,
 }
@@ -685,6 +688,7 @@ impl ModelArgs {
             precision: match self.precision {
                 PrecisionArg::Auto => Precision::Auto,
                 PrecisionArg::F32 => Precision::F32,
+                PrecisionArg::F16 => Precision::F16,
                 PrecisionArg::Int8 => Precision::Int8,
             },
             ..LoadOptions::default()

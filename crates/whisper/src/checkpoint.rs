@@ -219,11 +219,28 @@ pub enum LoadError {
         source: crate::device::DeviceError,
     },
 
-    /// A precision that only the CPU has.
-    #[error("{device} cannot compute in int8: take f32 or auto, or the CPU")]
+    /// A weight that f16 cannot hold.
+    #[error(
+        "tensor {tensor} holds {found} at index {index}, which f16 cannot hold: take the precision f32"
+    )]
+    TooLarge {
+        /// The tensor.
+        tensor: String,
+        /// Flat index of the first such weight.
+        index: usize,
+        /// The value.
+        found: f32,
+    },
+
+    /// A precision that the device does not have.
+    #[error(
+        "{device} cannot compute in {precision}: int8 is for the CPU and f16 for a GPU, f32 and auto are for both"
+    )]
     Precision {
         /// The device.
         device: String,
+        /// The precision asked for.
+        precision: &'static str,
     },
 
     /// `tokenizer.json` cannot be read.

@@ -1,16 +1,19 @@
 //! In which numbers the network computes.
 
+use candle_core::DType;
 use kernels::Level;
 
 /// The precision that the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
-    /// The fastest one that was shown to give the reference's words: int8 where the CPU has instructions for it,
-    /// else f32.
+    /// The fastest one that was shown to give the reference's words: int8 where the CPU has instructions for it, f16 on
+    /// a GPU, else f32.
     #[default]
     Auto,
     /// The reference: weights and arithmetic in f32.
     F32,
+    /// On a GPU: weights and values in f16; products, norms and softmax are summed in f32.
+    F16,
     /// On the CPU: linear layers in int8, with a scale for each output and each row of inputs; the audio's keys and
     /// values for the decoder in bf16; the rest in f32.
     Int8,
@@ -21,6 +24,8 @@ pub enum Precision {
 pub(crate) enum Arithmetic {
     /// Candle's and our own f32.
     F32,
+    /// Candle's f16.
+    F16,
     /// The kernels of this level.
     Int8(Level),
 }
@@ -29,10 +34,22 @@ impl Precision {
     /// `None` where the device cannot.
     pub(crate) fn on(self, is_cpu: bool, level: Level) -> Option<Arithmetic> {
         match self {
+            Self::Auto if !is_cpu => Some(Arithmetic::F16),
             // Without instructions for it, int8 is slower than f32.
-            Self::Auto if is_cpu && level > Level::PORTABLE => Some(Arithmetic::Int8(level)),
+            Self::Auto if level > Level::PORTABLE => Some(Arithmetic::Int8(level)),
             Self::Auto | Self::F32 => Some(Arithmetic::F32),
+            Self::F16 => (!is_cpu).then_some(Arithmetic::F16),
             Self::Int8 => is_cpu.then_some(Arithmetic::Int8(level)),
+        }
+    }
+
+    /// As [`Arithmetic::name`].
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
         }
     }
 }
@@ -42,7 +59,16 @@ impl Arithmetic {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
+            Self::F16 => "f16",
             Self::Int8(_) => "int8",
+        }
+    }
+
+    /// Number type of the tensors between two operations.
+    pub(crate) fn number_type(self) -> DType {
+        match self {
+            Self::F32 | Self::Int8(_) => DType::F32,
+            Self::F16 => DType::F16,
         }
     }
 }
@@ -52,18 +78,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn int8_is_for_the_cpu_and_chosen_where_it_is_fast() {
-        let auto = |level| Precision::Auto.on(true, level);
-        assert_eq!(auto(Level::PORTABLE), Some(Arithmetic::F32));
+    fn int8_is_for_the_cpu_and_f16_for_other_devices() {
         for level in Level::available() {
-            assert!(level == Level::PORTABLE || auto(level) == Some(Arithmetic::Int8(level)));
+            let int8 = Some(Arithmetic::Int8(level));
+            let f32 = Some(Arithmetic::F32);
+            let fastest = if level > Level::PORTABLE { int8 } else { f32 };
+            for (precision, on_cpu, elsewhere) in [
+                (Precision::Auto, fastest, Some(Arithmetic::F16)),
+                (Precision::F32, f32, f32),
+                (Precision::F16, None, Some(Arithmetic::F16)),
+                (Precision::Int8, int8, None),
+            ] {
+                assert_eq!(precision.on(true, level), on_cpu, "{precision:?}");
+                assert_eq!(precision.on(false, level), elsewhere, "{precision:?}");
+            }
         }
-        let level = Level::best();
-        assert_eq!(Precision::Auto.on(false, level), Some(Arithmetic::F32));
-        assert_eq!(
-            Precision::Int8.on(true, level),
-            Some(Arithmetic::Int8(level))
-        );
-        assert_eq!(Precision::Int8.on(false, level), None);
     }
 }

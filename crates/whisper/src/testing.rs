@@ -9,6 +9,12 @@ use half::{bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 
+/// Runs `compute`, on this thread, as if the CPU were another device: the model takes the operations that a GPU takes.
+/// A model in f16 that was loaded so goes on doing that, on any thread.
+pub fn on_another_device<R>(compute: impl FnOnce() -> R) -> R {
+    crate::model::elsewhere::pretend(compute)
+}
+
 /// A checkpoint of random weights to be written to a directory.
 #[derive(Clone, Debug)]
 pub struct TinyCheckpoint {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rayon::ThreadPool;
 
 use crate::batch::{Batch, Source};
-use crate::device;
+use crate::device::{self, Opened};
 use crate::transcript::Transcript;
 use crate::transcription::Transcription;
 use crate::vocabulary::Vocabulary;
@@ -88,6 +88,7 @@ pub struct Whisper {
     vocabulary: Vocabulary,
     extractor: Arc<MelExtractor>,
     threads: ThreadPool,
+    opened: Opened,
     info: ModelInfo,
 }
 
@@ -101,12 +102,12 @@ impl Whisper {
         device: DeviceChoice,
         options: LoadOptions,
     ) -> Result<Self, LoadError> {
-        let device = device
+        let opened = device
             .open()
             .map_err(|source| LoadError::NoDevice { source })?;
         let vocabulary = Vocabulary::read(checkpoint)?;
         let level = options.level.unwrap_or_else(Level::best);
-        let model = Model::load_as(checkpoint, &device, options.precision, level)?;
+        let model = Model::load_as(checkpoint, &opened.device, options.precision, level)?;
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|index| format!("whisper-{index}"))
@@ -128,8 +129,14 @@ impl Whisper {
             vocabulary,
             extractor: MelExtractor::new(n_mels),
             threads,
+            opened,
             info,
         })
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Opened {
+        &self.opened
     }
 
     /// What this model is and can do.

@@ -2,7 +2,7 @@
 //!
 //! The scale `1 / √head_width` is part of the query projection's weights, so nothing here applies it.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use kernels::{KeysValues, Level};
 use rayon::prelude::*;
 
@@ -31,6 +31,10 @@ pub(super) fn bidirectional(qkv: &Tensor, heads: usize, arithmetic: Arithmetic) 
         })?;
         return Tensor::from_vec(out, (positions, width), &Device::Cpu);
     }
+    if !ops::is_host(qkv) {
+        let [queries, keys, values] = split_heads(qkv, heads)?;
+        return attend(&queries, &keys, &values, None);
+    }
     let head_width = width / heads;
     let part =
         |part: usize, head: usize| qkv.narrow(1, part * width + head * head_width, head_width);
@@ -49,7 +53,7 @@ pub(super) fn bidirectional(qkv: &Tensor, heads: usize, arithmetic: Arithmetic) 
 /// The audio side of cross-attention: keys and values of one item.
 #[derive(Debug)]
 pub(crate) enum AudioKeys {
-    /// In f32, on any device.
+    /// In the model's number type, on any device.
     Split(SplitKeys),
     /// In bf16, packed for the kernels of the CPU.
     Packed(KeysValues, Level),
@@ -59,7 +63,9 @@ impl AudioKeys {
     /// Splits `(positions, 2 * width)`, keys beside values, into heads.
     pub(super) fn new(keys_values: &Tensor, heads: usize, arithmetic: Arithmetic) -> Result<Self> {
         match arithmetic {
-            Arithmetic::F32 => Ok(Self::Split(SplitKeys::new(keys_values, heads)?)),
+            Arithmetic::F32 | Arithmetic::F16 => {
+                Ok(Self::Split(SplitKeys::new(keys_values, heads)?))
+            }
             Arithmetic::Int8(level) => {
                 let width = keys_values.dim(1)? / 2;
                 let pack = |values: &[f32]| KeysValues::pack(values, width, heads);
@@ -90,22 +96,18 @@ pub(crate) struct SplitKeys {
 
 impl SplitKeys {
     fn new(keys_values: &Tensor, heads: usize) -> Result<Self> {
-        let (positions, both) = keys_values.dims2()?;
-        let head_width = both / 2 / heads;
-        let both = keys_values
-            .reshape((positions, 2, heads, head_width))?
-            .permute((1, 2, 0, 3))?
-            .contiguous()?;
-        Ok(Self {
-            keys: both.get(0)?,
-            values: both.get(1)?,
-        })
+        let [keys, values] = split_heads(keys_values, heads)?;
+        Ok(Self { keys, values })
     }
 
     fn attend(&self, queries: &Tensor) -> Result<Tensor> {
         let (heads, positions, head_width) = self.keys.dims3()?;
         let count = queries.dim(0)?;
-        if !ops::is_host(queries) || count > FEW_QUERIES {
+        if !ops::is_host(queries) {
+            let [queries] = split_heads(queries, heads)?;
+            return attend(&queries, &self.keys, &self.values, None);
+        }
+        if count > FEW_QUERIES {
             let heads = (0..heads)
                 .map(|head| {
                     Ok(Head {
@@ -158,6 +160,7 @@ pub(crate) struct TextShape {
     pub(crate) heads: usize,
     pub(crate) head_width: usize,
     pub(crate) capacity: usize,
+    pub(crate) number_type: DType,
 }
 
 impl TextShape {
@@ -173,14 +176,14 @@ impl TextShape {
 impl TextKeys {
     /// Room for a row of this shape. Memory that is never written is never touched.
     pub(crate) fn new(shape: TextShape, device: &Device) -> Result<Self> {
-        if ops::is_host_device(device) {
+        if ops::are_host(shape.number_type, device) {
             return Ok(Self::Host {
                 keys: vec![0.0; shape.values()],
                 values: vec![0.0; shape.values()],
             });
         }
         let dims = (shape.heads, shape.capacity, shape.head_width);
-        let zeros = || Tensor::zeros(dims, candle_core::DType::F32, device);
+        let zeros = || Tensor::zeros(dims, shape.number_type, device);
         Ok(Self::Device {
             keys: zeros()?,
             values: zeros()?,
@@ -254,7 +257,42 @@ struct Head {
     values: Tensor,
 }
 
-/// Every query to every key, a block of queries at a time, so that the scores are never in memory as a whole.
+/// `(positions, parts * width)` → its parts, each `(heads, positions, head_width)`.
+fn split_heads<const PARTS: usize>(x: &Tensor, heads: usize) -> Result<[Tensor; PARTS]> {
+    let (positions, all) = x.dims2()?;
+    let head_width = all / PARTS / heads;
+    let x = x
+        .reshape((positions, PARTS, heads, head_width))?
+        .permute((1, 2, 0, 3))?
+        .contiguous()?;
+    let parts = (0..PARTS).map(|part| x.get(part));
+    let parts = parts.collect::<Result<Vec<_>>>()?;
+    let wrong = |parts: Vec<Tensor>| candle_core::Error::Msg(format!("{} parts", parts.len()));
+    parts.try_into().map_err(wrong)
+}
+
+/// Attention of all heads in one product: `queries` `(heads, queries, head_width)`, `keys` and `values`
+/// `(heads, positions, head_width)`, which may be the front of longer ones, `mask` `(queries, positions)`, added to the
+/// scores. Returns `(queries, heads * head_width)`.
+fn attend(
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    mask: Option<&Tensor>,
+) -> Result<Tensor> {
+    let (heads, count, head_width) = queries.dims3()?;
+    let mut scores = queries.matmul(&keys.t()?)?;
+    if let Some(mask) = mask {
+        scores = scores.broadcast_add(mask)?;
+    }
+    ops::softmax(scores)?
+        .matmul(values)?
+        .transpose(0, 1)?
+        .contiguous()?
+        .reshape((count, heads * head_width))
+}
+
+/// Every query to every key on the CPU, a block of queries at a time, so that the scores are never in memory as a whole.
 fn attend_in_blocks(heads: &[Head], count: usize, head_width: usize) -> Result<Tensor> {
     let width = heads.len() * head_width;
     let block = |first: usize, rows: usize, head: &Head| {
@@ -264,23 +302,6 @@ fn attend_in_blocks(heads: &[Head], count: usize, head_width: usize) -> Result<T
             .matmul(&head.keys.t()?)?;
         ops::softmax(scores)?.matmul(&head.values)
     };
-    if heads
-        .first()
-        .is_some_and(|head| !ops::is_host(&head.queries))
-    {
-        let parts = heads
-            .iter()
-            .map(|head| {
-                let head = Head {
-                    queries: head.queries.contiguous()?,
-                    keys: head.keys.contiguous()?,
-                    values: head.values.contiguous()?,
-                };
-                block(0, count, &head)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        return Tensor::cat(&parts, 1);
-    }
     let mut out = vec![0.0; count * width];
     out.par_chunks_mut(QUERY_BLOCK * width)
         .enumerate()
@@ -369,26 +390,21 @@ fn append_and_attend_on_device(
 ) -> Result<Tensor> {
     let tokens = qkv.dim(0)?;
     let seen = length + tokens;
-    // (3, heads, tokens, head_width)
-    let parts = qkv
-        .reshape((tokens, 3, shape.heads, shape.head_width))?
-        .permute((1, 2, 0, 3))?
-        .contiguous()?;
-    keys.slice_set(&parts.get(1)?.contiguous()?, 1, length)?;
-    values.slice_set(&parts.get(2)?.contiguous()?, 1, length)?;
-    let keys = keys.narrow(1, 0, seen)?.contiguous()?;
-    let scores = parts.get(0)?.contiguous()?.matmul(&keys.t()?)?;
-    let scores = scores.broadcast_add(&causal_mask(tokens, length, qkv.device())?)?;
-    let values = values.narrow(1, 0, seen)?.contiguous()?;
-    ops::softmax(scores)?
-        .matmul(&values)?
-        .transpose(0, 1)?
-        .contiguous()?
-        .reshape((tokens, shape.heads * shape.head_width))
+    let [queries, new_keys, new_values] = split_heads(qkv, shape.heads)?;
+    keys.slice_set(&new_keys, 1, length)?;
+    values.slice_set(&new_values, 1, length)?;
+    // Views: what a row has heard so far is not copied for each token.
+    let (keys, values) = (keys.narrow(1, 0, seen)?, values.narrow(1, 0, seen)?);
+    let mask = causal_mask(tokens, length, qkv)?;
+    attend(&queries, &keys, &values, mask.as_ref())
 }
 
-/// `(tokens, length + tokens)`: 0 up to a token's own position, −∞ behind it.
-fn causal_mask(tokens: usize, length: usize, device: &Device) -> Result<Tensor> {
+/// `(tokens, length + tokens)`: 0 up to a token's own position, −∞ behind it. Nothing for a single token, which sees
+/// all. As `like` in number type and device.
+fn causal_mask(tokens: usize, length: usize, like: &Tensor) -> Result<Option<Tensor>> {
+    if tokens == 1 {
+        return Ok(None);
+    }
     let seen = length + tokens;
     let mask: Vec<f32> = (0..tokens)
         .flat_map(|token| {
@@ -401,5 +417,6 @@ fn causal_mask(tokens: usize, length: usize, device: &Device) -> Result<Tensor> 
             })
         })
         .collect();
-    Tensor::from_vec(mask, (tokens, seen), device)
+    let mask = Tensor::from_vec(mask, (tokens, seen), like.device())?;
+    Ok(Some(mask.to_dtype(like.dtype())?))
 }

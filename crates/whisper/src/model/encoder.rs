@@ -78,7 +78,7 @@ impl Encoder {
     }
 
     fn convolve(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
-        let x = mel.t()?.contiguous()?;
+        let x = mel.to_dtype(self.positions.dtype())?.t()?.contiguous()?;
         let [first, second] = &self.convolutions;
         let x = first.forward(&ops::unfold(&x, 1)?, Then::Gelu)?;
         let x = second.forward(&ops::unfold(&x, FRAMES_PER_POSITION)?, Then::Gelu)?;

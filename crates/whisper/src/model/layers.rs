@@ -1,6 +1,7 @@
 //! Weights of the parts that encoder and decoder share, and how they are read from a checkpoint.
 
 use candle_core::{Device, Shape, Tensor};
+use half::{f16, slice::HalfFloatSliceExt};
 
 use super::{
     ModelError,
@@ -56,16 +57,36 @@ impl<'a> Source<'a> {
         self.put(name, self.read(name, shape)?, shape)
     }
 
+    /// Puts `values` on the device, in the model's number type.
     pub(super) fn put(
         &self,
         name: &str,
         values: Vec<f32>,
         shape: impl Into<Shape>,
     ) -> Result<Tensor, LoadError> {
-        Tensor::from_vec(values, shape.into(), self.device).map_err(|source| LoadError::Device {
+        let shape = shape.into();
+        let put = match self.arithmetic {
+            Arithmetic::F32 | Arithmetic::Int8(_) => Tensor::from_vec(values, shape, self.device),
+            // Here and not on the device, which would need room for both.
+            Arithmetic::F16 => Tensor::from_vec(self.narrow(name, &values)?, shape, self.device),
+        };
+        put.map_err(|source| LoadError::Device {
             tensor: self.full(name),
             source,
         })
+    }
+
+    fn narrow(&self, name: &str, values: &[f32]) -> Result<Vec<f16>, LoadError> {
+        let mut narrow = vec![f16::ZERO; values.len()];
+        narrow.convert_from_f32_slice(values);
+        match narrow.iter().position(|value| !value.is_finite()) {
+            None => Ok(narrow),
+            Some(index) => Err(LoadError::TooLarge {
+                tensor: self.full(name),
+                index,
+                found: values.get(index).copied().unwrap_or(f32::NAN),
+            }),
+        }
     }
 
     /// `values`, `(outs, ins)`, as the model's precision has them.
@@ -76,7 +97,9 @@ impl<'a> Source<'a> {
         [outs, ins]: [usize; 2],
     ) -> Result<Matrix, LoadError> {
         match self.arithmetic {
-            Arithmetic::F32 => Ok(Matrix::F32(self.put(name, values, (outs, ins))?)),
+            Arithmetic::F32 | Arithmetic::F16 => {
+                Ok(Matrix::Tensor(self.put(name, values, (outs, ins))?))
+            }
             Arithmetic::Int8(level) => {
                 Ok(Matrix::Int8(kernels::Int8Matrix::pack(&values, ins), level))
             }
@@ -112,8 +135,8 @@ impl Linear {
         })
     }
 
-    /// A convolution of width 3 as a linear layer over [`ops::unfold`]: `(out, in, tap)` → `(out, tap * in)`. It stays
-    /// in f32: it is little work, and all that the network hears goes through it.
+    /// A convolution of width 3 as a linear layer over [`ops::unfold`]: `(out, in, tap)` → `(out, tap * in)`. It is never
+    /// in int8: it is little work, and all that the network hears goes through it.
     pub(super) fn load_convolution(
         source: &Source<'_>,
         ins: usize,
@@ -128,7 +151,7 @@ impl Linear {
             }
         }
         Ok(Self {
-            weight: Matrix::F32(source.put("weight", weight, (outs, TAPS * ins))?),
+            weight: Matrix::Tensor(source.put("weight", weight, (outs, TAPS * ins))?),
             bias: source.tensor("bias", &[outs])?,
         })
     }

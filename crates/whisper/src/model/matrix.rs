@@ -8,8 +8,8 @@ use super::ops::{self, Then, with_slice, with_slices};
 /// A weight matrix `(out, in)`.
 #[derive(Debug)]
 pub(super) enum Matrix {
-    /// As stored, on any device.
-    F32(Tensor),
+    /// In the model's number type, on any device.
+    Tensor(Tensor),
     /// Rounded and packed, on the CPU.
     Int8(Int8Matrix, Level),
 }
@@ -18,7 +18,7 @@ impl Matrix {
     /// `x · weightᵀ + bias`, and what follows. `x`: `(rows, in)`, `bias`: `(out)`.
     pub(super) fn linear(&self, x: &Tensor, bias: &Tensor, then: Then<'_>) -> Result<Tensor> {
         match self {
-            Self::F32(weight) => ops::linear(x, weight, bias, then),
+            Self::Tensor(weight) => ops::linear(x, weight, bias, then),
             Self::Int8(weight, level) => {
                 let mut out = vec![0.0; x.dim(0)? * weight.outs()];
                 let mut compute = |x: &[f32], bias: &[f32], then: kernels::Then<'_>| {
@@ -43,7 +43,7 @@ impl Matrix {
     /// `x · weightᵀ`: `(rows, in)` → `(rows, out)`.
     pub(super) fn products(&self, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::F32(weight) => ops::products(x, weight),
+            Self::Tensor(weight) => ops::products(x, weight),
             Self::Int8(weight, level) => {
                 let mut out = vec![0.0; x.dim(0)? * weight.outs()];
                 with_slice(x, |x| {
@@ -62,7 +62,7 @@ impl Matrix {
         positions: &[u32],
     ) -> Result<Tensor> {
         match self {
-            Self::F32(weight) => ops::embed(weight, position_table, tokens, positions),
+            Self::Tensor(weight) => ops::embed(weight, position_table, tokens, positions),
             Self::Int8(weight, _) => {
                 let mut rows = vec![0.0; tokens.len() * weight.ins()];
                 for (token, row) in tokens.iter().zip(rows.chunks_exact_mut(weight.ins())) {

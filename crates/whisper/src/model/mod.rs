@@ -15,6 +15,9 @@ mod matrix;
 mod ops;
 mod vector;
 
+#[cfg(feature = "testing")]
+pub(crate) use ops::elsewhere;
+
 use candle_core::{Device, Tensor};
 use candle_transformers::models::whisper::Config;
 use kernels::Level;
@@ -168,9 +171,10 @@ impl Model {
         precision: Precision,
         level: Level,
     ) -> Result<Self, LoadError> {
-        let Some(arithmetic) = precision.on(device.is_cpu(), level) else {
+        let Some(arithmetic) = precision.on(ops::is_host_device(device), level) else {
             return Err(LoadError::Precision {
                 device: crate::device::name(device),
+                precision: precision.name(),
             });
         };
         let tensors = checkpoint.tensors()?;
@@ -327,6 +331,7 @@ impl Model {
             heads,
             head_width: self.config.d_model / heads,
             capacity: self.config.max_target_positions,
+            number_type: self.arithmetic.number_type(),
         }
     }
 
@@ -500,10 +505,10 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
-    use super::{ops::elsewhere, *};
+    use super::*;
     use crate::{
         mel::MelExtractor,
-        testing::{TinyCheckpoint, audio},
+        testing::{TinyCheckpoint, audio, on_another_device},
     };
 
     /// Everything that other devices do in another way: prompt, steps of rows of two items, beams.
@@ -553,7 +558,7 @@ mod tests {
         let checkpoint = Checkpoint::open(directory.path()).unwrap();
         let model = Model::load(&checkpoint, &Device::Cpu).unwrap();
         let host = transcript_of_everything(&model);
-        let elsewhere = elsewhere::pretend(|| transcript_of_everything(&model));
+        let elsewhere = on_another_device(|| transcript_of_everything(&model));
         assert_eq!(host.len(), elsewhere.len());
         for (host, elsewhere) in host.concat().iter().zip(elsewhere.concat()) {
             // Other kernels, another order of sums; logits up to 8.

@@ -1,9 +1,12 @@
-//! The operations of the network on tensors: on the CPU by the loops of `vector` on host slices, elsewhere by Candle.
+//! The operations of the network on tensors: in f32 on the CPU by the loops of `vector` on host slices, else by Candle.
 //!
 //! This file and `vector` are the seam for faster kernels: `attention`, `encoder` and `decoder` only say what is
-//! computed. All tensors are f32 on the CPU and contiguous unless said otherwise.
+//! computed. All tensors are contiguous unless said otherwise. What Candle computes here must work on a GPU, where a
+//! matrix product wants rows without gaps, and everything else contiguous values.
 
-use candle_core::{CpuStorage, D, Device, InplaceOp1, Layout, Result, Storage, Tensor, bail};
+use candle_core::{
+    CpuStorage, D, DType, Device, InplaceOp1, Layout, Result, Storage, Tensor, bail,
+};
 use rayon::prelude::*;
 
 use super::vector;
@@ -131,6 +134,12 @@ pub(super) fn unfold(x: &Tensor, stride: usize) -> Result<Tensor> {
 /// Softmax over the last dimension; on the CPU in place, so `x` must be the only owner of its values.
 pub(super) fn softmax(x: Tensor) -> Result<Tensor> {
     if !is_host(&x) {
+        // Candle's CUDA kernel sums in f32 whatever it reads; its loop for the CPU, which only tests come to, sums in
+        // the number type of `x`, and f16 stops growing at a thousand positions.
+        if x.device().is_cpu() {
+            let wide = candle_nn::ops::softmax_last_dim(&x.to_dtype(DType::F32)?)?;
+            return wide.to_dtype(x.dtype());
+        }
         return candle_nn::ops::softmax_last_dim(&x);
     }
     let width = x.dim(D::Minus1)?;
@@ -150,23 +159,28 @@ pub(super) fn embed(
     pick(table, tokens)? + pick(position_table, positions)?
 }
 
-/// The rows of `(rows, width)` as host vectors.
+/// The rows of `(rows, width)` as host vectors, in f32.
 pub(super) fn to_host_rows(x: &Tensor) -> Result<Vec<Vec<f32>>> {
     if is_host(x) {
         let width = x.dim(1)?;
         return with_slice(x, |x| x.chunks_exact(width).map(<[f32]>::to_vec).collect());
     }
-    x.to_vec2()
+    x.to_dtype(DType::F32)?.to_vec2()
 }
 
 /// Whether the loops of `vector` work on this tensor.
 pub(super) fn is_host(x: &Tensor) -> bool {
-    is_host_device(x.device())
+    are_host(x.dtype(), x.device())
 }
 
-/// Whether the loops of `vector` work on tensors of this device.
+/// Whether the loops of `vector` work on tensors of this number type and device.
+pub(super) fn are_host(number_type: DType, device: &Device) -> bool {
+    number_type == DType::F32 && is_host_device(device)
+}
+
+/// Whether the loops of `vector` work on f32 tensors of this device.
 pub(super) fn is_host_device(device: &Device) -> bool {
-    #[cfg(test)]
+    #[cfg(feature = "testing")]
     if elsewhere::is_pretended() {
         return false;
     }
@@ -277,8 +291,8 @@ impl<F: Fn(&mut [f32])> InplaceOp1 for InPlace<F> {
 }
 
 /// Lets tests run on the CPU what is otherwise computed on other devices only.
-#[cfg(test)]
-pub(super) mod elsewhere {
+#[cfg(feature = "testing")]
+pub(crate) mod elsewhere {
     use std::cell::Cell;
 
     thread_local!(static PRETENDED: Cell<bool> = const { Cell::new(false) });
@@ -287,8 +301,7 @@ pub(super) mod elsewhere {
         PRETENDED.get()
     }
 
-    /// Runs `compute` as if its tensors were not on the CPU.
-    pub(in crate::model) fn pretend<R>(compute: impl FnOnce() -> R) -> R {
+    pub(crate) fn pretend<R>(compute: impl FnOnce() -> R) -> R {
         PRETENDED.set(true);
         let result = compute();
         PRETENDED.set(false);
