@@ -144,7 +144,7 @@ pub enum LimitedBy {
 const SUSTAINED: f64 = 0.95;
 /// The same while a backlog is worked off; the rest is headroom for chance.
 const COMFORTABLE: f64 = 0.8;
-/// How much larger a load may be measured than it is.
+/// How much larger an arrival rate may be than it is measured.
 const TOLERANCE: f64 = 1.05;
 /// Utterances that must have been finished before a service rate is believed.
 const BELIEVED: f64 = 20.0;
@@ -188,9 +188,8 @@ fn steady(policy: &Policy, seen: &Observation, figures: &Figures) -> u32 {
     if want >= seen.ordered {
         return want;
     }
+    // The queue is counted, not measured.
     let larger = Figures {
-        depth: figures.depth * TOLERANCE,
-        waiting: figures.waiting * TOLERANCE,
         arrival_rate: figures.arrival_rate * TOLERANCE,
         ..figures.clone()
     };

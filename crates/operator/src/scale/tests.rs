@@ -457,3 +457,15 @@ fn a_load_on_the_border_between_two_sizes_does_not_make_the_fleet_swing() {
     let orders = orders_of_constant_load(2.367_022_280_679_963, 3);
     assert!(orders.iter().all(|order| *order == orders[0]), "{orders:?}");
 }
+
+#[test]
+fn utterances_that_run_keep_as_many_replicas_as_they_need_and_no_more() {
+    let policy = Policy {
+        target_depth: 1,
+        ..policy()
+    };
+    // Three of six are at work, for long.
+    let seen = |_: u32, ordered: u32| fleet(ordered, 3);
+    let decisions = course(&policy, 6, 200, seen);
+    assert_eq!(decisions.last().map(|last| last.replicas), Some(3));
+}
