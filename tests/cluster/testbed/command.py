@@ -68,6 +68,8 @@ def enter(arguments: argparse.Namespace) -> None:
     cluster = Cluster(arguments.name)
     namespaces.enter_network(cluster.need_supervisor())
     os.environ["KUBECONFIG"] = str(cluster.inside_kubeconfig)
+    # kubectl and helm keep what an API server serves by its address, which is the same in all clusters.
+    os.environ["KUBECACHEDIR"] = str(cluster.run / "kubectl-cache")
     os.environ["PATH"] = f"{cluster.details()['programs']}:{os.environ['PATH']}"
     try:
         os.execvp(arguments.command[0], arguments.command)
