@@ -89,6 +89,11 @@ impl Level {
         self.0
     }
 
+    /// Whether there is an instruction that multiplies unsigned with signed bytes and adds four products to a sum.
+    pub fn multiplies_bytes(self) -> bool {
+        matches!(self.0, Instructions::AvxVnni | Instructions::Avx512Vnni)
+    }
+
     /// Runs `kernel` compiled for this level.
     #[inline]
     pub(crate) fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {

@@ -30,5 +30,5 @@ mod math;
 mod panel;
 
 pub use attention::{KeysValues, attend_to_all};
-pub use int8::{Int8Matrix, Then};
+pub use int8::{Int8Matrix, Layer, Then, feed_forward};
 pub use level::{Instructions, Level};

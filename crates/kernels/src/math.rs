@@ -29,6 +29,24 @@ pub(crate) fn exp<I: Isa>(x: f32) -> f32 {
     series * f32::from_bits(exponent.wrapping_add(127) << 23)
 }
 
+/// The largest of `from` and `values`, passing over NaN, which comes through [`exp`] anyway.
+#[inline(always)]
+pub(crate) fn maximum(from: f32, values: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [from; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] = if chunk[lane] > lanes[lane] {
+                chunk[lane]
+            } else {
+                lanes[lane]
+            };
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(from, f32::max)
+}
+
 /// The exact GELU, `x / 2 * (1 + erf(x / √2))`, with erf within 3e-7: formula 7.1.26 of Abramowitz and Stegun,
 /// Handbook of Mathematical Functions.
 #[inline(always)]

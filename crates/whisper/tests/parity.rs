@@ -154,7 +154,8 @@ fn network_equals_candles_up_to_its_approximate_gelu() {
 }
 
 /// Rounding to bytes moves logits by this part of their spread, as a root mean square. Found: 0.017, 0.014 and, for the
-/// third with its heads of 12 values, 0.052; twice that is an error in the code, not of the rounding.
+/// third with its heads of 12 values, 0.052; where attention is rounded too, 0.018, 0.015 and 0.044. Twice the largest
+/// is an error in the code, not of the rounding.
 const INT8_SPREAD: f64 = 0.1;
 /// Levels have the same integer sums; what differs are roundings in f32, and values that these move over the edge
 /// between two bytes.
@@ -172,14 +173,24 @@ fn int8_is_near_f32_at_every_level() {
         let error = relative_error(&best, &exact);
         assert!(error < INT8_SPREAD, "{}: {error}", tiny.seed);
         assert!(error > 0.0, "int8 was computed");
-        for level in Level::available() {
-            let found = logits_as(&tiny, whisper::Precision::Int8, level);
-            let error = relative_error(&found, &best);
-            assert!(
-                error < INT8_LEVELS_SPREAD,
-                "{}, {level}: {error}",
-                tiny.seed
-            );
+        // Attention is rounded only where it is the faster for it.
+        for rounds_attention in [false, true] {
+            let alike = Level::available()
+                .into_iter()
+                .filter(|level| level.multiplies_bytes() == rounds_attention);
+            let mut first: Option<Vec<f32>> = None;
+            for level in alike {
+                let found = logits_as(&tiny, whisper::Precision::Int8, level);
+                let error = relative_error(&found, &exact);
+                assert!(error < INT8_SPREAD, "{}, {level}: {error}", tiny.seed);
+                let first = first.get_or_insert_with(|| found.clone());
+                let error = relative_error(&found, first);
+                assert!(
+                    error < INT8_LEVELS_SPREAD,
+                    "{}, {level}: {error}",
+                    tiny.seed
+                );
+            }
         }
     }
 }

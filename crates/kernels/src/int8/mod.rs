@@ -12,9 +12,13 @@
 //! A panel is read from start to end while a tile of rows has its sums in registers, so the same packing serves one
 //! token, where the weights come from memory, and a window of audio, where they come from the caches.
 
+mod feed_forward;
 mod tile;
 
 use rayon::prelude::*;
+
+pub use feed_forward::{Layer, feed_forward};
+pub(crate) use tile::{Rows, sums};
 
 use crate::{
     level::{Isa, Kernel, Level},
@@ -28,7 +32,7 @@ pub(crate) const GROUP: usize = 4;
 /// Added to signed bytes for instructions that want one side unsigned.
 pub(crate) const OFFSET: i32 = 128;
 /// Rows whose sums fit into the registers beside the weights: 24 of 32.
-const TILE_ROWS: usize = 12;
+pub(crate) const TILE_ROWS: usize = 12;
 
 /// Up to this many rows threads share the outputs; above, the rows.
 const FEW_ROWS: usize = 2 * TILE_ROWS;
@@ -67,6 +71,12 @@ impl Int8Matrix {
     /// # Panics
     /// When `weight` is not whole rows of `ins` values.
     pub fn pack(weight: &[f32], ins: usize) -> Self {
+        Self::pack_with(Level::best(), weight, ins)
+    }
+
+    /// As [`Int8Matrix::pack`], which gives the same bytes at any level. Here a row with a value that is not finite
+    /// gets the scale NaN.
+    pub(crate) fn pack_with(level: Level, weight: &[f32], ins: usize) -> Self {
         assert!(
             ins > 0 && weight.len().is_multiple_of(ins),
             "{} values are not rows of {ins}",
@@ -89,19 +99,24 @@ impl Int8Matrix {
             .zip(packed.corrections.par_chunks_mut(PANEL))
             .zip(weight.par_chunks(PANEL * ins))
             .for_each(|(((panel, scales), corrections), rows)| {
-                for (lane, row) in rows.chunks_exact(ins).enumerate() {
-                    scales[lane] = largest(row) / 127.0;
-                    let inverse = inverse(scales[lane]);
-                    let mut sum = 0;
-                    for (index, value) in row.iter().enumerate() {
-                        let byte = to_byte(value * inverse);
-                        panel[at(index, lane)] = byte;
-                        sum += i32::from(byte);
-                    }
-                    corrections[lane] = -OFFSET * sum;
-                }
+                level.dispatch(PackPanel {
+                    rows,
+                    ins,
+                    panel,
+                    scales,
+                    corrections,
+                });
             });
         packed
+    }
+
+    /// Outputs `PANEL * index` and those after it.
+    pub(crate) fn panel(&self, index: usize) -> Panel<'_> {
+        Panel {
+            weights: &self.weights[index * self.panel_size()..][..self.panel_size()],
+            corrections: &self.corrections[index * PANEL..][..PANEL],
+            scales: &self.scales[index * PANEL..][..PANEL],
+        }
     }
 
     /// Inputs.
@@ -161,7 +176,7 @@ impl Int8Matrix {
 
     /// Threads share the panels.
     fn few(&self, level: Level, x: &[f32], rest: Rest<'_>, out: &mut [f32]) {
-        let inputs = level.dispatch(Quantise { x, ins: self.ins });
+        let inputs = Inputs::quantise(level, x, self.ins);
         let threads = rayon::current_num_threads();
         let rows: Vec<&mut [f32]> = out.chunks_exact_mut(self.outs).collect();
         if threads == 1 || self.weights.len() * inputs.scales.len() < PARALLEL_FROM {
@@ -186,11 +201,15 @@ impl Int8Matrix {
             .zip(out.par_chunks_mut(TASK_ROWS * self.outs))
             .enumerate()
             .for_each(|(task, (x, out))| {
-                let inputs = level.dispatch(Quantise { x, ins: self.ins });
-                let rest = rest.from(task * TASK_ROWS * self.outs);
-                let rows = out.chunks_exact_mut(self.outs).collect();
-                self.panels(level, &inputs, rest, 0, rows);
+                self.rows(level, x, rest.from(task * TASK_ROWS * self.outs), out);
             });
+    }
+
+    /// All outputs of the rows of one task.
+    fn rows(&self, level: Level, x: &[f32], rest: Rest<'_>, out: &mut [f32]) {
+        let inputs = Inputs::quantise(level, x, self.ins);
+        let rows = out.chunks_exact_mut(self.outs).collect();
+        self.panels(level, &inputs, rest, 0, rows);
     }
 
     /// Outputs from `first` on, a whole number of panels, as many as each of `out` has.
@@ -205,24 +224,22 @@ impl Int8Matrix {
         let width = out.first().map_or(0, |row| row.len());
         let mut sums = [[0; PANEL]; TILE_ROWS];
         for start in (0..width).step_by(PANEL) {
-            let panel = (first + start) / PANEL;
-            let weights = &self.weights[panel * self.panel_size()..][..self.panel_size()];
-            let corrections = &self.corrections[panel * PANEL..][..PANEL];
-            let scales = &self.scales[panel * PANEL..][..PANEL];
+            let panel = self.panel((first + start) / PANEL);
             let mut row = 0;
             while row < out.len() {
                 let left = out.len() - row;
+                let inputs_left = inputs.rows(row, left);
                 let count = tile::sums(
                     level,
-                    weights,
-                    corrections,
-                    inputs.rows(row, left),
+                    panel.weights,
+                    panel.corrections,
+                    inputs_left,
                     &mut sums,
                 );
                 level.dispatch(Finish {
                     sums: &sums[..count],
                     input_scales: &inputs.scales[row..][..count],
-                    scales,
+                    scales: panel.scales,
                     rest,
                     output: first + start,
                     row,
@@ -237,6 +254,50 @@ impl Int8Matrix {
 
     fn panel_size(&self) -> usize {
         self.ins.div_ceil(GROUP) * GROUP * PANEL
+    }
+}
+
+/// [`PANEL`] outputs of a matrix.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel<'a> {
+    /// `(groups, PANEL, GROUP)`.
+    pub(crate) weights: &'a [i8],
+    /// What inputs with the offset begin with.
+    pub(crate) corrections: &'a [i32],
+    pub(crate) scales: &'a [f32],
+}
+
+/// Rows of weights → a panel.
+struct PackPanel<'a> {
+    /// Up to [`PANEL`] rows of `ins` values.
+    rows: &'a [f32],
+    ins: usize,
+    panel: &'a mut [i8],
+    scales: &'a mut [f32],
+    corrections: &'a mut [i32],
+}
+
+impl Kernel for PackPanel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let mut bytes = vec![0; self.ins.next_multiple_of(GROUP)];
+        let groups = self.panel.as_chunks_mut::<GROUP>().0;
+        for (lane, row) in self.rows.chunks_exact(self.ins).enumerate() {
+            let scale = largest(row) / 127.0;
+            let inverse = inverse(scale);
+            let mut sum = 0;
+            for (byte, value) in bytes.iter_mut().zip(row) {
+                *byte = to_byte(value * inverse);
+                sum += i32::from(*byte);
+            }
+            for (group, bytes) in bytes.as_chunks::<GROUP>().0.iter().enumerate() {
+                groups[group * PANEL + lane] = *bytes;
+            }
+            self.scales[lane] = scale;
+            self.corrections[lane] = -OFFSET * sum;
+        }
     }
 }
 
@@ -263,15 +324,20 @@ impl Rest<'_> {
 }
 
 /// Rows of inputs as bytes from 1 to 255, padded to whole groups, with a scale for each row.
-struct Inputs {
+pub(crate) struct Inputs {
     stride: usize,
     bytes: Vec<u8>,
-    scales: Vec<f32>,
+    pub(crate) scales: Vec<f32>,
 }
 
 impl Inputs {
+    /// Rounds rows of `ins` values.
+    pub(crate) fn quantise(level: Level, x: &[f32], ins: usize) -> Self {
+        level.dispatch(Quantise { x, ins })
+    }
+
     /// The bytes of up to `count` rows from `row` on.
-    fn rows(&self, row: usize, count: usize) -> tile::Rows<'_> {
+    pub(crate) fn rows(&self, row: usize, count: usize) -> tile::Rows<'_> {
         tile::Rows {
             bytes: &self.bytes[row * self.stride..][..count * self.stride],
             stride: self.stride,
@@ -402,22 +468,30 @@ impl Kernel for Finish<'_, '_> {
                 values[lane] = math::mul_add::<I>(sum, scale, bias[lane]);
             }
             let out = &mut self.out[index][self.start..];
-            let count = out.len().min(PANEL);
-            match self.rest.then {
-                Then::Nothing => {}
-                Then::Gelu => {
-                    for value in &mut values {
-                        *value = math::gelu::<I>(*value);
-                    }
-                }
-                Then::Add(other) => {
-                    let other = &other[(self.row + index) * self.outs + self.output..][..count];
-                    for (value, other) in values.iter_mut().zip(other) {
-                        *value += other;
-                    }
+            let other = match self.rest.then {
+                Then::Add(other) => &other[(self.row + index) * self.outs + self.output..],
+                Then::Nothing | Then::Gelu => &[],
+            };
+            if let Then::Gelu = self.rest.then {
+                for value in &mut values {
+                    *value = math::gelu::<I>(*value);
                 }
             }
-            out[..count].copy_from_slice(&values[..count]);
+            // A whole panel is a loop without a rest; the last one may be less.
+            if let Some(out) = out.first_chunk_mut::<PANEL>() {
+                if let Some(other) = other.first_chunk::<PANEL>() {
+                    for lane in 0..PANEL {
+                        values[lane] += other[lane];
+                    }
+                }
+                *out = values;
+            } else {
+                for (value, other) in values.iter_mut().zip(other) {
+                    *value += other;
+                }
+                let count = out.len();
+                out.copy_from_slice(&values[..count]);
+            }
         }
     }
 }

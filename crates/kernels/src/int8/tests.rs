@@ -173,3 +173,29 @@ fn rows_come_back_as_they_were_rounded() {
         }
     }
 }
+
+#[test]
+fn two_layers_in_one_pass_are_two_layers() {
+    let (ins, inner) = (70, 150);
+    let (first, second) = (values(1, inner * ins), values(2, ins * inner));
+    let (first, second) = (
+        Int8Matrix::pack(&first, ins),
+        Int8Matrix::pack(&second, inner),
+    );
+    let biases = [values(3, inner), values(4, ins)];
+    for rows in [0, 1, FEW_ROWS, FEW_ROWS + 1, 2 * TASK_ROWS + 5] {
+        let (x, residual) = (values(5, rows * ins), values(6, rows * ins));
+        for level in Level::available() {
+            let mut between = vec![0.0; rows * inner];
+            first.products(level, &x, &biases[0], Then::Gelu, &mut between);
+            let mut expected = vec![0.0; rows * ins];
+            let then = Then::Add(&residual);
+            second.products(level, &between, &biases[1], then, &mut expected);
+            let mut found = vec![0.0; rows * ins];
+            let layers = [(&first, &biases[0]), (&second, &biases[1])]
+                .map(|(matrix, bias)| Layer { matrix, bias });
+            feed_forward(level, &x, layers, &residual, &mut found);
+            assert_eq!(found, expected, "{rows} rows, {level}");
+        }
+    }
+}

@@ -5,15 +5,16 @@ use crate::level::{Instructions, Level};
 
 /// Rows of bytes with the offset, each `stride` long, a whole number of groups.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) stride: usize,
+pub(crate) struct Rows<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) stride: usize,
 }
 
 /// Sums of products of the first rows with all outputs of `panel`; says how many rows it took.
 ///
-/// `corrections`: of the panel's outputs.
-pub(super) fn sums(
+/// `corrections`: of the panel's outputs. Where the level multiplies bytes, they are what the sums begin with, and
+/// bytes are taken as they are: with zeros here, they have no offset.
+pub(crate) fn sums(
     level: Level,
     panel: &[i8],
     corrections: &[i32],

@@ -261,8 +261,8 @@ impl FeedForward {
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let inner = self.widen.forward(&self.norm.forward(x)?, Then::Gelu)?;
-        self.narrow.forward(&inner, Then::Add(x))
+        let layers = [&self.widen, &self.narrow].map(|layer| (&layer.weight, &layer.bias));
+        Matrix::feed_forward(&self.norm.forward(x)?, layers, x)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Weight matrices in the precision of the model.
 
 use candle_core::{Device, Result, Tensor};
-use kernels::{Int8Matrix, Level};
+use kernels::{Int8Matrix, Layer, Level};
 
 use super::ops::{self, Then, with_slice, with_slices};
 
@@ -38,6 +38,30 @@ impl Matrix {
                 Tensor::from_vec(out, (x.dim(0)?, weight.outs()), &Device::Cpu)
             }
         }
+    }
+
+    /// `narrow(gelu(widen(x))) + residual`, where each layer is a matrix and its bias.
+    pub(super) fn feed_forward(
+        x: &Tensor,
+        [widen, narrow]: [(&Self, &Tensor); 2],
+        residual: &Tensor,
+    ) -> Result<Tensor> {
+        let ((Self::Int8(first, level), first_bias), (Self::Int8(second, _), second_bias)) =
+            (widen, narrow)
+        else {
+            let inner = widen.0.linear(x, widen.1, Then::Gelu)?;
+            return narrow.0.linear(&inner, narrow.1, Then::Add(residual));
+        };
+        let mut out = vec![0.0; x.dim(0)? * second.outs()];
+        with_slices(
+            [x, first_bias, second_bias, residual],
+            |[x, first_bias, second_bias, residual]| {
+                let layers = [(first, first_bias), (second, second_bias)]
+                    .map(|(matrix, bias)| Layer { matrix, bias });
+                kernels::feed_forward(*level, x, layers, residual, &mut out);
+            },
+        )?;
+        Tensor::from_vec(out, (x.dim(0)?, second.outs()), &Device::Cpu)
     }
 
     /// `x · weightᵀ`: `(rows, in)` → `(rows, out)`.

@@ -1,0 +1,306 @@
+//! Attention in products of bytes, for CPUs that have an instruction for them.
+//!
+//! - Scores are products of rounded queries and keys, with a scale for each row. What all keys have in common is taken
+//!   from them first: it adds the same to every score of a query, which the softmax does not see, and would cost
+//!   precision (SageAttention, Zhang et al. 2024).
+//! - Weights of the softmax have 16 bits below the largest of their row, in two bytes, whose products are taken apart
+//!   from each other. With one byte, many small weights beside a large one would all become zero.
+//! - Values are rounded with a scale for each column.
+
+use super::Rows;
+use crate::{
+    int8::{self, Inputs, Int8Matrix, PANEL, TILE_ROWS},
+    level::{Isa, Kernel, Level},
+    math,
+};
+
+/// Queries of one task: with 1500 keys, their scores are 144 kB and their weights 72 kB, beside 200 kB of keys and
+/// values. Two bytes of half as many are whole tiles, too.
+const QUERIES: usize = 2 * TILE_ROWS;
+/// More positions than these could overflow a sum of bytes.
+pub(super) const POSITIONS: usize = 1 << 16;
+/// Bytes of a weight.
+const PLANES: usize = 2;
+/// The weight of a row's largest score.
+const ONE: f32 = 65_535.0;
+
+/// Keys and values of one head.
+pub(super) struct Head {
+    /// `(positions, head width)`.
+    keys: Int8Matrix,
+    /// `(head width, positions padded to whole panels)`.
+    values: Int8Matrix,
+}
+
+impl super::Head for Head {
+    const QUERIES: usize = QUERIES;
+
+    fn pack(
+        level: Level,
+        keys: Rows<'_>,
+        values: Rows<'_>,
+        positions: usize,
+        width: usize,
+    ) -> Self {
+        let keys = level.dispatch(Centre {
+            rows: keys,
+            positions,
+            width,
+        });
+        let padded = positions.next_multiple_of(PANEL);
+        let mut columns = vec![0.0; width * padded];
+        for (position, row) in values.parts(width).enumerate() {
+            for (column, value) in row.iter().enumerate() {
+                columns[column * padded + position] = *value;
+            }
+        }
+        Self {
+            keys: Int8Matrix::pack_with(level, &keys, width),
+            values: Int8Matrix::pack_with(level, &columns, padded),
+        }
+    }
+
+    fn positions(&self) -> usize {
+        self.keys.outs()
+    }
+
+    fn attend(&self, level: Level, queries: Rows<'_>, out: &mut [f32]) {
+        let scores = self.scores(level, queries, out.len() / self.keys.ins());
+        let weights = level.dispatch(Soften {
+            scores,
+            positions: self.positions(),
+        });
+        self.mix(level, &weights, out);
+    }
+}
+
+impl Head {
+    /// `(queries, positions padded to whole panels)`.
+    fn scores(&self, level: Level, queries: Rows<'_>, count: usize) -> Vec<f32> {
+        let (positions, width) = (self.keys.outs(), self.keys.ins());
+        let mut own = Vec::with_capacity(count * width);
+        for query in queries.parts(width).take(count) {
+            own.extend_from_slice(query);
+        }
+        let queries = Inputs::quantise(level, &own, width);
+        let stride = positions.next_multiple_of(PANEL);
+        let mut scores = vec![0.0; count * stride];
+        let mut sums = [[0; PANEL]; TILE_ROWS];
+        for start in (0..positions).step_by(PANEL) {
+            let panel = self.keys.panel(start / PANEL);
+            let mut row = 0;
+            while row < count {
+                let rows = queries.rows(row, count - row);
+                let done = int8::sums(level, panel.weights, panel.corrections, rows, &mut sums);
+                level.dispatch(Scale {
+                    sums: &sums[..done],
+                    rows: &queries.scales[row..],
+                    columns: panel.scales,
+                    out: &mut scores[row * stride + start..],
+                    stride,
+                });
+                row += done;
+            }
+        }
+        scores
+    }
+
+    /// Sums of values by their weights: `(queries, head width)`.
+    fn mix(&self, level: Level, weights: &Weights, out: &mut [f32]) {
+        let width = self.values.outs();
+        let mut sums = [[0; PANEL]; TILE_ROWS];
+        for start in (0..width).step_by(PANEL) {
+            let panel = self.values.panel(start / PANEL);
+            let mut query = 0;
+            while query < weights.totals.len() {
+                let rows = int8::Rows {
+                    bytes: &weights.bytes[PLANES * query * weights.stride..],
+                    stride: weights.stride,
+                };
+                let done = int8::sums(level, panel.weights, &[0; PANEL], rows, &mut sums) / PLANES;
+                level.dispatch(Join {
+                    sums: &sums[..PLANES * done],
+                    totals: &weights.totals[query..],
+                    scales: panel.scales,
+                    out: &mut out[query * width + start..],
+                    width,
+                    count: PANEL.min(width - start),
+                });
+                query += done;
+            }
+        }
+    }
+}
+
+/// Rows without their mean.
+struct Centre<'a> {
+    rows: Rows<'a>,
+    positions: usize,
+    width: usize,
+}
+
+impl Kernel for Centre<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> Vec<f32> {
+        let mut mean = vec![0.0; self.width];
+        let mut centred = Vec::with_capacity(self.positions * self.width);
+        for row in self.rows.parts(self.width) {
+            for (mean, value) in mean.iter_mut().zip(row) {
+                *mean += value;
+            }
+            centred.extend_from_slice(row);
+        }
+        for mean in &mut mean {
+            *mean /= self.positions as f32;
+        }
+        for row in centred.chunks_exact_mut(self.width) {
+            for (value, mean) in row.iter_mut().zip(&mean) {
+                *value -= mean;
+            }
+        }
+        centred
+    }
+}
+
+/// Sums → scores.
+struct Scale<'a> {
+    sums: &'a [[i32; PANEL]],
+    rows: &'a [f32],
+    columns: &'a [f32],
+    /// Rows of `stride` values, of which the first [`PANEL`] are written.
+    out: &'a mut [f32],
+    stride: usize,
+}
+
+impl Kernel for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Some(columns) = self.columns.first_chunk::<PANEL>() else {
+            return;
+        };
+        for ((sums, row), out) in self
+            .sums
+            .iter()
+            .zip(self.rows)
+            .zip(self.out.chunks_mut(self.stride))
+        {
+            for ((out, sum), column) in out.iter_mut().zip(sums).zip(columns) {
+                *out = *sum as f32 * (row * column);
+            }
+        }
+    }
+}
+
+/// Weights of some queries, not yet divided by their total.
+struct Weights {
+    /// `(queries, PLANES, positions padded to whole panels)`, high bytes before low ones.
+    bytes: Vec<u8>,
+    stride: usize,
+    totals: Vec<f32>,
+}
+
+/// Rows of scores → weights `65535 · e^(score − largest)`.
+struct Soften {
+    /// `(queries, positions padded to whole panels)`.
+    scores: Vec<f32>,
+    positions: usize,
+}
+
+impl Kernel for Soften {
+    type Output = Weights;
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self) -> Weights {
+        let stride = self.positions.next_multiple_of(PANEL);
+        let count = self.scores.len() / stride;
+        let mut weights = Weights {
+            bytes: vec![0; count * PLANES * stride],
+            stride,
+            totals: Vec::with_capacity(count),
+        };
+        for (scores, bytes) in self
+            .scores
+            .chunks_exact_mut(stride)
+            .zip(weights.bytes.chunks_exact_mut(PLANES * stride))
+        {
+            scores[self.positions..].fill(f32::NEG_INFINITY);
+            let largest = math::maximum(f32::NEG_INFINITY, scores);
+            let (high, low) = bytes.split_at_mut(stride);
+            weights.totals.push(soften::<I>(scores, largest, high, low));
+        }
+        weights
+    }
+}
+
+/// Returns the sum of what was written.
+#[inline(always)]
+fn soften<I: Isa>(scores: &[f32], largest: f32, high: &mut [u8], low: &mut [u8]) -> f32 {
+    /// 1.5 * 2^23: adding it rounds to the nearest integer, whose bits are then the low bits of the sum.
+    const ROUND: f32 = 12_582_912.0;
+    /// Divides [`PANEL`], so there is no rest.
+    const LANES: usize = 16;
+    let mut lanes = [0.0; LANES];
+    for ((scores, high), low) in scores
+        .as_chunks::<LANES>()
+        .0
+        .iter()
+        .zip(high.as_chunks_mut::<LANES>().0)
+        .zip(low.as_chunks_mut::<LANES>().0)
+    {
+        let mut rounded = [0; LANES];
+        for lane in 0..LANES {
+            let weight = math::exp::<I>(scores[lane] - largest) * ONE;
+            lanes[lane] += weight;
+            rounded[lane] = (weight + ROUND).to_bits();
+        }
+        for lane in 0..LANES {
+            let [first, second, ..] = rounded[lane].to_le_bytes();
+            low[lane] = first;
+            high[lane] = second;
+        }
+    }
+    lanes.iter().sum()
+}
+
+/// Sums of both bytes of each weight → values.
+struct Join<'a> {
+    sums: &'a [[i32; PANEL]],
+    totals: &'a [f32],
+    scales: &'a [f32],
+    /// Rows of `width` values, of which the first `count` are written.
+    out: &'a mut [f32],
+    width: usize,
+    count: usize,
+}
+
+impl Kernel for Join<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Some(scales) = self.scales.first_chunk::<PANEL>() else {
+            return;
+        };
+        let pairs = self.sums.as_chunks::<PLANES>().0;
+        for (([high, low], total), out) in pairs
+            .iter()
+            .zip(self.totals)
+            .zip(self.out.chunks_mut(self.width))
+        {
+            let mut values = [0.0; PANEL];
+            for lane in 0..PANEL {
+                // In f32, as the sum of large weights over many positions would not fit an integer.
+                let sum = high[lane] as f32 * 256.0 + low[lane] as f32;
+                values[lane] = sum * (scales[lane] / total);
+            }
+            match out.first_chunk_mut::<PANEL>() {
+                Some(out) if self.count == PANEL => *out = values,
+                _ => out[..self.count].copy_from_slice(&values[..self.count]),
+            }
+        }
+    }
+}

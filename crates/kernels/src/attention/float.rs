@@ -1,0 +1,182 @@
+//! Attention in f32 on panels of f32 or bf16, in blocks whose scores stay in the cache.
+//!
+//! The softmax runs along with the blocks of keys: a row keeps its largest score and its sum so far, and what it has
+//! is scaled when a larger score comes (online softmax, Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022).
+//!
+//! Keys are in panels of 32 positions, values in panels of 32 dimensions, so that neither product needs a sum across
+//! a vector.
+
+use super::Rows;
+use crate::{
+    level::{Isa, Kernel, Level},
+    math,
+    panel::{self, COLUMNS, Element, PanelRow},
+};
+
+/// Queries of one task: their scores, of one block of keys, are 96 kB beside 256 kB of keys and values.
+const QUERIES: usize = 48;
+/// Positions whose scores are in memory at once: a multiple of [`COLUMNS`].
+const POSITIONS: usize = 512;
+
+/// Keys and values of one head.
+#[derive(Clone, Debug)]
+pub(super) struct Head<E> {
+    positions: usize,
+    width: usize,
+    /// `(positions / 32, width, 32)`, the last panel padded.
+    keys: Vec<PanelRow<E>>,
+    /// `(width / 32, positions, 32)`, the last panel padded.
+    values: Vec<PanelRow<E>>,
+}
+
+impl<E: Element> super::Head for Head<E> {
+    const QUERIES: usize = QUERIES;
+
+    fn pack(
+        _: Level,
+        from_keys: Rows<'_>,
+        from_values: Rows<'_>,
+        positions: usize,
+        width: usize,
+    ) -> Self {
+        let mut keys = vec![[E::default(); COLUMNS]; positions.div_ceil(COLUMNS) * width];
+        for (position, key) in from_keys.parts(width).enumerate() {
+            let panel = &mut keys[position / COLUMNS * width..][..width];
+            for (row, value) in panel.iter_mut().zip(key) {
+                row[position % COLUMNS] = E::narrow(*value);
+            }
+        }
+        let mut values = vec![[E::default(); COLUMNS]; width.div_ceil(COLUMNS) * positions];
+        for (position, value) in from_values.parts(width).enumerate() {
+            for (panel, value) in value.chunks(COLUMNS).enumerate() {
+                for (to, from) in values[panel * positions + position].iter_mut().zip(value) {
+                    *to = E::narrow(*from);
+                }
+            }
+        }
+        Self {
+            positions,
+            width,
+            keys,
+            values,
+        }
+    }
+
+    fn positions(&self) -> usize {
+        self.positions
+    }
+
+    fn attend(&self, level: Level, queries: Rows<'_>, out: &mut [f32]) {
+        level.dispatch(Block {
+            head: self,
+            queries,
+            out,
+        });
+    }
+}
+
+/// Up to [`QUERIES`] queries over one head.
+struct Block<'a, E> {
+    head: &'a Head<E>,
+    /// The head's queries are the first columns.
+    queries: Rows<'a>,
+    /// `(queries, head width)`.
+    out: &'a mut [f32],
+}
+
+impl<E: Element> Kernel for Block<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Head {
+            positions,
+            width,
+            ref keys,
+            ref values,
+        } = *self.head;
+        let count = self.out.len() / width;
+        let mut softmax = [(f32::NEG_INFINITY, 0.0_f32); QUERIES];
+        let mut scores = vec![0.0; count * POSITIONS.min(positions.next_multiple_of(COLUMNS))];
+        let stride = scores.len() / count;
+        let mut tile = [[0.0; COLUMNS]; QUERIES];
+        let value_panels = width.div_ceil(COLUMNS);
+        let mut sums = vec![[0.0; COLUMNS]; value_panels * count];
+        for first in (0..positions).step_by(stride) {
+            let seen = stride.min(positions - first);
+            for start in (0..seen).step_by(COLUMNS) {
+                let panel = &keys[(first + start) / COLUMNS * width..][..width];
+                let tile = &mut tile[..count];
+                tile.fill([0.0; COLUMNS]);
+                panel::add_products::<I, E>(
+                    self.queries.values,
+                    self.queries.stride,
+                    0,
+                    panel,
+                    tile,
+                );
+                for (row, tile) in scores.chunks_exact_mut(stride).zip(tile.iter()) {
+                    row[start..][..COLUMNS].copy_from_slice(tile);
+                }
+            }
+            for (row, (scores, state)) in scores
+                .chunks_exact_mut(stride)
+                .zip(&mut softmax)
+                .enumerate()
+            {
+                let factor = soften::<I>(&mut scores[..seen], state);
+                if factor < 1.0 {
+                    for panel in 0..value_panels {
+                        for sum in &mut sums[panel * count + row] {
+                            *sum *= factor;
+                        }
+                    }
+                }
+            }
+            for (panel, sums) in sums.chunks_exact_mut(count).enumerate() {
+                let values = &values[panel * positions + first..][..seen];
+                panel::add_products::<I, E>(&scores, stride, 0, values, sums);
+            }
+        }
+        for (row, (out, (_, total))) in self.out.chunks_exact_mut(width).zip(softmax).enumerate() {
+            let scale = 1.0 / total;
+            for (panel, out) in out.chunks_mut(COLUMNS).enumerate() {
+                for (out, sum) in out.iter_mut().zip(&sums[panel * count + row]) {
+                    *out = sum * scale;
+                }
+            }
+        }
+    }
+}
+
+/// Scores → weights `e^(score − largest)`, where `state` has the largest score so far and the sum of the weights.
+/// Returns what earlier weights are to be multiplied with.
+#[inline(always)]
+fn soften<I: Isa>(scores: &mut [f32], state: &mut (f32, f32)) -> f32 {
+    const LANES: usize = 16;
+    let (before, total) = *state;
+    let largest = math::maximum(before, scores);
+    let mut lanes = [0.0_f32; LANES];
+    let (chunks, rest) = scores.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            chunk[lane] = math::exp::<I>(chunk[lane] - largest);
+            lanes[lane] += chunk[lane];
+        }
+    }
+    let mut sum = 0.0;
+    for value in rest {
+        *value = math::exp::<I>(*value - largest);
+        sum += *value;
+    }
+    for lane in lanes {
+        sum += lane;
+    }
+    let factor = if before < largest {
+        math::exp::<I>(before - largest)
+    } else {
+        1.0
+    };
+    *state = (largest, total * factor + sum);
+    factor
+}

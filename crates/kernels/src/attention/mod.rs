@@ -1,0 +1,210 @@
+//! Attention of many queries to many keys without a mask.
+//!
+//! Each head is packed by itself, and its queries come in blocks. Scales belong to the queries; nothing here applies
+//! one.
+
+mod bytes;
+mod float;
+
+use rayon::prelude::*;
+
+use crate::{level::Level, panel::Bf16};
+
+/// Below this many products a second thread is not worth waking.
+const PARALLEL_FROM: usize = 1 << 21;
+
+/// Attention of every position to every position.
+///
+/// Where the level multiplies bytes, products are of bytes (see `bytes.rs` for what is rounded how); elsewhere they
+/// are f32's, which are as fast there.
+///
+/// `qkv`: `(positions, 3 * width)`, queries beside keys beside values. `out`: `(positions, width)`.
+///
+/// # Panics
+/// When the lengths do not fit together, or `heads` does not divide `width`.
+pub fn attend_to_all(level: Level, qkv: &[f32], width: usize, heads: usize, out: &mut [f32]) {
+    assert_heads(width, heads);
+    let positions = out.len() / width;
+    assert!(
+        out.len() == positions * width && qkv.len() == 3 * out.len(),
+        "queries, keys and values of {positions} positions"
+    );
+    if positions == 0 {
+        return;
+    }
+    let rows = Rows {
+        values: qkv,
+        stride: 3 * width,
+    };
+    let parts = [width, 2 * width];
+    if level.multiplies_bytes() && positions <= bytes::POSITIONS {
+        let packed: Vec<bytes::Head> = pack(level, rows, parts, positions, width / heads, heads);
+        attend(level, &packed, rows, width, out);
+    } else {
+        let packed: Vec<float::Head<f32>> =
+            pack(level, rows, parts, positions, width / heads, heads);
+        attend(level, &packed, rows, width, out);
+    }
+}
+
+/// Keys and values of all heads, packed and rounded to bf16, for queries that come later.
+#[derive(Clone, Debug)]
+pub struct KeysValues {
+    width: usize,
+    heads: Vec<float::Head<Bf16>>,
+}
+
+impl KeysValues {
+    /// Packs `(positions, 2 * width)`, keys beside values.
+    ///
+    /// # Panics
+    /// When there are no such rows, or `heads` does not divide `width`.
+    pub fn pack(keys_values: &[f32], width: usize, heads: usize) -> Self {
+        assert_heads(width, heads);
+        let positions = keys_values.len() / (2 * width);
+        assert!(
+            positions > 0 && keys_values.len() == 2 * positions * width,
+            "keys and values of {positions} positions"
+        );
+        let rows = Rows {
+            values: keys_values,
+            stride: 2 * width,
+        };
+        Self {
+            width,
+            heads: pack(
+                Level::best(),
+                rows,
+                [0, width],
+                positions,
+                width / heads,
+                heads,
+            ),
+        }
+    }
+
+    /// Attention of each query to all positions: `(queries, width)` → `(queries, width)`.
+    ///
+    /// # Panics
+    /// When the lengths do not fit together.
+    pub fn attend(&self, level: Level, queries: &[f32], out: &mut [f32]) {
+        assert!(
+            queries.len() == out.len() && out.len().is_multiple_of(self.width),
+            "queries of width {}",
+            self.width
+        );
+        let rows = Rows {
+            values: queries,
+            stride: self.width,
+        };
+        attend(level, &self.heads, rows, self.width, out);
+    }
+}
+
+fn assert_heads(width: usize, heads: usize) {
+    assert!(
+        width > 0 && heads > 0 && width.is_multiple_of(heads),
+        "heads of {width}"
+    );
+}
+
+/// Rows of some width, of which parts are read.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    values: &'a [f32],
+    stride: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// The same from `row` and `column` on.
+    fn from(self, row: usize, column: usize) -> Self {
+        Self {
+            values: &self.values[row * self.stride + column..],
+            ..self
+        }
+    }
+
+    /// The first `width` columns of all rows.
+    fn parts(self, width: usize) -> impl Iterator<Item = &'a [f32]> {
+        self.values
+            .chunks(self.stride)
+            .map(move |row| &row[..width])
+    }
+}
+
+/// Keys and values of one head, packed.
+trait Head: Send + Sync {
+    /// Queries of one task.
+    const QUERIES: usize;
+
+    /// `keys` and `values` begin with the head's first column and row, and have `positions` rows.
+    fn pack(level: Level, keys: Rows<'_>, values: Rows<'_>, positions: usize, width: usize)
+    -> Self;
+
+    fn positions(&self) -> usize;
+
+    /// Up to [`Head::QUERIES`] queries, which begin with the head's first column. `out`: `(queries, head width)`.
+    fn attend(&self, level: Level, queries: Rows<'_>, out: &mut [f32]);
+}
+
+/// `parts`: the first column of keys and of values.
+fn pack<H: Head>(
+    level: Level,
+    rows: Rows<'_>,
+    parts: [usize; 2],
+    positions: usize,
+    width: usize,
+    heads: usize,
+) -> Vec<H> {
+    (0..heads)
+        .into_par_iter()
+        .map(|head| {
+            let [keys, values] = parts.map(|part| rows.from(0, part + head * width));
+            H::pack(level, keys, values, positions, width)
+        })
+        .collect()
+}
+
+/// The queries are the first columns of `queries`, head beside head.
+fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, out: &mut [f32]) {
+    let positions = heads.first().map_or(0, H::positions);
+    let count = out.len() / width;
+    if count == 0 {
+        return;
+    }
+    let head_width = width / heads.len();
+    let one = |index: usize, block: usize, out: &mut [f32]| {
+        let queries = queries.from(block * H::QUERIES, index * head_width);
+        heads[index].attend(level, queries, out);
+    };
+    // A thread stays with a head while there is work in it: its keys and values are then in that thread's cache.
+    let mut by_head = vec![0.0; out.len()];
+    let (head_size, block_size) = (count * head_width, H::QUERIES * head_width);
+    if positions * out.len() * 2 < PARALLEL_FROM {
+        for (index, out) in by_head.chunks_exact_mut(head_size).enumerate() {
+            for (block, out) in out.chunks_mut(block_size).enumerate() {
+                one(index, block, out);
+            }
+        }
+    } else {
+        by_head
+            .par_chunks_exact_mut(head_size)
+            .enumerate()
+            .for_each(|(index, out)| {
+                out.par_chunks_mut(block_size)
+                    .enumerate()
+                    .for_each(|(block, out)| one(index, block, out));
+            });
+    }
+    for (index, from) in by_head.chunks_exact(head_size).enumerate() {
+        for (to, from) in out
+            .chunks_exact_mut(width)
+            .zip(from.chunks_exact(head_width))
+        {
+            to[index * head_width..][..head_width].copy_from_slice(from);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
