@@ -25,6 +25,8 @@ PATIENCE_S = 120.0
 # Between the last of the audio and its end: what a server can do while somebody speaks is done by then.
 SETTLED_S = 0.3
 RETRY_S = 0.005
+# Awake without work before memory is read: some servers give back what they do not need.
+AT_REST_S = 3.0
 FAULTS = (ChildError, OSError, TimeoutError)
 
 
@@ -125,6 +127,8 @@ class WireRace:
                     for server in servers[shift:] + servers[:shift]:
                         yield from self.measure(servers, server, case, pcm[case.seconds])
             for server in servers:
+                with server.awake():
+                    time.sleep(AT_REST_S)
                 memory = server.memory_mb()
                 yield Sample(self.row(server.contender), "resident MB", memory["VmRSS"])
                 yield Sample(self.row(server.contender), "peak MB", memory["VmHWM"])

@@ -12,6 +12,7 @@ pub mod describe;
 pub mod fault;
 pub mod language;
 pub mod lifecycle;
+mod memory;
 pub mod metrics;
 pub mod model_store;
 pub mod probe;

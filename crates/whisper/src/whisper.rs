@@ -1,6 +1,8 @@
 //! A checkpoint, ready to transcribe.
 
+use std::panic;
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use rayon::ThreadPool;
@@ -105,9 +107,15 @@ impl Whisper {
         let opened = device
             .open()
             .map_err(|source| LoadError::NoDevice { source })?;
-        let vocabulary = Vocabulary::read(checkpoint)?;
         let level = options.level.unwrap_or_else(Level::best);
-        let model = Model::load_as(checkpoint, &opened.device, options.precision, level)?;
+        // The words and the sum take as long as the weights of a small model, and need nothing of each other.
+        let (vocabulary, model, sha256) = thread::scope(|scope| {
+            let vocabulary = scope.spawn(|| Vocabulary::read(checkpoint));
+            let sha256 = scope.spawn(|| checkpoint.sha256());
+            let model = Model::load_as(checkpoint, &opened.device, options.precision, level);
+            (outcome(vocabulary), model, outcome(sha256))
+        });
+        let (vocabulary, model) = (vocabulary?, model?);
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|index| format!("whisper-{index}"))
@@ -119,7 +127,7 @@ impl Whisper {
             languages: vocabulary.languages(),
             n_mels,
             parameters: model.parameters(),
-            sha256: checkpoint.sha256(),
+            sha256,
             weight_bytes: checkpoint.weight_bytes(),
             device: device::name(model.device()),
             precision: model.precision(),
@@ -270,6 +278,13 @@ where
             (self.on_result)(index, result);
         }
     }
+}
+
+/// What a thread found; if it panicked, so does this.
+fn outcome<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| panic::resume_unwind(panic))
 }
 
 fn refuse_all<S: Source + ?Sized>(room: usize, source: &mut S, error: &WhisperError) {

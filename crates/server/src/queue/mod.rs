@@ -90,6 +90,17 @@ struct Totals {
 /// Where an answer goes; a ticket holds the other end.
 type Reply = oneshot::Sender<Result<Transcript, Fault>>;
 
+/// How the worker's waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// There is something to do.
+    Work,
+    /// There was nothing to do for as long as it was patient.
+    Idle,
+    /// The queue is closed and empty.
+    Closed,
+}
+
 /// A waiting utterance.
 #[derive(Debug)]
 struct Job {
@@ -242,21 +253,26 @@ impl Queue {
         self.lock().waiting.iter().map(Job::audio).sum()
     }
 
-    /// Blocks until there is something to do; `false` when the queue is closed and empty.
-    fn wait_for_work(&self) -> bool {
+    /// Blocks until there is something to do, or `patience` is at its end.
+    fn wait_for_work(&self, patience: Option<Duration>) -> Wait {
+        let begun = Instant::now();
         let mut state = self.lock();
         loop {
             if !state.waiting.is_empty() || state.has_new_speculation() {
-                return true;
+                return Wait::Work;
             }
             if state.closed.is_some() {
-                return false;
+                return Wait::Closed;
             }
-            state = self
-                .shared
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            let changed = &self.shared.changed;
+            state = match patience.map(|patience| patience.saturating_sub(begun.elapsed())) {
+                None => changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Wait::Idle,
+                Some(left) => {
+                    let waited = changed.wait_timeout(state, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 

@@ -655,3 +655,18 @@ async fn every_utterance_of_a_rush_is_answered_refused_or_cancelled_and_counted_
         load.accepted_total
     );
 }
+
+#[test]
+fn waiting_ends_with_work_with_patience_or_with_the_queue() {
+    let queue = Queue::new(roomy(), Metrics::for_tests());
+    let patience = Duration::from_millis(20);
+    let begun = Instant::now();
+    assert_eq!(queue.wait_for_work(Some(patience)), Wait::Idle);
+    assert!(begun.elapsed() >= patience);
+    let ticket = queue.submit(input()).unwrap();
+    assert_eq!(queue.wait_for_work(Some(patience)), Wait::Work);
+    assert_eq!(queue.wait_for_work(None), Wait::Work);
+    drop(ticket);
+    queue.abandon(&Fault::Draining);
+    assert_eq!(queue.wait_for_work(Some(LIMIT)), Wait::Closed);
+}

@@ -11,10 +11,15 @@ use whisper::{MelExtractor, ModelInfo};
 
 use super::policy::BatchLimits;
 use super::session::Session;
-use super::{Queue, Verdict};
+use super::{Queue, Verdict, Wait};
 use crate::blocklist::Blocklist;
 use crate::fault::Fault;
+use crate::memory;
 use crate::recognizer::{Recognizer, Room};
+
+/// After so long without work, memory that work has freed is given back to the system. Giving it back between two
+/// commands of a busy hour would only make the second slower.
+const REST: Duration = Duration::from_secs(2);
 
 /// How far the model is.
 #[derive(Clone, Debug)]
@@ -126,8 +131,19 @@ struct Device {
 
 impl Device {
     fn work(mut self) {
-        while self.queue.wait_for_work() {
-            self.run();
+        let mut patience = Some(REST);
+        loop {
+            match self.queue.wait_for_work(patience) {
+                Wait::Work => {
+                    self.run();
+                    patience = Some(REST);
+                }
+                Wait::Idle => {
+                    memory::give_back();
+                    patience = None;
+                }
+                Wait::Closed => return,
+            }
         }
     }
 
