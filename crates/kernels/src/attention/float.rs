@@ -32,6 +32,8 @@ pub(super) struct Head<E> {
 impl<E: Element> super::Head for Head<E> {
     const QUERIES: usize = QUERIES;
 
+    type Scratch = Scratch;
+
     fn pack(
         _: Level,
         from_keys: Rows<'_>,
@@ -66,13 +68,22 @@ impl<E: Element> super::Head for Head<E> {
         self.positions
     }
 
-    fn attend(&self, level: Level, queries: Rows<'_>, out: &mut [f32]) {
+    fn attend(&self, level: Level, queries: Rows<'_>, scratch: &mut Scratch, out: &mut [f32]) {
         level.dispatch(Block {
             head: self,
             queries,
+            scratch,
             out,
         });
     }
+}
+
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// `(queries, positions of a block padded to whole panels)`.
+    scores: Vec<f32>,
+    /// `(panels of values, queries)`.
+    sums: Vec<PanelRow<f32>>,
 }
 
 /// Up to [`QUERIES`] queries over one head.
@@ -80,6 +91,7 @@ struct Block<'a, E> {
     head: &'a Head<E>,
     /// The head's queries are the first columns.
     queries: Rows<'a>,
+    scratch: &'a mut Scratch,
     /// `(queries, head width)`.
     out: &'a mut [f32],
 }
@@ -97,11 +109,13 @@ impl<E: Element> Kernel for Block<'_, E> {
         } = *self.head;
         let count = self.out.len() / width;
         let mut softmax = [(f32::NEG_INFINITY, 0.0_f32); QUERIES];
-        let mut scores = vec![0.0; count * POSITIONS.min(positions.next_multiple_of(COLUMNS))];
-        let stride = scores.len() / count;
+        let stride = POSITIONS.min(positions.next_multiple_of(COLUMNS));
+        let Scratch { scores, sums } = self.scratch;
+        scores.resize(count * stride, 0.0);
         let mut tile = [[0.0; COLUMNS]; QUERIES];
         let value_panels = width.div_ceil(COLUMNS);
-        let mut sums = vec![[0.0; COLUMNS]; value_panels * count];
+        sums.clear();
+        sums.resize(value_panels * count, [0.0; COLUMNS]);
         for first in (0..positions).step_by(stride) {
             let seen = stride.min(positions - first);
             for start in (0..seen).step_by(COLUMNS) {
@@ -135,7 +149,7 @@ impl<E: Element> Kernel for Block<'_, E> {
             }
             for (panel, sums) in sums.chunks_exact_mut(count).enumerate() {
                 let values = &values[panel * positions + first..][..seen];
-                panel::add_products::<I, E>(&scores, stride, 0, values, sums);
+                panel::add_products::<I, E>(scores, stride, 0, values, sums);
             }
         }
         for (row, (out, (_, total))) in self.out.chunks_exact_mut(width).zip(softmax).enumerate() {

@@ -137,6 +137,9 @@ trait Head: Send + Sync {
     /// Queries of one task.
     const QUERIES: usize;
 
+    /// Memory for the tasks of one thread, one after the other. What it holds before a task is of no meaning.
+    type Scratch: Default;
+
     /// `keys` and `values` begin with the head's first column and row, and have `positions` rows.
     fn pack(level: Level, keys: Rows<'_>, values: Rows<'_>, positions: usize, width: usize)
     -> Self;
@@ -144,7 +147,7 @@ trait Head: Send + Sync {
     fn positions(&self) -> usize;
 
     /// Up to [`Head::QUERIES`] queries, which begin with the head's first column. `out`: `(queries, head width)`.
-    fn attend(&self, level: Level, queries: Rows<'_>, out: &mut [f32]);
+    fn attend(&self, level: Level, queries: Rows<'_>, scratch: &mut Self::Scratch, out: &mut [f32]);
 }
 
 /// `parts`: the first column of keys and of values.
@@ -173,17 +176,18 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
         return;
     }
     let head_width = width / heads.len();
-    let one = |index: usize, block: usize, out: &mut [f32]| {
+    let one = |scratch: &mut H::Scratch, index: usize, block: usize, out: &mut [f32]| {
         let queries = queries.from(block * H::QUERIES, index * head_width);
-        heads[index].attend(level, queries, out);
+        heads[index].attend(level, queries, scratch, out);
     };
     // A thread stays with a head while there is work in it: its keys and values are then in that thread's cache.
     let mut by_head = vec![0.0; out.len()];
     let (head_size, block_size) = (count * head_width, H::QUERIES * head_width);
     if positions * out.len() * 2 < PARALLEL_FROM {
+        let mut scratch = H::Scratch::default();
         for (index, out) in by_head.chunks_exact_mut(head_size).enumerate() {
             for (block, out) in out.chunks_mut(block_size).enumerate() {
-                one(index, block, out);
+                one(&mut scratch, index, block, out);
             }
         }
     } else {
@@ -191,9 +195,12 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
             .par_chunks_exact_mut(head_size)
             .enumerate()
             .for_each(|(index, out)| {
-                out.par_chunks_mut(block_size)
-                    .enumerate()
-                    .for_each(|(block, out)| one(index, block, out));
+                out.par_chunks_mut(block_size).enumerate().for_each_init(
+                    H::Scratch::default,
+                    |scratch, (block, out)| {
+                        one(scratch, index, block, out);
+                    },
+                );
             });
     }
     for (index, from) in by_head.chunks_exact(head_size).enumerate() {
