@@ -6,6 +6,7 @@ operation, and wait there whenever another program has one of the cores.
 
 import hashlib
 import os
+import signal
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -87,6 +88,8 @@ def train(plan: TrainingPlan) -> None:
 
 
 def _work(worker: int, plan: TrainingPlan, meeting: str) -> None:
+    # What torch has a worker sent when its parent dies. A shell lets what it starts in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     dist.init_process_group("gloo", init_method=meeting, rank=worker, world_size=plan.workers)
