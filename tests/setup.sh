@@ -31,6 +31,12 @@ install_packages() {
         apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# in_spare_time COMMAND…: with what others leave of the processors. Linux may share them among sessions first, and among
+# the processes of each only then, so it is a session of its own; started with &, its process group has the id $!.
+in_spare_time() {
+    exec setsid bash -c '[ ! -w /proc/self/autogroup ] || echo 19 >/proc/self/autogroup; exec nice -n 19 "$@"' bash "$@"
+}
+
 # A compiler for Rust and what its C parts need. rust-toolchain.toml pins the release.
 need_rust() {
     need_null_device
@@ -55,8 +61,8 @@ need_rust() {
         || die "the Rust release of rust-toolchain.toml could not be installed"
 }
 
-# Where cargo builds.
-target_dir() { printf '%s' "${CARGO_TARGET_DIR:-target}"; }
+# Where cargo builds, as an absolute path.
+target_dir() { realpath -m "${CARGO_TARGET_DIR:-target}"; }
 
 # Builds the program and sets $binary, unless a caller has done so.
 build_server() {

@@ -157,7 +157,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     add("--redraw", action="store_true", help="measure nothing: tables and chart of DIR/results.json again")
     add("--test", action="store_true", help="measure nothing: run the tests of the benchmark itself")
     # `run` fills these in.
-    for name in ("work", "server", "race", "transformers"):
+    for name in ("work", "server", "race", "transformers", "whisper-cpp"):
         add(f"--{name}", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
@@ -182,6 +182,7 @@ def main() -> None:
             server=chosen.server,
             race=chosen.race,
             transformers=chosen.transformers,
+            whisper_cpp=chosen.whisper_cpp,
         ),
         out=chosen.out,
     )

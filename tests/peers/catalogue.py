@@ -21,6 +21,8 @@ class Places:
     race: Path
     # A Python that has torch and transformers; may be missing.
     transformers: Path
+    # A Python that has a whisper.cpp compiled for this CPU; may be missing.
+    whisper_cpp: Path
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,17 @@ def engines(places: Places) -> list[Contender]:
     return [
         *(ours(places, precision) for precision in ("f32", "int8")),
         *(faster_whisper(kind) for kind in ("int8", "float32")),
-        *(whisper_cpp(kind) for kind in ("f16", "q8_0", "q5_1")),
+        *(whisper_cpp(kind, native(places)) for kind in ("f16", "q8_0", "q5_1")),
         *(transformers(places, dtype) for dtype in ("float32", "bfloat16")),
     ]
 
 
 def engines_at_avx2(places: Places) -> list[Contender]:
-    """In process, no more than AVX2. whisper.cpp's wheel has nothing above it; bf16 needs more."""
+    """In process, no more than AVX2, which whisper.cpp's wheel is built for; bf16 needs more."""
     return [
         ours(places, "int8", "--level", "avx2"),
         *(faster_whisper(kind, CTRANSLATE2_AVX2) for kind in ("int8", "float32")),
-        *(whisper_cpp(kind) for kind in ("f16", "q8_0")),
+        *(whisper_cpp(kind, Path(sys.executable)) for kind in ("f16", "q8_0")),
         transformers(places, "float32", TORCH_AVX2),
     ]
 
@@ -82,9 +84,15 @@ def faster_whisper(kind: str, env: Mapping[str, str] | None = None) -> Contender
     return Contender(f"faster-whisper-{kind}", "faster-whisper", f"faster-whisper {short(kind)}", command, env=env or {})
 
 
-def whisper_cpp(kind: str) -> Contender:
+def native(places: Places) -> Path:
+    """Who runs whisper.cpp with all that this CPU has; where it could not be compiled, the wheel."""
+    return places.whisper_cpp if places.whisper_cpp.exists() else Path(sys.executable)
+
+
+def whisper_cpp(kind: str, interpreter: Path) -> Contender:
     """ggml."""
-    command = python("whisper_cpp_engine.py", f"{{model}}/ggml-{kind}.bin", "{threads}")
+    arguments = python("whisper_cpp_engine.py", f"{{model}}/ggml-{kind}.bin", "{threads}")[1:]
+    command = (str(interpreter), *arguments)
     return Contender(f"whisper-cpp-{kind}", "whisper.cpp", f"whisper.cpp {kind}", command, BOTH)
 
 

@@ -17,7 +17,8 @@ NOTES = {
         " for wyoming-stt and transformers, two workers of one thread each for faster-whisper and whisper.cpp."
     ),
     "avx2": (
-        "whisper.cpp's wheel has nothing above AVX2 in any table. Of wyoming-stt the kernels are limited; the"
+        "whisper.cpp is the registry's wheel, built for AVX2; above, it is compiled for this CPU where there is a"
+        " compiler, as its version tells. Of wyoming-stt the kernels are limited; the"
         " first two convolutions, which Candle computes, and the norms are not: about a twentieth of the work."
     ),
     "wire": (

@@ -28,6 +28,8 @@ mod int8;
 mod level;
 mod math;
 mod panel;
+#[cfg(test)]
+mod testing;
 
 pub use attention::{KeysValues, attend_to_all};
 pub use int8::{Int8Matrix, Layer, Then, feed_forward};

@@ -1,18 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::level::Plain;
-
-/// Seeded values between −2 and 2.
-fn values(seed: u32, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    (0..count)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            f32::from(u16::try_from(state >> 16).unwrap()) / 16_384.0 - 2.0
-        })
-        .collect()
-}
+use crate::{level::Plain, testing::values};
 
 /// The same by plain loops: rounded rows, integer sums, the same last steps.
 fn plain(weight: &[f32], ins: usize, x: &[f32], bias: &[f32]) -> Vec<f64> {
