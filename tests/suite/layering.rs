@@ -98,10 +98,11 @@ fn candle_is_named_in_whisper_only_and_cuda_in_its_device_only() {
 }
 
 #[test]
-fn unsafe_stands_in_the_kernels_at_one_memory_map_and_at_one_question_to_a_driver() {
+fn unsafe_stands_in_the_kernels_and_at_three_calls_into_the_system() {
     for path in sources(&root().join("crates")) {
         let allowed = path.ends_with("whisper/src/checkpoint.rs")
             || path.ends_with("whisper/src/device/cuda.rs")
+            || path.ends_with("server/src/memory.rs")
             || path.components().any(|part| part.as_os_str() == "kernels");
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(allowed || !text.contains("unsafe {"), "{}", path.display());
