@@ -19,6 +19,17 @@ from whisper.tokenizer import LANGUAGES, Tokenizer
 from checkpoints import byte_characters
 
 
+class Ranker(whisper.decoding.MaximumLikelihoodRanker):
+    """Without the division by zero where a hypothesis has ended at once: it counts as one token, as in the crate."""
+
+    def rank(self, tokens: list, sum_logprobs: list) -> list:
+        counted = [[each if len(each) else torch.zeros(1) for each in group] for group in tokens]
+        return super().rank(counted, sum_logprobs)
+
+
+whisper.decoding.MaximumLikelihoodRanker = Ranker
+
+
 class Reference(Whisper):
     """openai-whisper's network with a checkpoint's weights, vocabulary and suppressed tokens."""
 
