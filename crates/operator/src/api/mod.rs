@@ -96,8 +96,8 @@ pub use storage::{AccessMode, Cache, EmptyDir, ExistingClaim, HostPath, VolumeCl
 #[x_kube(
     validation = ("!(has(self.replicas) && has(self.autoscaling))",
         "replicas and autoscaling exclude each other: remove one"),
-    validation = ("self.lifecycle.terminationGracePeriodSeconds >= self.capacity.queueTimeoutSeconds + 10",
-        "lifecycle.terminationGracePeriodSeconds must be at least capacity.queueTimeoutSeconds + 10, or a stopping replica drops what it has accepted: ten seconds go into being noticed and into ending"),
+    validation = ("self.lifecycle.terminationGracePeriodSeconds >= self.capacity.queueTimeoutSeconds + 15",
+        "lifecycle.terminationGracePeriodSeconds must be at least capacity.queueTimeoutSeconds + 15, or a stopping replica drops what it has accepted: fifteen seconds go into being noticed and into ending"),
     validation = ("!has(self.device.gpu) || !has(self.device.gpu.claim) || !has(self.device.gpu.claim.resourceClaimName) || (has(self.autoscaling) ? self.autoscaling.maxReplicas == 1 : (!has(self.replicas) || self.replicas <= 1))",
         "a named resource claim is shared by all replicas: use resourceClaimTemplateName, or allow one replica only"),
     validation = ("!has(self.model.source) || self.model.name != 'demo'",

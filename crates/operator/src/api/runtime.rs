@@ -51,10 +51,10 @@ pub struct Lifecycle {
     #[serde(default = "startup_timeout")]
     #[schemars(range(min = 10, max = 7200))]
     pub startup_timeout_seconds: i32,
-    /// Seconds that a replica has to stop: 5 in which it goes on accepting until every node knows, then open
+    /// Seconds that a replica has to stop: 10 in which it goes on accepting until every node knows, then open
     /// utterances are finished, and 5 are kept to end in.
     #[serde(default = "grace_period")]
-    #[schemars(range(min = 15, max = 3600))]
+    #[schemars(range(min = 20, max = 3600))]
     pub termination_grace_period_seconds: i32,
 }
 

@@ -12,8 +12,9 @@ use crate::api::{AudioContext, DeviceType, HuggingFace, LogFormat, LogLevel, Pul
 use crate::controller::names::{SERVER, WYOMING_PORT};
 use crate::controller::validate::{ModelFiles, ValidStt};
 
-/// Seconds that a stopping replica goes on accepting, until every node knows that it stops.
-const NOTICE_S: i64 = 5;
+/// Seconds that a stopping replica goes on accepting, until every node knows that it stops. Five are too few where
+/// nodes are busy: a rolling update there lost one utterance in a hundred.
+const NOTICE_S: i64 = 10;
 /// Seconds between the end of the drain and the end of the grace period, to exit in.
 const EXIT_S: i64 = 5;
 /// Seconds between two tries of a replica that starts.
