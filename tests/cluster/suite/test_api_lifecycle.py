@@ -29,7 +29,7 @@ CHILDREN = ("Deployment", "Service", "ServiceAccount", "NetworkPolicy", "PodDisr
 FULL: Object = {
     "model": {"name": "base"},
     "capacity": {"queueTimeoutSeconds": 5},
-    "lifecycle": {"terminationGracePeriodSeconds": 15},
+    "lifecycle": {"terminationGracePeriodSeconds": 20},
     "replicas": 2,
     "networkPolicy": {"mode": "Ingress"},
     "cache": {"volumeClaimTemplate": {"size": "1Gi", "accessModes": ["ReadWriteMany"], "storageClassName": "none"}},

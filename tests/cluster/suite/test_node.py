@@ -189,7 +189,7 @@ def test_the_queue_takes_replicas_from_one_to_three_and_back(
         resources=slow,
         decoding={"audioContext": "Exact"},
         autoscaling=scaling,
-        capacity={"queueTimeoutSeconds": 50, "maxQueue": 64},
+        capacity={"queueTimeoutSeconds": 45, "maxQueue": 64},
     )
     assert len(pods(api, "scaled")) == 1
     address = cluster_ip(api, "scaled")

@@ -30,7 +30,7 @@ def gpu_fleet(
         telemetry={"adminPort": port},
         capacity={"maxConcurrent": slots, "maxQueue": 1024, "queueTimeoutSeconds": 5},
         # Pods that are deleted keep their GPU until the end of this.
-        lifecycle={"terminationGracePeriodSeconds": 15},
+        lifecycle={"terminationGracePeriodSeconds": 20},
         podTemplate={"metadata": {"annotations": annotations}},
         autoscaling={"scaleUp": UP, "scaleDown": DOWN, "startupSecondsHint": 5, **autoscaling},
         **nodes.placement(),
