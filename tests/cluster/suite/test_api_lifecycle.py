@@ -202,7 +202,7 @@ def test_children_that_are_no_longer_wanted_go(api: Api, namespace: str, operato
     change = {"spec": {"replicas": 1, "networkPolicy": {"mode": "Disabled"}, "serviceAccountName": "default"}}
     api.patch("WyomingStt", "speech", namespace, change)
     left = {"Deployment", "Service", "PersistentVolumeClaim"}
-    eventually("only what is wanted is left", lambda: _assert_kinds(api, namespace, left), within=20)
+    eventually("only what is wanted is left", lambda: _assert_kinds(api, namespace, left), within=40)
     assert operator.is_running()
 
 
@@ -235,7 +235,7 @@ def test_a_deleted_object_takes_its_children_along(
             pods = api.list("Pod", namespace, labels=instance_labels(name))
             assert all("deletionTimestamp" in pod["metadata"] for pod in pods)
 
-        eventually(f"{how}: nothing is left", look, within=40)
+        eventually(f"{how}: nothing is left", look, within=60)
         stays(f"{how}: nothing comes back", look, during=2)
         made = [request for request in log.writes(user) if request.verb != "delete" and request.resource != "events"]
         assert tally(made) == {}, f"{how}: written after the deletion"
@@ -294,7 +294,7 @@ def test_kubectl_scale_reaches_the_pods(
         assert found["status"]["replicas"] == 0, found["status"]
         assert_condition(found, "Available", "False", "NoReplicas")
 
-    eventually("no replica is left, and the status says why", none, within=20)
+    eventually("no replica is left, and the status says why", none, within=30)
     assert operator.is_running()
 
 
