@@ -32,14 +32,16 @@ pub(crate) trait Kernel {
 }
 
 /// What generic loops need to know of the instructions that they are compiled for.
-pub(crate) trait Isa {
+pub trait Isa {
     /// Whether `f32::mul_add` is one instruction; where it is not, it is a slow function.
     const FUSED: bool;
     /// Whether there are 32 registers of 16 values, for large tiles.
     const WIDE: bool;
 }
 
-pub(crate) struct Plain;
+/// Instructions that every CPU of the architecture has.
+#[derive(Debug)]
+pub struct Plain;
 impl Isa for Plain {
     const FUSED: bool = cfg!(target_arch = "aarch64");
     const WIDE: bool = false;

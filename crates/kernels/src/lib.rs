@@ -26,11 +26,11 @@
 mod attention;
 mod int8;
 mod level;
-mod math;
+pub mod math;
 mod panel;
 #[cfg(test)]
 mod testing;
 
 pub use attention::{KeysValues, attend_to_all};
 pub use int8::{Int8Matrix, Layer, Then, feed_forward};
-pub use level::{Instructions, Level};
+pub use level::{Instructions, Isa, Level, Plain};

@@ -10,7 +10,7 @@ pub(crate) fn mul_add<I: Isa>(a: f32, b: f32, c: f32) -> f32 {
 
 /// e^x within 3e-7 of relative error for −87 ≤ x ≤ 88 (clamped outside): 2^n times the series of the rest.
 #[inline(always)]
-pub(crate) fn exp<I: Isa>(x: f32) -> f32 {
+pub fn exp<I: Isa>(x: f32) -> f32 {
     // Adding and taking away 1.5 * 2^23 rounds to the nearest integer, whose bits are then the low bits of the sum.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts: n * LN_2_HIGH is exact for every n that occurs.
@@ -31,7 +31,7 @@ pub(crate) fn exp<I: Isa>(x: f32) -> f32 {
 
 /// The largest of `from` and `values`, passing over NaN, which comes through [`exp`] anyway.
 #[inline(always)]
-pub(crate) fn maximum(from: f32, values: &[f32]) -> f32 {
+pub fn maximum(from: f32, values: &[f32]) -> f32 {
     const LANES: usize = 16;
     let mut lanes = [from; LANES];
     let (chunks, rest) = values.as_chunks::<LANES>();
@@ -50,7 +50,7 @@ pub(crate) fn maximum(from: f32, values: &[f32]) -> f32 {
 /// The exact GELU, `x / 2 * (1 + erf(x / √2))`, with erf within 3e-7: formula 7.1.26 of Abramowitz and Stegun,
 /// Handbook of Mathematical Functions.
 #[inline(always)]
-pub(crate) fn gelu<I: Isa>(x: f32) -> f32 {
+pub fn gelu<I: Isa>(x: f32) -> f32 {
     let scaled = x * std::f32::consts::FRAC_1_SQRT_2;
     let size = scaled.abs();
     let t = 1.0 / mul_add::<I>(0.327_591_1, size, 1.0);

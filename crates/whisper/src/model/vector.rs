@@ -7,6 +7,7 @@
     reason = "a loop gets the vector instructions of the function that it is inlined into, and only then"
 )]
 
+use kernels::{Plain, math};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Adds `term` to `values`.
@@ -88,8 +89,7 @@ impl WithSimd for Gelu<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         for (value, bias) in self.values.iter_mut().zip(self.bias) {
-            let x = *value + bias;
-            *value = 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2));
+            *value = math::gelu::<Plain>(*value + bias);
         }
     }
 }
@@ -104,18 +104,18 @@ impl WithSimd for Softmax<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let values = self.values;
-        let largest = largest(values);
+        let largest = math::maximum(f32::NEG_INFINITY, values);
         let mut lanes = [0.0_f32; LANES];
         let (chunks, rest) = values.as_chunks_mut::<LANES>();
         for chunk in chunks {
             for lane in 0..LANES {
-                chunk[lane] = exp(chunk[lane] - largest);
+                chunk[lane] = math::exp::<Plain>(chunk[lane] - largest);
                 lanes[lane] += chunk[lane];
             }
         }
         let mut total = 0.0;
         for value in rest {
-            *value = exp(*value - largest);
+            *value = math::exp::<Plain>(*value - largest);
             total += *value;
         }
         for lane in lanes {
@@ -137,7 +137,7 @@ impl WithSimd for LogSumExp<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> f32 {
-        let largest = largest(self.values);
+        let largest = math::maximum(f32::NEG_INFINITY, self.values);
         if largest == f32::NEG_INFINITY && !self.values.iter().any(|value| value.is_nan()) {
             return largest;
         }
@@ -145,40 +145,18 @@ impl WithSimd for LogSumExp<'_> {
         let (chunks, rest) = self.values.as_chunks::<LANES>();
         for chunk in chunks {
             for lane in 0..LANES {
-                lanes[lane] += exp(chunk[lane] - largest);
+                lanes[lane] += math::exp::<Plain>(chunk[lane] - largest);
             }
         }
         let mut total = 0.0;
         for value in rest {
-            total += exp(value - largest);
+            total += math::exp::<Plain>(value - largest);
         }
         for lane in lanes {
             total += lane;
         }
         largest + total.ln()
     }
-}
-
-/// The largest that is a number; −∞ of nothing.
-#[inline(always)]
-fn largest(values: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            // Not `max`: a comparison that fails on NaN is one instruction, and NaN comes through `exp` anyway.
-            lanes[lane] = if chunk[lane] > lanes[lane] {
-                chunk[lane]
-            } else {
-                lanes[lane]
-            };
-        }
-    }
-    let mut largest = f32::NEG_INFINITY;
-    for value in lanes.iter().chain(rest) {
-        largest = largest.max(*value);
-    }
-    largest
 }
 
 struct Norm<'a> {
@@ -224,42 +202,6 @@ fn sum_of_squares_around<const SQUARED: bool>(values: &[f32], centre: f32) -> f3
         total += lane;
     }
     total
-}
-
-/// e^x within 2e-7 of relative error, for −87 ≤ x ≤ 88 (clamped outside): 2^n times the series of the rest.
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest integer, whose bits are then the low bits of the sum.
-    const ROUND: f32 = 12_582_912.0;
-    // ln 2 in two parts: n * LN_2_HIGH is exact for every n that occurs.
-    const LN_2_HIGH: f32 = 0.693_359_4;
-    const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let x = x.clamp(-87.0, 88.0);
-    let rounded = x * std::f32::consts::LOG2_E + ROUND;
-    let n = rounded - ROUND;
-    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
-    let series = 1.0 / 720.0;
-    let series = series * r + 1.0 / 120.0;
-    let series = series * r + 1.0 / 24.0;
-    let series = series * r + 1.0 / 6.0;
-    let series = series * r + 0.5;
-    let series = series * r + 1.0;
-    let series = series * r + 1.0;
-    let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits());
-    series * f32::from_bits(exponent.wrapping_add(127) << 23)
-}
-
-/// The error function within 3e-7: formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions.
-#[inline(always)]
-fn erf(x: f32) -> f32 {
-    let size = x.abs();
-    let t = 1.0 / (1.0 + 0.327_591_1 * size);
-    let series = 1.061_405_4;
-    let series = series * t - 1.453_152;
-    let series = series * t + 1.421_413_7;
-    let series = series * t - 0.284_496_74;
-    let series = series * t + 0.254_829_6;
-    (1.0 - series * t * exp(-size * size)).copysign(x)
 }
 
 struct Products<'a, 'b> {
@@ -432,16 +374,6 @@ mod tests {
             total += term / (2.0 * n + 1.0);
         }
         total * 2.0 / std::f64::consts::PI.sqrt()
-    }
-
-    #[test]
-    fn exp_is_within_two_units_of_the_last_place() {
-        for i in -8700..=8800_i16 {
-            let x = f32::from(i) / 100.0;
-            let exact = f64::from(x).exp();
-            let error = (f64::from(exp(x)) - exact).abs() / exact;
-            assert!(error < 2.4e-7, "e^{x}: relative error {error:e}");
-        }
     }
 
     #[test]
