@@ -19,7 +19,9 @@ FROM debian:bookworm-slim AS sources
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential ca-certificates curl \
     && rm -rf /var/lib/apt/lists/*
-ENV PATH="/root/.cargo/bin:${PATH}"
+ENV CARGO_HOME=/usr/local/cargo \
+    RUSTUP_HOME=/usr/local/rustup \
+    PATH="/usr/local/cargo/bin:${PATH}"
 RUN command -v cargo >/dev/null \
     || curl --proto '=https' --tlsv1.2 -sSf https://static.rust-lang.org/rustup/rustup-init.sh | sh -s -- -y --profile minimal --default-toolchain none
 WORKDIR /src
@@ -34,7 +36,7 @@ ARG STT_GIT_SHA=unknown
 # A stage for each program, so that neither compiles what only the other needs: Candle here, a Kubernetes client there.
 # What cargo fetched and built is kept from build to build, so a change of ours compiles ours alone.
 FROM sources AS build-server
-RUN --mount=type=cache,target=/root/.cargo/registry \
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-server,target=/src/target \
     cargo build --release --locked --bin wyoming-stt \
     && cp target/release/wyoming-stt /usr/local/bin/
@@ -42,12 +44,12 @@ RUN --mount=type=cache,target=/root/.cargo/registry \
 # --build-arg CUDA_COMPUTE_CAP=90 leaves older GPUs out; kernels for newer ones are made by the driver.
 FROM sources AS build-server-cuda
 ARG CUDA_COMPUTE_CAP=75
-RUN --mount=type=cache,target=/root/.cargo/registry \
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-server-cuda,target=/src/target \
     crates/whisper/cuda/build /out
 
 FROM sources AS build-operator
-RUN --mount=type=cache,target=/root/.cargo/registry \
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-operator,target=/src/target \
     cargo build --release --locked --bin wyoming-stt-operator \
     && cp target/release/wyoming-stt-operator /usr/local/bin/
