@@ -27,6 +27,7 @@ mod attention;
 mod int8;
 mod level;
 pub mod math;
+mod memory;
 mod panel;
 #[cfg(test)]
 mod testing;
@@ -34,3 +35,4 @@ mod testing;
 pub use attention::{KeysValues, attend_to_all};
 pub use int8::{Int8Matrix, Layer, Then, feed_forward};
 pub use level::{Instructions, Isa, Level, Plain};
+pub use memory::zeros;

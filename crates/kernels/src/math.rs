@@ -47,19 +47,34 @@ pub fn maximum(from: f32, values: &[f32]) -> f32 {
     lanes.iter().chain(rest).copied().fold(from, f32::max)
 }
 
-/// The exact GELU, `x / 2 * (1 + erf(x / √2))`, with erf within 3e-7: formula 7.1.26 of Abramowitz and Stegun,
-/// Handbook of Mathematical Functions.
+/// The exact GELU, `x · Φ(x)`, within 6e-7 or 3e-7 of x, whichever is more. Φ is an odd polynomial of degree 25 (minimax
+/// of x · Φ over |x| ≤ 5, in x² moved to −1 to 1), with its ends further out: neither an exponential nor a division,
+/// which would take three times as long.
 #[inline(always)]
 pub fn gelu<I: Isa>(x: f32) -> f32 {
-    let scaled = x * std::f32::consts::FRAC_1_SQRT_2;
-    let size = scaled.abs();
-    let t = 1.0 / mul_add::<I>(0.327_591_1, size, 1.0);
-    let mut series = 1.061_405_4;
-    for coefficient in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
-        series = mul_add::<I>(series, t, coefficient);
+    const END: f32 = 5.0;
+    const SERIES: [f32; 13] = [
+        4.929_699e-4,
+        -1.514_154_5e-3,
+        2.001_859_5e-3,
+        -2.915_671_6e-3,
+        6.165_431e-3,
+        -1.097_323_3e-2,
+        1.649_765_7e-2,
+        -2.333_673e-2,
+        3.142_623e-2,
+        -4.043_295e-2,
+        5.152_142e-2,
+        -7.029_665e-2,
+        0.141_363_78,
+    ];
+    let end = x.clamp(-END, END);
+    let u = mul_add::<I>(end * end, 2.0 / (END * END), -1.0);
+    let mut series = SERIES[0];
+    for coefficient in &SERIES[1..] {
+        series = mul_add::<I>(series, u, *coefficient);
     }
-    let erf = (1.0 - series * t * exp::<I>(-size * size)).copysign(scaled);
-    0.5 * x * (1.0 + erf)
+    x * mul_add::<I>(end, series, 0.5)
 }
 
 #[cfg(test)]
@@ -92,17 +107,26 @@ mod tests {
 
     #[test]
     fn gelu_is_the_exact_one() {
-        for i in -500..=500_i16 {
-            let x = f32::from(i) / 100.0;
-            let wide = f64::from(x);
-            let exact = 0.5 * wide * (1.0 + erf_exact(wide / std::f64::consts::SQRT_2));
+        let near = |x: f32, exact: f64| {
             for found in [gelu::<Plain>(x), gelu::<Fused>(x)] {
-                // erf is good to 3e-7, times x / 2.
+                // Of x · Φ the polynomial is good to 3.3e-7; the rest are roundings.
+                let tolerance = 3e-7 * f64::from(x.abs()).max(2.0);
                 assert!(
-                    (f64::from(found) - exact).abs() < 1e-6,
-                    "gelu({x}) = {found}"
+                    (f64::from(found) - exact).abs() <= tolerance,
+                    "gelu({x}) = {found}, exactly {exact}"
                 );
             }
+        };
+        for i in -5000..=5000_i16 {
+            let x = f32::from(i) / 1000.0;
+            let wide = f64::from(x);
+            let phi = 0.5 * (1.0 + erf_exact(wide / std::f64::consts::SQRT_2));
+            near(x, wide * phi);
+        }
+        // Φ is 0 or 1 there, but for 3e-7.
+        for x in [5.1, 8.0, 100.0, 1e6] {
+            near(x, x.into());
+            near(-x, 0.0);
         }
     }
 

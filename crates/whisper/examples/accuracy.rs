@@ -1,14 +1,22 @@
 //! Word errors over a folder of spoken clips.
 //!
 //! `accuracy DIR [MODEL_DIR]`: DIR holds `NAME.wav` or `NAME.flac`, each with its words in `NAME.txt`.
-//! Without a model folder the demo model is measured. Every precision of the CPU is, and compared with f32.
+//! Without a model folder the demo model is measured. Every precision of the CPU is, and compared with f32: by its words,
+//! and by its logits where it is told the words that f32 says.
 #![allow(clippy::print_stdout, reason = "a command-line example")]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use whisper::{Checkpoint, DeviceChoice, Input, LoadOptions, Precision, Whisper, Window};
+use candle_core::Device;
+use whisper::{
+    Checkpoint, DeviceChoice, Input, Level, LoadOptions, MelExtractor, Model, Precision, Whisper,
+    Window,
+};
+
+/// Clips whose logits are compared.
+const COMPARED: usize = 40;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
@@ -39,7 +47,47 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         println!("int8 says what f32 says in {same} of {}", expected.len());
     }
+    let error = logits_error(&checkpoint, &exact, &clips)?;
+    println!("int8 moves logits by {error:.4} of their spread (root mean squares)");
     Ok(())
+}
+
+/// Root mean square of what int8 moves logits by, over that of their distance from their mean.
+fn logits_error(
+    checkpoint: &Checkpoint,
+    exact: &Whisper,
+    clips: &Path,
+) -> Result<f64, Box<dyn Error>> {
+    let load = |precision| Model::load_as(checkpoint, &Device::Cpu, precision, Level::best());
+    let models = [load(Precision::F32)?, load(Precision::Int8)?];
+    let extractor = MelExtractor::new(models[0].config().num_mel_bins);
+    let (mut moved, mut spread) = (0.0, 0.0);
+    for path in spoken(clips)?.iter().take(COMPARED) {
+        let waveform = audio::file::open(path, Duration::from_secs(30))?.ok_or("empty clip")?;
+        let mel = extractor
+            .stream_of(waveform.samples())
+            .window(models[0].window_frames())?;
+        let said = exact.transcribe(&[Input::new(waveform)]).remove(0)?;
+        let mut tokens: Vec<u32> = checkpoint
+            .generation()
+            .decoder_start_token_id
+            .into_iter()
+            .collect();
+        tokens.extend(said.segments.iter().flat_map(|segment| &segment.tokens));
+        let asked: Vec<usize> = (0..tokens.len()).collect();
+        let [expected, found] = models.each_ref().map(|model| {
+            let mut state = model.start(&model.encode_each(&[&mel])?, 1)?;
+            model.prefill(&mut state, 0, &tokens, &asked)
+        });
+        for (expected, found) in expected?.iter().zip(&found?) {
+            let mean = expected.iter().sum::<f32>() / expected.len() as f32;
+            for (expected, found) in expected.iter().zip(found) {
+                moved += f64::from(found - expected).powi(2);
+                spread += f64::from(expected - mean).powi(2);
+            }
+        }
+    }
+    Ok((moved / spread).sqrt())
 }
 
 fn measure(

@@ -25,6 +25,7 @@ const PLANES: usize = 2;
 const ONE: f32 = 65_535.0;
 
 /// Keys and values of one head.
+#[derive(Clone, Debug)]
 pub(super) struct Head {
     /// `(positions, head width)`.
     keys: Int8Matrix,
@@ -50,15 +51,13 @@ impl super::Head for Head {
             width,
         });
         let padded = positions.next_multiple_of(PANEL);
-        let mut columns = vec![0.0; width * padded];
-        for (position, row) in values.parts(width).enumerate() {
-            for (column, value) in row.iter().enumerate() {
-                columns[column * padded + position] = *value;
-            }
-        }
         Self {
             keys: Int8Matrix::pack_with(level, &keys, width),
-            values: Int8Matrix::pack_with(level, &columns, padded),
+            values: Int8Matrix::pack_columns(
+                level,
+                values.parts(width).take(positions),
+                [width, padded],
+            ),
         }
     }
 
@@ -68,7 +67,7 @@ impl super::Head for Head {
 
     fn attend(&self, level: Level, queries: Rows<'_>, scratch: &mut Scratch, out: &mut [f32]) {
         let count = out.len() / self.keys.ins();
-        self.score(level, queries, count, &mut scratch.scores);
+        self.score(level, queries, count, scratch);
         level.dispatch(Soften {
             scores: &mut scratch.scores,
             positions: self.positions(),
@@ -80,20 +79,31 @@ impl super::Head for Head {
 
 #[derive(Default)]
 pub(super) struct Scratch {
+    /// The head's queries: `(queries, head width)`.
+    own: Vec<f32>,
+    /// The same in bytes.
+    queries: Inputs,
     /// `(queries, positions padded to whole panels)`.
     scores: Vec<f32>,
     weights: Weights,
 }
 
 impl Head {
-    /// `scores`: `(queries, positions padded to whole panels)`.
-    fn score(&self, level: Level, queries: Rows<'_>, count: usize, scores: &mut Vec<f32>) {
+    /// Fills the scores.
+    fn score(&self, level: Level, queries: Rows<'_>, count: usize, scratch: &mut Scratch) {
         let (positions, width) = (self.keys.outs(), self.keys.ins());
-        let mut own = Vec::with_capacity(count * width);
+        let Scratch {
+            own,
+            queries: inputs,
+            scores,
+            ..
+        } = scratch;
+        own.clear();
         for query in queries.parts(width).take(count) {
             own.extend_from_slice(query);
         }
-        let queries = Inputs::quantise(level, &own, width);
+        inputs.fill_around_zero(level, own, width);
+        let queries = &*inputs;
         let stride = positions.next_multiple_of(PANEL);
         scores.resize(count * stride, 0.0);
         let mut sums = [[0; PANEL]; TILE_ROWS];
@@ -102,6 +112,9 @@ impl Head {
             let mut row = 0;
             while row < count {
                 let rows = queries.rows(row, count - row);
+                for row in (row..count).take(TILE_ROWS) {
+                    int8::prefetch(&scores[row * stride + start..]);
+                }
                 let done = int8::sums(level, panel.weights, panel.corrections, rows, &mut sums);
                 level.dispatch(Scale {
                     sums: &sums[..done],

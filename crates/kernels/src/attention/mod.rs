@@ -8,10 +8,13 @@ mod float;
 
 use rayon::prelude::*;
 
-use crate::{level::Level, panel::Bf16};
+use crate::{level::Level, panel::Bf16, zeros};
 
 /// Below this many products a second thread is not worth waking.
 const PARALLEL_FROM: usize = 1 << 21;
+
+/// Rows that a thread copies in one task: some hundred kilobytes.
+const ROWS_PER_TASK: usize = 128;
 
 /// Attention of every position to every position.
 ///
@@ -47,19 +50,27 @@ pub fn attend_to_all(level: Level, qkv: &[f32], width: usize, heads: usize, out:
     }
 }
 
-/// Keys and values of all heads, packed and rounded to bf16, for queries that come later.
+/// Keys and values of all heads, packed for queries that come later: in bytes where the level multiplies them (see
+/// `bytes.rs`), else rounded to bf16. What few queries wait for is memory, and these are a quarter and a half of it.
 #[derive(Clone, Debug)]
 pub struct KeysValues {
+    level: Level,
     width: usize,
-    heads: Vec<float::Head<Bf16>>,
+    heads: Heads,
+}
+
+#[derive(Clone, Debug)]
+enum Heads {
+    Bytes(Vec<bytes::Head>),
+    Bf16(Vec<float::Head<Bf16>>),
 }
 
 impl KeysValues {
-    /// Packs `(positions, 2 * width)`, keys beside values.
+    /// Packs `(positions, 2 * width)`, keys beside values, for this level.
     ///
     /// # Panics
     /// When there are no such rows, or `heads` does not divide `width`.
-    pub fn pack(keys_values: &[f32], width: usize, heads: usize) -> Self {
+    pub fn pack(level: Level, keys_values: &[f32], width: usize, heads: usize) -> Self {
         assert_heads(width, heads);
         let positions = keys_values.len() / (2 * width);
         assert!(
@@ -70,16 +81,16 @@ impl KeysValues {
             values: keys_values,
             stride: 2 * width,
         };
+        let (parts, head_width) = ([0, width], width / heads);
+        let heads = if level.multiplies_bytes() && positions <= bytes::POSITIONS {
+            Heads::Bytes(pack(level, rows, parts, positions, head_width, heads))
+        } else {
+            Heads::Bf16(pack(level, rows, parts, positions, head_width, heads))
+        };
         Self {
+            level,
             width,
-            heads: pack(
-                Level::best(),
-                rows,
-                [0, width],
-                positions,
-                width / heads,
-                heads,
-            ),
+            heads,
         }
     }
 
@@ -87,7 +98,7 @@ impl KeysValues {
     ///
     /// # Panics
     /// When the lengths do not fit together.
-    pub fn attend(&self, level: Level, queries: &[f32], out: &mut [f32]) {
+    pub fn attend(&self, queries: &[f32], out: &mut [f32]) {
         assert!(
             queries.len() == out.len() && out.len().is_multiple_of(self.width),
             "queries of width {}",
@@ -97,7 +108,10 @@ impl KeysValues {
             values: queries,
             stride: self.width,
         };
-        attend(level, &self.heads, rows, self.width, out);
+        match &self.heads {
+            Heads::Bytes(heads) => attend(self.level, heads, rows, self.width, out),
+            Heads::Bf16(heads) => attend(self.level, heads, rows, self.width, out),
+        }
     }
 }
 
@@ -125,7 +139,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The first `width` columns of all rows.
-    fn parts(self, width: usize) -> impl Iterator<Item = &'a [f32]> {
+    fn parts(self, width: usize) -> impl Iterator<Item = &'a [f32]> + Clone {
         self.values
             .chunks(self.stride)
             .map(move |row| &row[..width])
@@ -181,7 +195,7 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
         heads[index].attend(level, queries, scratch, out);
     };
     // A thread stays with a head while there is work in it: its keys and values are then in that thread's cache.
-    let mut by_head = vec![0.0; out.len()];
+    let mut by_head = zeros(out.len());
     let (head_size, block_size) = (count * head_width, H::QUERIES * head_width);
     if positions * out.len() * 2 < PARALLEL_FROM {
         let mut scratch = H::Scratch::default();
@@ -203,14 +217,15 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
                 );
             });
     }
-    for (index, from) in by_head.chunks_exact(head_size).enumerate() {
-        for (to, from) in out
-            .chunks_exact_mut(width)
-            .zip(from.chunks_exact(head_width))
-        {
-            to[index * head_width..][..head_width].copy_from_slice(from);
+    let merge = |(row, out): (usize, &mut [f32])| {
+        for (head, to) in out.chunks_exact_mut(head_width).enumerate() {
+            to.copy_from_slice(&by_head[head * head_size + row * head_width..][..head_width]);
         }
-    }
+    };
+    out.par_chunks_exact_mut(width)
+        .enumerate()
+        .with_min_len(ROWS_PER_TASK)
+        .for_each(merge);
 }
 
 #[cfg(test)]

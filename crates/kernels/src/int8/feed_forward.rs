@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{FEW_ROWS, Int8Matrix, Rest, TASK_ROWS, Then};
+use super::{FEW_ROWS, Inputs, Int8Matrix, TASK_ROWS, Then, finish::Rest};
 use crate::level::Level;
 
 /// A matrix and its bias.
@@ -60,10 +60,21 @@ pub fn feed_forward(
     x.par_chunks(TASK_ROWS * ins)
         .zip(out.par_chunks_mut(TASK_ROWS * outs))
         .enumerate()
-        .for_each(|(task, (x, out))| {
-            let mut between = vec![0.0; x.len() / ins * inner];
-            widen.matrix.rows(level, x, first, &mut between);
+        .for_each_init(Scratch::default, |scratch, (task, (x, out))| {
+            let Scratch { inputs, between } = scratch;
+            between.resize(x.len() / ins * inner, 0.0);
+            inputs.fill(level, x, ins);
+            widen.matrix.rows(level, inputs, first, between);
+            inputs.fill(level, between, inner);
             let second = second.from(task * TASK_ROWS * outs);
-            narrow.matrix.rows(level, &between, second, out);
+            narrow.matrix.rows(level, inputs, second, out);
         });
+}
+
+/// Memory for the tasks of one thread, one after the other.
+#[derive(Default)]
+struct Scratch {
+    inputs: Inputs,
+    /// What is between the layers.
+    between: Vec<f32>,
 }

@@ -1,25 +1,32 @@
 use proptest::prelude::*;
 
-use super::*;
-use crate::{level::Plain, testing::values};
+use super::{
+    inputs::{inverse, largest, to_byte},
+    *,
+};
+use crate::{level::Plain, math, testing::values};
+
+/// Bytes, their scale, and the middle.
+fn round(row: &[f32], centre: f32) -> (Vec<i32>, f64, f64) {
+    let size = |value: &f32| (value - centre).abs();
+    let scale = row.iter().map(size).fold(0.0, f32::max) / 127.0;
+    let byte = |value: &f32| to_byte((value - centre) * inverse(scale)).into();
+    (row.iter().map(byte).collect(), scale.into(), centre.into())
+}
 
 /// The same by plain loops: rounded rows, integer sums, the same last steps.
 fn plain(weight: &[f32], ins: usize, x: &[f32], bias: &[f32]) -> Vec<f64> {
-    let round = |row: &[f32]| {
-        let scale = row.iter().fold(0.0_f32, |a, b| a.max(b.abs())) / 127.0;
-        let bytes: Vec<i32> = row
-            .iter()
-            .map(|value| to_byte(value * inverse(scale)).into())
-            .collect();
-        (bytes, f64::from(scale))
-    };
     let mut out = Vec::new();
     for x in x.chunks_exact(ins) {
-        let (x, x_scale) = round(x);
+        let least = x.iter().copied().fold(f32::INFINITY, f32::min);
+        let largest = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let (x, x_scale, centre) = round(x, least * 0.5 + largest * 0.5);
         for (row, bias) in weight.chunks_exact(ins).zip(bias) {
-            let (row, scale) = round(row);
+            let (row, scale, _) = round(row, 0.0);
             let sum: i32 = x.iter().zip(&row).map(|(a, b)| a * b).sum();
-            out.push(f64::from(sum) * scale * x_scale + f64::from(*bias));
+            let ones: i32 = row.iter().sum();
+            let product = f64::from(sum) * x_scale + f64::from(ones) * centre;
+            out.push(product * scale + f64::from(*bias));
         }
     }
     out
@@ -95,13 +102,15 @@ fn extremes_of_bytes_do_not_overflow_pairs() {
     let weight: Vec<f32> = (0..ins * outs)
         .map(|i| if i % 3 == 0 { -1.0 } else { 1.0 })
         .collect();
-    let x = vec![-1.0; ins];
+    let x: Vec<f32> = (0..ins)
+        .map(|i| if i % 5 < 3 { -1.0 } else { 1.0 })
+        .collect();
     let matrix = Int8Matrix::pack(&weight, ins);
     for level in Level::available() {
         let mut out = vec![0.0; outs];
         matrix.products(level, &x, &[], Then::Nothing, &mut out);
         for (found, row) in out.iter().zip(weight.chunks_exact(ins)) {
-            let expected: f32 = -row.iter().sum::<f32>();
+            let expected: f32 = x.iter().zip(row).map(|(a, b)| a * b).sum();
             assert!(
                 (found - expected).abs() < 1e-3 * expected.abs(),
                 "{level}: {found} for {expected}"

@@ -65,6 +65,21 @@ fn tile<const ROWS: usize>(
     ROWS
 }
 
+/// Asks for the memory that the sums of a row will go to, which is then there when they are. A tile writes to many rows
+/// far from each other, and waiting for them took a third of its time.
+#[inline(always)]
+pub(crate) fn prefetch(out: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..=PANEL).step_by(16) {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        let at = out.as_ptr().wrapping_add(line.min(out.len()));
+        // SAFETY: a hint, which may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = out;
+}
+
 fn portable<const ROWS: usize>(panel: &[i8], rows: Rows<'_>, sums: &mut [[i32; PANEL]; ROWS]) {
     for (row, sums) in rows.bytes.chunks_exact(rows.stride).zip(sums) {
         sums.fill(0);

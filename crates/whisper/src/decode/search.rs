@@ -203,9 +203,10 @@ impl Search {
 
 /// The first of the highest.
 fn best_token(logits: &[f32]) -> u32 {
-    best_tokens(logits, 1)
-        .first()
-        .map_or(0, |&(token, _)| token)
+    // Two simple passes: the first compares many at a time, and the second mostly ends early.
+    let highest = kernels::math::maximum(f32::NEG_INFINITY, logits);
+    let found = (0_u32..).zip(logits).find(|&(_, &logit)| logit >= highest);
+    found.map_or(0, |(token, _)| token)
 }
 
 /// The `count` highest, in falling order; of equal ones the first.
@@ -263,6 +264,9 @@ mod tests {
 
     #[test]
     fn the_first_of_equal_tokens_is_taken() {
+        assert_eq!(best_token(&[1.0, 3.0, 3.0, 2.0]), 1);
+        assert_eq!(best_token(&[f32::NAN, f32::NEG_INFINITY, -2.0]), 2);
+        assert_eq!(best_token(&[f32::NEG_INFINITY; 40]), 0);
         assert_eq!(
             best_tokens(&[1.0, 3.0, 3.0, 2.0], 3),
             [(1, 3.0), (2, 3.0), (3, 2.0)]

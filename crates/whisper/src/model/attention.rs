@@ -3,7 +3,7 @@
 //! The scale `1 / √head_width` is part of the query projection's weights, so nothing here applies it.
 
 use candle_core::{DType, Device, Result, Tensor};
-use kernels::{KeysValues, Level};
+use kernels::KeysValues;
 use rayon::prelude::*;
 
 use super::{
@@ -25,7 +25,7 @@ pub(super) fn bidirectional(qkv: &Tensor, heads: usize, arithmetic: Arithmetic) 
     let width = qkv.dim(1)? / 3;
     if let Arithmetic::Int8(level) = arithmetic {
         let positions = qkv.dim(0)?;
-        let mut out = vec![0.0; positions * width];
+        let mut out = kernels::zeros(positions * width);
         with_slice(qkv, |qkv| {
             kernels::attend_to_all(level, qkv, width, heads, &mut out);
         })?;
@@ -55,8 +55,8 @@ pub(super) fn bidirectional(qkv: &Tensor, heads: usize, arithmetic: Arithmetic) 
 pub(crate) enum AudioKeys {
     /// In the model's number type, on any device.
     Split(SplitKeys),
-    /// In bf16, packed for the kernels of the CPU.
-    Packed(KeysValues, Level),
+    /// Rounded and packed for the kernels of the CPU.
+    Packed(KeysValues),
 }
 
 impl AudioKeys {
@@ -68,8 +68,8 @@ impl AudioKeys {
             }
             Arithmetic::Int8(level) => {
                 let width = keys_values.dim(1)? / 2;
-                let pack = |values: &[f32]| KeysValues::pack(values, width, heads);
-                Ok(Self::Packed(with_slice(keys_values, pack)?, level))
+                let pack = |values: &[f32]| KeysValues::pack(level, values, width, heads);
+                Ok(Self::Packed(with_slice(keys_values, pack)?))
             }
         }
     }
@@ -78,9 +78,9 @@ impl AudioKeys {
     pub(super) fn attend(&self, queries: &Tensor) -> Result<Tensor> {
         match self {
             Self::Split(keys) => keys.attend(queries),
-            Self::Packed(keys, level) => {
+            Self::Packed(keys) => {
                 let mut out = vec![0.0; queries.elem_count()];
-                with_slice(queries, |queries| keys.attend(*level, queries, &mut out))?;
+                with_slice(queries, |queries| keys.attend(queries, &mut out))?;
                 Tensor::from_vec(out, queries.dims2()?, &Device::Cpu)
             }
         }

@@ -2,12 +2,13 @@
 
 use candle_core::Tensor;
 use candle_transformers::models::whisper::Config;
+use rayon::prelude::*;
 
 use super::{
     attention::{AudioKeys, TextShape},
     layers::{FeedForward, LayerNorm, Linear, Projection, Source},
     matrix::Matrix,
-    ops::Then,
+    ops::{self, Then},
 };
 use crate::{
     checkpoint::LoadError,
@@ -182,14 +183,23 @@ fn attend_to_audio(
     spans: &[Span<'_>],
 ) -> candle_core::Result<Tensor> {
     let mut first = 0;
-    let mut parts = Vec::new();
+    let mut groups = Vec::new();
     for group in spans.chunk_by(|a, b| state.item_of(a.row) == state.item_of(b.row)) {
         let count = group.iter().map(|span| span.tokens.len()).sum();
-        let own = queries.narrow(0, first, count)?;
-        parts.push(state.audio(group[0].row, layer).attend(&own)?);
+        groups.push((
+            queries.narrow(0, first, count)?,
+            state.audio(group[0].row, layer),
+        ));
         first += count;
     }
-    join(parts)
+    // One token of one item is too little for two threads; several items are enough.
+    let attend = |(own, audio): (Tensor, &AudioKeys)| audio.attend(&own);
+    let parts = if ops::is_host(queries) {
+        groups.into_par_iter().map(attend).collect::<Result<_, _>>()
+    } else {
+        groups.into_iter().map(attend).collect()
+    };
+    join(parts?)
 }
 
 fn join(mut parts: Vec<Tensor>) -> candle_core::Result<Tensor> {

@@ -135,8 +135,7 @@ impl Linear {
         })
     }
 
-    /// A convolution of width 3 as a linear layer over [`ops::unfold`]: `(out, in, tap)` → `(out, tap * in)`. It is never
-    /// in int8: it is little work, and all that the network hears goes through it.
+    /// A convolution of width 3 as a linear layer over [`ops::unfold`]: `(out, in, tap)` → `(out, tap * in)`.
     pub(super) fn load_convolution(
         source: &Source<'_>,
         ins: usize,
@@ -151,7 +150,7 @@ impl Linear {
             }
         }
         Ok(Self {
-            weight: Matrix::Tensor(source.put("weight", weight, (outs, TAPS * ins))?),
+            weight: source.matrix("weight", weight, [outs, TAPS * ins])?,
             bias: source.tensor("bias", &[outs])?,
         })
     }

@@ -20,7 +20,7 @@ impl Matrix {
         match self {
             Self::Tensor(weight) => ops::linear(x, weight, bias, then),
             Self::Int8(weight, level) => {
-                let mut out = vec![0.0; x.dim(0)? * weight.outs()];
+                let mut out = kernels::zeros(x.dim(0)? * weight.outs());
                 let mut compute = |x: &[f32], bias: &[f32], then: kernels::Then<'_>| {
                     weight.products(*level, x, bias, then, &mut out);
                 };
@@ -52,7 +52,7 @@ impl Matrix {
             let inner = widen.0.linear(x, widen.1, Then::Gelu)?;
             return narrow.0.linear(&inner, narrow.1, Then::Add(residual));
         };
-        let mut out = vec![0.0; x.dim(0)? * second.outs()];
+        let mut out = kernels::zeros(x.dim(0)? * second.outs());
         with_slices(
             [x, first_bias, second_bias, residual],
             |[x, first_bias, second_bias, residual]| {
@@ -69,7 +69,7 @@ impl Matrix {
         match self {
             Self::Tensor(weight) => ops::products(x, weight),
             Self::Int8(weight, level) => {
-                let mut out = vec![0.0; x.dim(0)? * weight.outs()];
+                let mut out = kernels::zeros(x.dim(0)? * weight.outs());
                 with_slice(x, |x| {
                     weight.products(*level, x, &[], kernels::Then::Nothing, &mut out);
                 })?;

@@ -75,7 +75,7 @@ pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<T
         return candle_nn::ops::layer_norm(x, weight, bias, vector::LAYER_NORM_EPSILON);
     }
     let (rows, width) = x.dims2()?;
-    let mut out = vec![0.0; rows * width];
+    let mut out = kernels::zeros(rows * width);
     with_slices([x, weight, bias], |[x, weight, bias]| {
         let row = |(out, x): (&mut [f32], &[f32])| vector::layer_norm(x, weight, bias, out);
         if x.len() * NORM_COST < PARALLEL_FROM {
@@ -111,7 +111,7 @@ pub(super) fn unfold(x: &Tensor, stride: usize) -> Result<Tensor> {
         };
         return Tensor::cat(&[tap(0)?, tap(1)?, tap(2)?], 1);
     }
-    let mut out = vec![0.0; steps * 3 * channels];
+    let mut out = kernels::zeros(steps * 3 * channels);
     with_slice(x, |x| {
         let row = |(step, out): (usize, &mut [f32])| {
             for (tap, out) in out.chunks_exact_mut(channels).enumerate() {

@@ -1,0 +1,162 @@
+//! Weights as bytes, in panels.
+
+use rayon::prelude::*;
+
+use super::{
+    GROUP, Int8Matrix, OFFSET, PANEL,
+    inputs::{inverse, largest, to_byte},
+};
+use crate::level::{Isa, Kernel, Level};
+
+impl Int8Matrix {
+    /// Rounds and packs `weight`, `(outs, ins)` row-major. Values must be finite.
+    ///
+    /// # Panics
+    /// When `weight` is not whole rows of `ins` values.
+    pub fn pack(weight: &[f32], ins: usize) -> Self {
+        Self::pack_with(Level::best(), weight, ins)
+    }
+
+    /// As [`Int8Matrix::pack`], which gives the same bytes at any level. Here a row with a value that is not finite
+    /// gets the scale NaN.
+    pub(crate) fn pack_with(level: Level, weight: &[f32], ins: usize) -> Self {
+        assert!(
+            ins > 0 && weight.len().is_multiple_of(ins),
+            "{} values are not rows of {ins}",
+            weight.len()
+        );
+        let mut packed = Self::zeros(weight.len() / ins, ins);
+        let panel_size = packed.panel_size();
+        packed
+            .weights
+            .par_chunks_mut(panel_size)
+            .zip(packed.scales.par_chunks_mut(PANEL))
+            .zip(packed.corrections.par_chunks_mut(PANEL))
+            .zip(weight.par_chunks(PANEL * ins))
+            .for_each(|(((panel, scales), corrections), rows)| {
+                level.dispatch(PackPanel {
+                    rows,
+                    ins,
+                    panel,
+                    scales,
+                    corrections,
+                });
+            });
+        packed
+    }
+
+    /// Rounds and packs a matrix that is stored the other way round: its inputs are the first `ins` of `columns`, each
+    /// with `outs` values first. A column with a value that is not finite gets the scale NaN.
+    pub(crate) fn pack_columns<'a>(
+        level: Level,
+        columns: impl Iterator<Item = &'a [f32]> + Clone,
+        [outs, ins]: [usize; 2],
+    ) -> Self {
+        let mut packed = Self::zeros(outs, ins);
+        level.dispatch(PackColumns {
+            columns: columns.take(ins),
+            packed: &mut packed,
+        });
+        packed
+    }
+
+    fn zeros(outs: usize, ins: usize) -> Self {
+        let panels = outs.div_ceil(PANEL);
+        let mut zeros = Self {
+            ins,
+            outs,
+            weights: Vec::new(),
+            scales: vec![0.0; panels * PANEL],
+            corrections: vec![0; panels * PANEL],
+        };
+        zeros.weights = vec![0; panels * zeros.panel_size()];
+        zeros
+    }
+}
+
+/// Rows of weights → a panel.
+struct PackPanel<'a> {
+    /// Up to [`PANEL`] rows of `ins` values.
+    rows: &'a [f32],
+    ins: usize,
+    panel: &'a mut [i8],
+    scales: &'a mut [f32],
+    corrections: &'a mut [i32],
+}
+
+impl Kernel for PackPanel<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let mut bytes = vec![0; self.ins.next_multiple_of(GROUP)];
+        let groups = self.panel.as_chunks_mut::<GROUP>().0;
+        for (lane, row) in self.rows.chunks_exact(self.ins).enumerate() {
+            let scale = largest(row) / 127.0;
+            let inverse = inverse(scale);
+            let mut sum = 0;
+            for (byte, value) in bytes.iter_mut().zip(row) {
+                *byte = to_byte(value * inverse);
+                sum += i32::from(*byte);
+            }
+            for (group, bytes) in bytes.as_chunks::<GROUP>().0.iter().enumerate() {
+                groups[group * PANEL + lane] = *bytes;
+            }
+            self.scales[lane] = scale;
+            self.corrections[lane] = -OFFSET * sum;
+        }
+    }
+}
+
+/// Columns of weights → a matrix.
+struct PackColumns<'a, C> {
+    columns: C,
+    packed: &'a mut Int8Matrix,
+}
+
+impl<'a, C: Iterator<Item = &'a [f32]> + Clone> Kernel for PackColumns<'_, C> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Self { columns, packed } = self;
+        let outs = packed.outs;
+        // Sizes as bits, see `largest`.
+        let mut largest = vec![0; outs];
+        for column in columns.clone() {
+            for (largest, value) in largest.iter_mut().zip(column) {
+                *largest = (*largest).max(value.to_bits() & 0x7fff_ffff);
+            }
+        }
+        let mut inverses = vec![0.0; packed.scales.len()];
+        for ((largest, scale), inverse) in largest.iter().zip(&mut packed.scales).zip(&mut inverses)
+        {
+            *scale = super::inputs::largest(&[f32::from_bits(*largest)]) / 127.0;
+            *inverse = super::inputs::inverse(*scale);
+        }
+        let panel_size = packed.panel_size();
+        let mut sums = vec![0; packed.corrections.len()];
+        for (index, column) in columns.enumerate() {
+            for (panel, values) in column[..outs].chunks(PANEL).enumerate() {
+                let from = panel * PANEL;
+                let group = panel * panel_size + index / GROUP * PANEL * GROUP;
+                let group = packed.weights[group..][..PANEL * GROUP]
+                    .as_chunks_mut::<GROUP>()
+                    .0;
+                for (((bytes, value), inverse), sum) in group
+                    .iter_mut()
+                    .zip(values)
+                    .zip(&inverses[from..])
+                    .zip(&mut sums[from..])
+                {
+                    let byte = to_byte(value * inverse);
+                    bytes[index % GROUP] = byte;
+                    *sum += i32::from(byte);
+                }
+            }
+        }
+        for (correction, sum) in packed.corrections.iter_mut().zip(sums) {
+            *correction = -OFFSET * sum;
+        }
+    }
+}
