@@ -1,0 +1,69 @@
+//! Settings that cannot work.
+
+use std::path::PathBuf;
+
+use super::serve::{LONGEST_PAUSE_S, SHORTEST_PAUSE_S};
+use crate::announce;
+
+/// A setting that cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A number that must not be 0.
+    #[error("{flag} must be at least 1")]
+    Zero {
+        /// The flag.
+        flag: &'static str,
+    },
+    /// A pause that is no pause.
+    #[error(
+        "--speculate-after {seconds} is neither 0 nor a pause of {} to {} s",
+        SHORTEST_PAUSE_S,
+        LONGEST_PAUSE_S
+    )]
+    Pause {
+        /// What was given.
+        seconds: f64,
+    },
+    /// A language code that Whisper does not know.
+    #[error("{flag}: {language:?} is no language of Whisper; use a code such as en or de")]
+    Language {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        language: String,
+    },
+    /// A default or forced language that is not allowed.
+    #[error("{flag}: {language:?} is not among --allowed-languages")]
+    NotAllowed {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        language: String,
+    },
+    /// No audio address.
+    #[error("--admin {admin:?} is neither HOST:PORT nor off")]
+    Admin {
+        /// What was given.
+        admin: String,
+    },
+    /// Zeroconf announces a port.
+    #[error("--zeroconf needs a tcp:// address among --uri")]
+    NothingToAnnounce,
+    /// A name that DNS cannot carry.
+    #[error(
+        "--zeroconf: the name has {bytes} bytes, DNS takes {} at most",
+        announce::MAX_NAME_BYTES
+    )]
+    LongName {
+        /// Its length.
+        bytes: usize,
+    },
+    /// A file that cannot be read.
+    #[error("--blocklist-extra {}: {source}", path.display())]
+    Blocklist {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

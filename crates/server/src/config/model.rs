@@ -1,0 +1,173 @@
+//! What chooses and runs a model.
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+use whisper::{DeviceChoice, Language, LoadOptions, Options, Precision, Task, Window};
+
+use crate::model_store::HubArgs;
+
+/// Settings that choose and run a model; `serve` and `transcribe` share them.
+#[derive(Clone, Debug, Args)]
+pub struct ModelArgs {
+    /// Model: `demo` (built in: English smart-home commands by synthetic voices, to try things out),
+    /// a folder with a Hugging Face Whisper checkpoint, or a hub id such as openai/whisper-base.
+    #[arg(
+        long,
+        env = "STT_MODEL",
+        default_value = "demo",
+        value_name = "demo|DIR|HUB_ID"
+    )]
+    pub model: String,
+    /// Where hub models come from.
+    #[command(flatten)]
+    pub hub: HubArgs,
+    /// Where to compute. `auto` takes a GPU where this build and this machine have one.
+    #[arg(long, env = "STT_DEVICE", default_value = "auto", value_name = "auto|cpu|cuda|cuda:N", value_parser = device)]
+    pub device: DeviceChoice,
+    /// Numbers that the network computes in: `f32` is the reference; `int8` (CPU only) keeps weights in
+    /// bytes, is faster, and may change a word; `f16` is for GPUs only; `auto` is int8 on a CPU with AVX2
+    /// or better, f16 on a GPU, else f32.
+    #[arg(long, env = "STT_PRECISION", default_value = "auto", value_enum)]
+    pub precision: PrecisionArg,
+    /// CPU threads for the model; 0 takes one per core.
+    #[arg(long, env = "STT_CPU_THREADS", default_value_t = 0, value_name = "N")]
+    pub cpu_threads: usize,
+    /// Language when the client sends none: a code such as `de`, or `auto` to detect it.
+    #[arg(
+        long,
+        env = "STT_LANGUAGE",
+        default_value = "auto",
+        value_name = "auto|CODE"
+    )]
+    pub language: String,
+    /// Hypotheses that are kept. More than 1 is slower and a little more accurate.
+    #[arg(long, env = "STT_BEAM_SIZE", default_value_t = 1, value_name = "N")]
+    pub beam_size: usize,
+    /// Write down what is said, or its English translation.
+    #[arg(
+        long,
+        env = "STT_TASK",
+        alias = "whisper-task",
+        default_value = "transcribe",
+        value_enum
+    )]
+    pub task: TaskArg,
+    /// Text that the model takes for what came before: names and spellings to expect.
+    #[arg(long, env = "STT_INITIAL_PROMPT", value_name = "TEXT")]
+    pub initial_prompt: Option<String>,
+    /// What the encoder hears: `exact` pads to 30 s as the model was trained; `dynamic` takes the
+    /// audio and a margin, which is several times faster for short commands and may cost accuracy.
+    #[arg(long, env = "STT_WINDOW", default_value = "exact", value_enum)]
+    pub window: WindowArg,
+    /// Try again at higher temperatures when a result repeats itself or is improbable.
+    #[arg(long, env = "STT_TEMPERATURE_FALLBACK", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false", value_parser = BoolishValueParser::new())]
+    pub temperature_fallback: bool,
+    /// A doubtful result above this probability of silence is dropped.
+    #[arg(
+        long,
+        env = "STT_NO_SPEECH_THRESHOLD",
+        default_value_t = 0.6,
+        value_name = "0..1"
+    )]
+    pub no_speech_threshold: f32,
+    /// A result whose mean log probability is below this is doubtful.
+    #[arg(long, env = "STT_LOG_PROB_THRESHOLD", default_value_t = -1.0, value_name = "X", allow_hyphen_values = true)]
+    pub log_prob_threshold: f32,
+    /// A result that compresses better than this repeats itself.
+    #[arg(
+        long,
+        env = "STT_COMPRESSION_RATIO_THRESHOLD",
+        default_value_t = 2.4,
+        value_name = "X"
+    )]
+    pub compression_ratio_threshold: f32,
+}
+
+/// `--task`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum TaskArg {
+    /// What is said.
+    Transcribe,
+    /// The same in English.
+    Translate,
+}
+
+/// `--window`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum WindowArg {
+    /// 30 s.
+    Exact,
+    /// The audio and a margin.
+    Dynamic,
+}
+
+/// `--precision`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PrecisionArg {
+    /// The fastest that is known to give the reference's words.
+    Auto,
+    /// The reference.
+    F32,
+    /// Half of it, on a GPU.
+    F16,
+    /// Bytes, on the CPU.
+    Int8,
+}
+
+impl ModelArgs {
+    /// How the model is loaded.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            threads: self.cpu_threads,
+            precision: match self.precision {
+                PrecisionArg::Auto => Precision::Auto,
+                PrecisionArg::F32 => Precision::F32,
+                PrecisionArg::F16 => Precision::F16,
+                PrecisionArg::Int8 => Precision::Int8,
+            },
+            ..LoadOptions::default()
+        }
+    }
+
+    /// What every utterance is transcribed with.
+    pub fn options(&self) -> Options {
+        let defaults = Options::default();
+        Options {
+            language: Language::Detect {
+                allowed: Vec::new(),
+            },
+            task: match self.task {
+                TaskArg::Transcribe => Task::Transcribe,
+                TaskArg::Translate => Task::Translate,
+            },
+            beam_size: self.beam_size,
+            temperatures: if self.temperature_fallback {
+                defaults.temperatures
+            } else {
+                vec![0.0]
+            },
+            compression_ratio_threshold: Some(self.compression_ratio_threshold),
+            log_prob_threshold: Some(self.log_prob_threshold),
+            no_speech_threshold: Some(self.no_speech_threshold),
+            initial_prompt: self.initial_prompt.clone(),
+            window: match self.window {
+                WindowArg::Exact => Window::Exact,
+                WindowArg::Dynamic => Window::Dynamic,
+            },
+            ..defaults
+        }
+    }
+}
+
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    match text {
+        "auto" => Ok(DeviceChoice::Auto),
+        "cpu" => Ok(DeviceChoice::Cpu),
+        "cuda" => Ok(DeviceChoice::Cuda(0)),
+        _ => text
+            .strip_prefix("cuda:")
+            .and_then(|index| index.parse().ok())
+            .map(DeviceChoice::Cuda)
+            .ok_or_else(|| "not one of auto, cpu, cuda, cuda:N".to_owned()),
+    }
+}

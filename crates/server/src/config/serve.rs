@@ -1,0 +1,476 @@
+//! What `serve` is told, and what that means once it is checked.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+use telemetry::LogFormat;
+use whisper::Options;
+
+use super::{ConfigError, ModelArgs};
+use crate::announce;
+use crate::blocklist::Blocklist;
+use crate::language::LanguageRule;
+use crate::queue::QueueLimits;
+use crate::wyoming_server::{Limits, Uri};
+
+/// A shorter one is found between any two words.
+pub(super) const SHORTEST_PAUSE_S: f64 = 0.1;
+/// By then every client has ended the audio.
+pub(super) const LONGEST_PAUSE_S: f64 = 10.0;
+
+/// `wyoming-stt serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Address to listen on: tcp://HOST:PORT (port 0: any free one; host *: all addresses, IPv6 and
+    /// IPv4), unix://PATH or stdio://. May be given several times.
+    #[arg(
+        long,
+        env = "STT_URI",
+        default_value = "tcp://0.0.0.0:10300",
+        value_delimiter = ','
+    )]
+    pub uri: Vec<Uri>,
+    /// Address of the admin pages (/health /ready /metrics /load /info), or `off`.
+    #[arg(
+        long,
+        env = "STT_ADMIN",
+        default_value = "0.0.0.0:10390",
+        value_name = "HOST:PORT|off"
+    )]
+    pub admin: String,
+    /// Announce the server on the local network (mDNS, DNS-SD), so that Home Assistant finds it. NAME
+    /// is what it is called there; without one it is named after this machine.
+    #[arg(
+        long,
+        env = "STT_ZEROCONF",
+        value_name = "NAME",
+        num_args = 0..=1,
+        default_missing_value = ""
+    )]
+    pub zeroconf: Option<String>,
+    /// Address to announce instead of the machine's own: that of a load balancer in the same network.
+    #[arg(long, env = "STT_ZEROCONF_ADDRESS", value_name = "IP")]
+    pub zeroconf_address: Option<IpAddr>,
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Every utterance is in this language, whatever the client says.
+    #[arg(long, env = "STT_FORCE_LANGUAGE", value_name = "CODE")]
+    pub force_language: Option<String>,
+    /// Only these languages are answered and detected.
+    #[arg(
+        long,
+        env = "STT_ALLOWED_LANGUAGES",
+        value_delimiter = ',',
+        value_name = "CODE,…"
+    )]
+    pub allowed_languages: Vec<String>,
+    /// File with further phrases, one a line, that are taken for silence when they are the whole text.
+    #[arg(long, env = "STT_BLOCKLIST_EXTRA", value_name = "FILE")]
+    pub blocklist_extra: Option<PathBuf>,
+    /// Keep phrases that Whisper is known to invent on silence ("Thanks for watching!").
+    #[arg(long, env = "STT_NO_BLOCKLIST", value_parser = BoolishValueParser::new())]
+    pub no_blocklist: bool,
+    /// Connections at once; those beyond get an `error` (describe and ping are still answered).
+    #[arg(
+        long,
+        env = "STT_MAX_CONNECTIONS",
+        default_value_t = 1024,
+        value_name = "N"
+    )]
+    pub max_connections: usize,
+    /// Utterances that may wait; one more gets an `error` at once.
+    #[arg(long, env = "STT_MAX_WAITING", default_value_t = 32, value_name = "N")]
+    pub max_waiting: usize,
+    /// Seconds of audio that may wait, all utterances together.
+    #[arg(
+        long,
+        env = "STT_MAX_WAITING_AUDIO",
+        default_value_t = 600,
+        value_name = "SECONDS"
+    )]
+    pub max_waiting_audio: u64,
+    /// Seconds of audio that may be arriving, all connections together: about 100 KB of memory each.
+    #[arg(
+        long,
+        env = "STT_MAX_OPEN_AUDIO",
+        default_value_t = 7200,
+        value_name = "SECONDS"
+    )]
+    pub max_open_audio: usize,
+    /// Seconds of audio in one utterance.
+    #[arg(
+        long,
+        env = "STT_MAX_UTTERANCE",
+        default_value_t = 300,
+        value_name = "SECONDS"
+    )]
+    pub max_utterance: u64,
+    /// Utterances that are recognised together.
+    #[arg(long, env = "STT_MAX_BATCH", default_value_t = 8, value_name = "N")]
+    pub max_batch: usize,
+    /// Seconds of silence after which transcription begins before the client has ended the audio. If
+    /// it was all, the words are there at once; if speech goes on, they are thrown away. It waits for
+    /// nobody and nobody waits for it; what is done in vain is bounded. 0 turns it off.
+    #[arg(
+        long,
+        env = "STT_SPECULATE_AFTER",
+        default_value_t = 0.3,
+        value_name = "SECONDS"
+    )]
+    pub speculate_after: f64,
+    /// Seconds without an event after which a connection with nothing to do is closed.
+    #[arg(
+        long,
+        env = "STT_IDLE_TIMEOUT",
+        default_value_t = 300,
+        value_name = "SECONDS"
+    )]
+    pub idle_timeout: u64,
+    /// Seconds for a client to take an answer.
+    #[arg(
+        long,
+        env = "STT_WRITE_TIMEOUT",
+        default_value_t = 10,
+        value_name = "SECONDS"
+    )]
+    pub write_timeout: u64,
+    /// Seconds from the end of audio to the words.
+    #[arg(
+        long,
+        env = "STT_REQUEST_DEADLINE",
+        default_value_t = 120,
+        value_name = "SECONDS"
+    )]
+    pub request_deadline: u64,
+    /// Seconds between SIGTERM and the end of accepting, for load balancers to notice.
+    #[arg(
+        long,
+        env = "STT_DRAIN_NOTICE",
+        default_value_t = 0,
+        value_name = "SECONDS"
+    )]
+    pub drain_notice: u64,
+    /// Seconds for open utterances to finish after SIGTERM.
+    #[arg(
+        long,
+        env = "STT_DRAIN_TIMEOUT",
+        default_value_t = 30,
+        value_name = "SECONDS"
+    )]
+    pub drain_timeout: u64,
+    /// How log lines on standard error look.
+    #[arg(long, env = "STT_LOG_FORMAT", default_value = "text", value_enum)]
+    pub log_format: LogFormatArg,
+    /// What to log, as tracing directives; `--debug` stands for `debug`.
+    #[arg(long, env = "STT_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// Log every event, and transcripts.
+    #[arg(long, env = "STT_DEBUG", value_parser = BoolishValueParser::new())]
+    pub debug: bool,
+    /// OTLP collector for traces, logs and metrics (gRPC).
+    #[arg(long, env = "STT_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+    /// Print the settings that would be used, and exit.
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormatArg {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Checked settings of `serve`, by room.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses.
+    pub uris: Vec<Uri>,
+    /// Admin address; `None` when off.
+    pub admin: Option<String>,
+    /// How the server is announced on the local network, if it is.
+    pub zeroconf: Option<announce::Settings>,
+    /// The model.
+    pub model: ModelArgs,
+    /// Which languages are answered.
+    pub languages: LanguageRule,
+    /// Options of every utterance.
+    pub options: Options,
+    /// Phrases taken for silence.
+    pub blocklist: Arc<Blocklist>,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Bounds of the queue.
+    pub queue: QueueLimits,
+    /// Seconds of audio that may be arriving.
+    pub max_open_audio_s: usize,
+    /// Most utterances of a batch.
+    pub max_batch: usize,
+    /// Silence after which transcription begins before the audio has ended; `None` when never.
+    pub speculate_after: Option<Duration>,
+    /// Bounds of a connection.
+    pub limits: Limits,
+    /// Between SIGTERM and the end of accepting.
+    pub drain_notice: Duration,
+    /// For open utterances after that.
+    pub drain_timeout: Duration,
+    /// Logs.
+    pub telemetry: telemetry::Settings,
+}
+
+impl ServeArgs {
+    /// Checks what was typed.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the flag.
+    pub fn check(&self) -> Result<Config, ConfigError> {
+        for (flag, number) in [
+            ("--max-connections", self.max_connections as u64),
+            ("--max-waiting", self.max_waiting as u64),
+            ("--max-waiting-audio", self.max_waiting_audio),
+            ("--max-open-audio", self.max_open_audio as u64),
+            ("--max-utterance", self.max_utterance),
+            ("--max-batch", self.max_batch as u64),
+            ("--idle-timeout", self.idle_timeout),
+            ("--write-timeout", self.write_timeout),
+            ("--request-deadline", self.request_deadline),
+            ("--beam-size", self.model.beam_size as u64),
+        ] {
+            if number == 0 {
+                return Err(ConfigError::Zero { flag });
+            }
+        }
+        let seconds = Duration::from_secs;
+        Ok(Config {
+            uris: self.uri.clone(),
+            admin: self.admin_address()?,
+            zeroconf: self.zeroconf()?,
+            model: self.model.clone(),
+            languages: self.languages()?,
+            options: self.model.options(),
+            blocklist: Arc::new(self.blocklist()?),
+            max_connections: self.max_connections,
+            queue: QueueLimits {
+                jobs: self.max_waiting,
+                audio: seconds(self.max_waiting_audio),
+            },
+            max_open_audio_s: self.max_open_audio,
+            max_batch: self.max_batch,
+            speculate_after: self.pause()?,
+            limits: Limits {
+                frame: wyoming::Limits::default(),
+                utterance: seconds(self.max_utterance),
+                idle: seconds(self.idle_timeout),
+                write: seconds(self.write_timeout),
+                answer: seconds(self.request_deadline),
+                drain: seconds(30),
+            },
+            drain_notice: seconds(self.drain_notice),
+            drain_timeout: seconds(self.drain_timeout),
+            telemetry: telemetry::Settings {
+                service_name: "wyoming-stt",
+                log_format: match self.log_format {
+                    LogFormatArg::Text => LogFormat::Text,
+                    LogFormatArg::Json => LogFormat::Json,
+                },
+                filter: if self.debug { "debug" } else { &self.log }.to_owned(),
+                otlp_endpoint: self.otlp_endpoint.clone(),
+            },
+        })
+    }
+
+    fn pause(&self) -> Result<Option<Duration>, ConfigError> {
+        let seconds = self.speculate_after;
+        if seconds == 0.0 {
+            return Ok(None);
+        }
+        if !(SHORTEST_PAUSE_S..=LONGEST_PAUSE_S).contains(&seconds) {
+            return Err(ConfigError::Pause { seconds });
+        }
+        Ok(Some(Duration::from_secs_f64(seconds)))
+    }
+
+    fn admin_address(&self) -> Result<Option<String>, ConfigError> {
+        if self.admin == "off" {
+            return Ok(None);
+        }
+        let port = self
+            .admin
+            .rsplit_once(':')
+            .map(|(_, port)| port.parse::<u16>());
+        match port {
+            Some(Ok(_)) => Ok(Some(self.admin.clone())),
+            _ => Err(ConfigError::Admin {
+                admin: self.admin.clone(),
+            }),
+        }
+    }
+
+    fn languages(&self) -> Result<LanguageRule, ConfigError> {
+        let allowed: Vec<String> = self
+            .allowed_languages
+            .iter()
+            .map(|language| known_language("--allowed-languages", language))
+            .collect::<Result<_, _>>()?;
+        let within = |flag: &'static str, language: &str| {
+            let language = known_language(flag, language)?;
+            if allowed.is_empty() || allowed.contains(&language) {
+                Ok(language)
+            } else {
+                Err(ConfigError::NotAllowed { flag, language })
+            }
+        };
+        let given = Some(self.model.language.as_str()).filter(|language| *language != "auto");
+        Ok(LanguageRule {
+            forced: self
+                .force_language
+                .as_deref()
+                .map(|language| within("--force-language", language))
+                .transpose()?,
+            default: given
+                .map(|language| within("--language", language))
+                .transpose()?,
+            allowed,
+        })
+    }
+
+    fn zeroconf(&self) -> Result<Option<announce::Settings>, ConfigError> {
+        let Some(name) = &self.zeroconf else {
+            return Ok(None);
+        };
+        if !self.uri.iter().any(|uri| matches!(uri, Uri::Tcp(_))) {
+            return Err(ConfigError::NothingToAnnounce);
+        }
+        if name.len() > announce::MAX_NAME_BYTES {
+            return Err(ConfigError::LongName { bytes: name.len() });
+        }
+        let name = Some(name.clone()).filter(|name| !name.is_empty());
+        Ok(Some(announce::Settings {
+            name: name.unwrap_or_else(announce::default_name),
+            address: self.zeroconf_address,
+        }))
+    }
+
+    fn blocklist(&self) -> Result<Blocklist, ConfigError> {
+        let mut blocklist = if self.no_blocklist {
+            Blocklist::empty()
+        } else {
+            Blocklist::known()
+        };
+        if let Some(path) = &self.blocklist_extra {
+            let lines = std::fs::read_to_string(path).map_err(|source| ConfigError::Blocklist {
+                path: path.clone(),
+                source,
+            })?;
+            blocklist.extend(&lines);
+        }
+        Ok(blocklist)
+    }
+
+    /// The settings as text, one a line: what `--print-config` shows.
+    pub fn shown(&self) -> String {
+        let mut text = String::new();
+        let uris: Vec<String> = self.uri.iter().map(Uri::to_string).collect();
+        let model = &self.model;
+        let rows: Vec<(&str, String)> = vec![
+            ("uri", uris.join(",")),
+            ("admin", self.admin.clone()),
+            (
+                "zeroconf",
+                self.zeroconf()
+                    .ok()
+                    .flatten()
+                    .map(|announced| announced.name)
+                    .unwrap_or_default(),
+            ),
+            (
+                "zeroconf-address",
+                self.zeroconf_address
+                    .map(|address| address.to_string())
+                    .unwrap_or_default(),
+            ),
+            ("model", model.model.clone()),
+            ("revision", model.hub.revision.to_string()),
+            ("download-dir", shown_path(model.hub.cache_dir().as_ref())),
+            ("offline", model.hub.is_offline().to_string()),
+            ("device", format!("{:?}", model.device).to_lowercase()),
+            ("precision", format!("{:?}", model.precision).to_lowercase()),
+            ("cpu-threads", model.cpu_threads.to_string()),
+            ("language", model.language.clone()),
+            (
+                "force-language",
+                self.force_language.clone().unwrap_or_default(),
+            ),
+            ("allowed-languages", self.allowed_languages.join(",")),
+            ("beam-size", model.beam_size.to_string()),
+            ("task", format!("{:?}", model.task).to_lowercase()),
+            (
+                "initial-prompt",
+                model.initial_prompt.clone().unwrap_or_default(),
+            ),
+            ("window", format!("{:?}", model.window).to_lowercase()),
+            (
+                "temperature-fallback",
+                model.temperature_fallback.to_string(),
+            ),
+            ("no-speech-threshold", model.no_speech_threshold.to_string()),
+            ("log-prob-threshold", model.log_prob_threshold.to_string()),
+            (
+                "compression-ratio-threshold",
+                model.compression_ratio_threshold.to_string(),
+            ),
+            ("blocklist-extra", shown_path(self.blocklist_extra.as_ref())),
+            ("no-blocklist", self.no_blocklist.to_string()),
+            ("max-connections", self.max_connections.to_string()),
+            ("max-waiting", self.max_waiting.to_string()),
+            ("max-waiting-audio", self.max_waiting_audio.to_string()),
+            ("max-open-audio", self.max_open_audio.to_string()),
+            ("max-utterance", self.max_utterance.to_string()),
+            ("max-batch", self.max_batch.to_string()),
+            ("speculate-after", self.speculate_after.to_string()),
+            ("idle-timeout", self.idle_timeout.to_string()),
+            ("write-timeout", self.write_timeout.to_string()),
+            ("request-deadline", self.request_deadline.to_string()),
+            ("drain-notice", self.drain_notice.to_string()),
+            ("drain-timeout", self.drain_timeout.to_string()),
+            (
+                "log-format",
+                format!("{:?}", self.log_format).to_lowercase(),
+            ),
+            ("log", self.log.clone()),
+            ("debug", self.debug.to_string()),
+            (
+                "otlp-endpoint",
+                self.otlp_endpoint.clone().unwrap_or_default(),
+            ),
+        ];
+        for (name, value) in rows {
+            // Writing to a String cannot fail.
+            writeln!(text, "{name} = {value}").ok();
+        }
+        text
+    }
+}
+
+fn known_language(flag: &'static str, language: &str) -> Result<String, ConfigError> {
+    let mut known = crate::describe::presumed_languages("");
+    known.push("yue".to_owned());
+    crate::language::resolve(language, &known).ok_or_else(|| ConfigError::Language {
+        flag,
+        language: language.to_owned(),
+    })
+}
+
+fn shown_path(path: Option<&PathBuf>) -> String {
+    path.map(|path| path.display().to_string())
+        .unwrap_or_default()
+}
