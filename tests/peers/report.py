@@ -18,8 +18,7 @@ NOTES = {
     ),
     "avx2": (
         "whisper.cpp is the registry's wheel, built for AVX2; above, it is compiled for this CPU where there is a"
-        " compiler, as its version tells. Of wyoming-stt the kernels are limited; the"
-        " first two convolutions, which Candle computes, and the norms are not: about a twentieth of the work."
+        " compiler, as its version tells. Of wyoming-stt all is limited but for the norms."
     ),
     "wire": (
         "Milliseconds from the end of audio to the words, of N connections at once to the last one's words; starts from"
