@@ -14,8 +14,9 @@ pub enum Precision {
     F32,
     /// On a GPU: weights and values in f16; products, norms and softmax are summed in f32.
     F16,
-    /// On the CPU: linear layers in int8, with a scale for each output and each row of inputs; the audio's keys and
-    /// values for the decoder in bf16; the rest in f32.
+    /// On the CPU: linear layers and convolutions in int8, with a scale for each output, and a scale and a middle for each
+    /// row of inputs. Attention over audio is in int8 too where the CPU has an instruction for byte products; elsewhere
+    /// the encoder's is in f32, and the decoder keeps the audio's keys and values in bf16. The rest is in f32.
     Int8,
 }
 

@@ -150,6 +150,27 @@ fn what_is_not_finite_shows() {
 }
 
 #[test]
+fn what_is_not_finite_shows_in_what_is_kept() {
+    let (positions, width) = (40, 8);
+    for level in Level::available() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut keys_values = values(1, positions * 2 * width);
+            // Column 3 of the values, at position 5.
+            keys_values[5 * 2 * width + width + 3] = bad;
+            let kept = KeysValues::pack(level, &keys_values, width, 1);
+            let mut queries = values(2, 2 * width);
+            queries[width] = f32::NAN;
+            let mut out = vec![0.0; 2 * width];
+            kept.attend(&queries, &mut out);
+            for (column, value) in out[..width].iter().enumerate() {
+                assert_eq!(value.is_finite(), column != 3, "{level}, {bad}: {out:?}");
+            }
+            assert!(out[width..].iter().all(|value| value.is_nan()), "{level}");
+        }
+    }
+}
+
+#[test]
 fn bytes_are_near_the_exact_attention_at_the_mean() {
     let (positions, width) = (300, 64);
     let mut qkv = values(9, positions * 3 * width);
