@@ -1,7 +1,7 @@
 //! Each kernel at each level of this CPU, in the shapes of Whisper tiny and base, on one thread.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kernels::{Int8Matrix, KeysValues, Level, Then, attend_to_all};
+use kernels::{Input, Int8Matrix, KeysValues, Level, Then, attend_to_all};
 
 fn values(count: usize) -> Vec<f32> {
     let mut state = 1_u32;
@@ -33,7 +33,7 @@ fn int8(criterion: &mut Criterion) {
         let mut out = vec![0.0; rows * outs];
         for level in Level::available() {
             group.bench_function(level.to_string(), |bench| {
-                bench.iter(|| matrix.products(level, &x, &bias, then, &mut out));
+                bench.iter(|| matrix.products(level, Input::plain(&x), &bias, then, &mut out));
             });
         }
     }

@@ -4,13 +4,13 @@
 //! Large products are split over the threads of the caller's `rayon` pool.
 //!
 //! ```
-//! use kernels::{Int8Matrix, Level, Then};
+//! use kernels::{Input, Int8Matrix, Level, Then};
 //!
 //! let level = Level::best();
 //! // Two outputs of three inputs.
 //! let matrix = Int8Matrix::pack(&[1.0, 2.0, 3.0, -1.0, 0.0, 1.0], 3);
 //! let mut out = vec![0.0; 2];
-//! matrix.products(level, &[1.0, 1.0, 2.0], &[0.5, 0.0], Then::Nothing, &mut out);
+//! matrix.products(level, Input::plain(&[1.0, 1.0, 2.0]), &[0.5, 0.0], Then::Nothing, &mut out);
 //! assert!((out[0] - 9.5).abs() < 0.1 && (out[1] - 1.0).abs() < 0.1);
 //! ```
 
@@ -33,6 +33,6 @@ mod panel;
 mod testing;
 
 pub use attention::{KeysValues, attend_to_all};
-pub use int8::{Int8Matrix, Layer, Then, feed_forward};
+pub use int8::{Input, Int8Matrix, Layer, Norm, Then, feed_forward};
 pub use level::{Instructions, Isa, Level, Plain};
 pub use memory::zeros;

@@ -77,6 +77,45 @@ pub fn gelu<I: Isa>(x: f32) -> f32 {
     x * mul_add::<I>(end, series, 0.5)
 }
 
+/// What layer norms of Whisper add to the variance.
+pub const LAYER_NORM_EPSILON: f32 = 1e-5;
+
+/// Layer norm (Ba et al. 2016) of one row: `weight * (x − mean) / √(variance + ε) + bias`. All of one length.
+#[inline(always)]
+pub fn layer_norm<I: Isa>(values: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    let width = values.len() as f32;
+    let mean = sum_of_squares_around::<false>(values, 0.0) / width;
+    let variance = sum_of_squares_around::<true>(values, mean) / width;
+    let scale = 1.0 / (variance + LAYER_NORM_EPSILON).sqrt();
+    let affine = weight.iter().zip(bias);
+    for ((out, value), (weight, bias)) in out.iter_mut().zip(values).zip(affine) {
+        *out = mul_add::<I>((value - mean) * scale, *weight, *bias);
+    }
+}
+
+/// The sum of `(x − centre)²`, or of `x − centre` where not `SQUARED`, in lanes that become vector registers.
+#[inline(always)]
+fn sum_of_squares_around<const SQUARED: bool>(values: &[f32], centre: f32) -> f32 {
+    const LANES: usize = 32;
+    let mut lanes = [0.0_f32; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            let x = chunk[lane] - centre;
+            lanes[lane] += if SQUARED { x * x } else { x };
+        }
+    }
+    let mut total = 0.0;
+    for value in rest {
+        let x = value - centre;
+        total += if SQUARED { x * x } else { x };
+    }
+    for lane in lanes {
+        total += lane;
+    }
+    total
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,13 +8,15 @@ mod float;
 
 use rayon::prelude::*;
 
-use crate::{level::Level, panel::Bf16, zeros};
+use crate::{level::Level, panel::Bf16};
 
 /// Below this many products a second thread is not worth waking.
 const PARALLEL_FROM: usize = 1 << 21;
 
-/// Rows that a thread copies in one task: some hundred kilobytes.
-const ROWS_PER_TASK: usize = 128;
+/// Blocks of queries that a thread takes at once: enough to make up for what a head's keys and values cost to come.
+const MOST_BLOCKS_PER_TASK: usize = 4;
+/// So many tasks that the threads end about together.
+const TASKS_PER_THREAD: usize = 4;
 
 /// Attention of every position to every position.
 ///
@@ -190,42 +192,60 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
         return;
     }
     let head_width = width / heads.len();
-    let one = |scratch: &mut H::Scratch, index: usize, block: usize, out: &mut [f32]| {
-        let queries = queries.from(block * H::QUERIES, index * head_width);
-        heads[index].attend(level, queries, scratch, out);
+    let one = |scratch: &mut H::Scratch, head: usize, first: usize, out: &mut [f32]| {
+        let queries = queries.from(first, head * head_width);
+        heads[head].attend(level, queries, scratch, out);
     };
-    // A thread stays with a head while there is work in it: its keys and values are then in that thread's cache.
-    let mut by_head = zeros(out.len());
-    let (head_size, block_size) = (count * head_width, H::QUERIES * head_width);
-    if positions * out.len() * 2 < PARALLEL_FROM {
-        let mut scratch = H::Scratch::default();
-        for (index, out) in by_head.chunks_exact_mut(head_size).enumerate() {
-            for (block, out) in out.chunks_mut(block_size).enumerate() {
-                one(&mut scratch, index, block, out);
+    // Of rows `first` and those after it, columns of one head.
+    let put = |head: usize, from: &[f32], out: &mut [f32]| {
+        for (from, out) in from
+            .chunks_exact(head_width)
+            .zip(out.chunks_exact_mut(width))
+        {
+            out[head * head_width..][..head_width].copy_from_slice(from);
+        }
+    };
+    let is_much = positions * out.len() * 2 >= PARALLEL_FROM;
+    if is_much && count <= H::QUERIES {
+        // A single block: threads share the heads.
+        let mut by_head = vec![0.0; out.len()];
+        by_head
+            .par_chunks_exact_mut(count * head_width)
+            .enumerate()
+            .for_each_init(H::Scratch::default, |scratch, (head, out)| {
+                one(scratch, head, 0, out);
+            });
+        for (head, from) in by_head.chunks_exact(count * head_width).enumerate() {
+            put(head, from, out);
+        }
+        return;
+    }
+    // Threads share the rows. A task has several blocks for each head, whose keys and values then come to the thread's
+    // cache once for all of them.
+    let tasks = TASKS_PER_THREAD * rayon::current_num_threads();
+    let task_rows = H::QUERIES * (count / H::QUERIES / tasks).clamp(1, MOST_BLOCKS_PER_TASK);
+    let task = |(scratch, block_out): &mut (H::Scratch, Vec<f32>), task: usize, out: &mut [f32]| {
+        for head in 0..heads.len() {
+            for (block, out) in out.chunks_mut(H::QUERIES * width).enumerate() {
+                block_out.resize(out.len() / heads.len(), 0.0);
+                let first = task * task_rows + block * H::QUERIES;
+                one(scratch, head, first, block_out);
+                put(head, block_out, out);
             }
         }
-    } else {
-        by_head
-            .par_chunks_exact_mut(head_size)
-            .enumerate()
-            .for_each(|(index, out)| {
-                out.par_chunks_mut(block_size).enumerate().for_each_init(
-                    H::Scratch::default,
-                    |scratch, (block, out)| {
-                        one(scratch, index, block, out);
-                    },
-                );
-            });
-    }
-    let merge = |(row, out): (usize, &mut [f32])| {
-        for (head, to) in out.chunks_exact_mut(head_width).enumerate() {
-            to.copy_from_slice(&by_head[head * head_size + row * head_width..][..head_width]);
-        }
     };
-    out.par_chunks_exact_mut(width)
-        .enumerate()
-        .with_min_len(ROWS_PER_TASK)
-        .for_each(merge);
+    if is_much {
+        out.par_chunks_mut(task_rows * width)
+            .enumerate()
+            .for_each_init(Default::default, |scratch, (index, out)| {
+                task(scratch, index, out);
+            });
+    } else {
+        let mut scratch = Default::default();
+        for (index, out) in out.chunks_mut(task_rows * width).enumerate() {
+            task(&mut scratch, index, out);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Two linear layers with a GELU between them, in one pass over the rows.
+//! A norm and two linear layers with a GELU between them, in one pass over the rows.
 
 use rayon::prelude::*;
 
-use super::{FEW_ROWS, Inputs, Int8Matrix, TASK_ROWS, Then, finish::Rest};
+use super::{FEW_ROWS, Input, Inputs, Int8Matrix, Norm, TASK_ROWS, Then, finish::Rest};
 use crate::level::Level;
 
 /// A matrix and its bias.
@@ -14,30 +14,22 @@ pub struct Layer<'a> {
     pub bias: &'a [f32],
 }
 
-/// `narrow(gelu(widen(x))) + residual`: `(rows, ins of widen)` → `(rows, outs of narrow)`.
+/// `x + narrow(gelu(widen(norm(x))))`: `(rows, ins of widen)`, in place.
 ///
 /// The values are those of two calls of [`Int8Matrix::products`]. With many rows, what is between the layers stays in
 /// the cache of a thread: in Whisper it is four times as wide as what comes and goes.
 ///
 /// # Panics
 /// When the lengths do not fit together.
-pub fn feed_forward(
-    level: Level,
-    x: &[f32],
-    [widen, narrow]: [Layer<'_>; 2],
-    residual: &[f32],
-    out: &mut [f32],
-) {
-    let (ins, inner, outs) = (widen.matrix.ins, widen.matrix.outs, narrow.matrix.outs);
-    let rows = x.len() / ins;
+pub fn feed_forward(level: Level, x: &mut [f32], norm: Norm<'_>, [widen, narrow]: [Layer<'_>; 2]) {
+    let (ins, inner) = (widen.matrix.ins, widen.matrix.outs);
+    let rows = Input::normed(x, norm).rows(ins);
     assert!(
-        x.len() == rows * ins && narrow.matrix.ins == inner && out.len() == rows * outs,
-        "{} values in and {} out do not fit matrices ({inner}, {ins}) and ({outs}, {})",
-        x.len(),
-        out.len(),
+        narrow.matrix.ins == inner && narrow.matrix.outs == ins,
+        "matrices ({inner}, {ins}) and ({}, {})",
+        narrow.matrix.outs,
         narrow.matrix.ins
     );
-    assert_eq!(residual.len(), out.len(), "residual");
     for layer in [widen, narrow] {
         let fits = layer.bias.is_empty() || layer.bias.len() == layer.matrix.outs;
         assert!(fits, "bias");
@@ -45,9 +37,15 @@ pub fn feed_forward(
     if rows <= FEW_ROWS {
         let mut between = vec![0.0; rows * inner];
         let Layer { matrix, bias } = widen;
-        matrix.products(level, x, bias, Then::Gelu, &mut between);
+        matrix.products(
+            level,
+            Input::normed(x, norm),
+            bias,
+            Then::Gelu,
+            &mut between,
+        );
         let Layer { matrix, bias } = narrow;
-        return matrix.products(level, &between, bias, Then::Add(residual), out);
+        return matrix.products(level, Input::plain(&between), bias, Then::Add, x);
     }
     let first = Rest {
         bias: widen.bias,
@@ -55,19 +53,16 @@ pub fn feed_forward(
     };
     let second = Rest {
         bias: narrow.bias,
-        then: Then::Add(residual),
+        then: Then::Add,
     };
-    x.par_chunks(TASK_ROWS * ins)
-        .zip(out.par_chunks_mut(TASK_ROWS * outs))
-        .enumerate()
-        .for_each_init(Scratch::default, |scratch, (task, (x, out))| {
+    x.par_chunks_mut(TASK_ROWS * ins)
+        .for_each_init(Scratch::default, |scratch, x| {
             let Scratch { inputs, between } = scratch;
             between.resize(x.len() / ins * inner, 0.0);
-            inputs.fill(level, x, ins);
+            inputs.fill(level, Input::normed(x, norm), ins);
             widen.matrix.rows(level, inputs, first, between);
-            inputs.fill(level, between, inner);
-            let second = second.from(task * TASK_ROWS * outs);
-            narrow.matrix.rows(level, inputs, second, out);
+            inputs.fill(level, Input::plain(between), inner);
+            narrow.matrix.rows(level, inputs, second, x);
         });
 }
 

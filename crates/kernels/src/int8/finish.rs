@@ -11,18 +11,7 @@ use crate::{
 pub(super) struct Rest<'a> {
     /// One for each output, or empty.
     pub(super) bias: &'a [f32],
-    pub(super) then: Then<'a>,
-}
-
-impl Rest<'_> {
-    /// The same for values from `first` on.
-    pub(super) fn from(self, first: usize) -> Self {
-        let then = match self.then {
-            Then::Add(other) => Then::Add(&other[first..]),
-            other => other,
-        };
-        Self { then, ..self }
-    }
+    pub(super) then: Then,
 }
 
 /// Integer sums of a tile → values.
@@ -35,9 +24,6 @@ pub(super) struct Finish<'a, 'b> {
     pub(super) rest: Rest<'a>,
     /// The first of the outputs.
     pub(super) output: usize,
-    /// The first of the rows.
-    pub(super) row: usize,
-    pub(super) outs: usize,
     /// Where in each of `out` the outputs go.
     pub(super) start: usize,
     pub(super) out: &'a mut [&'b mut [f32]],
@@ -57,20 +43,15 @@ impl Kernel for Finish<'_, '_> {
                 scale: self.input_scales[index],
                 centre: self.input_centres[index],
             };
-            let other = match self.rest.then {
-                Then::Add(other) => &other[(self.row + index) * self.outs + self.output..],
-                Then::Nothing | Then::Gelu => &[],
-            };
             let out = &mut self.out[index][self.start..];
             // A whole panel goes where it belongs at once; the last one may be less.
             if let Some(out) = out.first_chunk_mut::<PANEL>() {
-                row.write::<I>(&columns, self.rest.then, other.first_chunk(), out);
+                row.write::<I>(&columns, self.rest.then, out);
             } else {
                 let mut padded = [0.0; PANEL];
                 let count = out.len().min(PANEL);
-                padded[..other.len().min(count)].copy_from_slice(&other[..other.len().min(count)]);
-                let other = padded;
-                row.write::<I>(&columns, self.rest.then, Some(&other), &mut padded);
+                padded[..count].copy_from_slice(out);
+                row.write::<I>(&columns, self.rest.then, &mut padded);
                 out.copy_from_slice(&padded[..count]);
             }
         }
@@ -111,26 +92,20 @@ struct Row<'a> {
 
 impl Row<'_> {
     #[inline(always)]
-    fn write<I: Isa>(
-        &self,
-        columns: &Columns,
-        then: Then<'_>,
-        other: Option<&[f32; PANEL]>,
-        out: &mut [f32; PANEL],
-    ) {
+    fn write<I: Isa>(&self, columns: &Columns, then: Then, out: &mut [f32; PANEL]) {
         // Each loop writes what it computes: an array in between would go through memory.
-        match (then, other) {
-            (Then::Gelu, _) => {
+        match then {
+            Then::Gelu => {
                 for (lane, out) in out.iter_mut().enumerate() {
                     *out = math::gelu::<I>(self.value::<I>(columns, lane));
                 }
             }
-            (Then::Add(_), Some(other)) => {
-                for (lane, (out, other)) in out.iter_mut().zip(other).enumerate() {
-                    *out = self.value::<I>(columns, lane) + other;
+            Then::Add => {
+                for (lane, out) in out.iter_mut().enumerate() {
+                    *out += self.value::<I>(columns, lane);
                 }
             }
-            _ => {
+            Then::Nothing => {
                 for (lane, out) in out.iter_mut().enumerate() {
                     *out = self.value::<I>(columns, lane);
                 }

@@ -1,7 +1,63 @@
 //! Inputs as bytes.
 
 use super::{GROUP, tile};
-use crate::level::{Isa, Kernel, Level};
+use crate::{
+    level::{Isa, Kernel, Level},
+    math,
+};
+
+/// Rows of values that a product reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) norm: Option<Norm<'a>>,
+}
+
+/// A layer norm, see [`math::layer_norm`]: as many weights and biases as a row has values.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// What a value is multiplied with.
+    pub weight: &'a [f32],
+    /// What is added then.
+    pub bias: &'a [f32],
+}
+
+impl<'a> Input<'a> {
+    /// The values as they are.
+    pub fn plain(values: &'a [f32]) -> Self {
+        Self { values, norm: None }
+    }
+
+    /// The layer norm of each row. It is computed where a row is rounded, so that what it gives stays in the innermost
+    /// cache.
+    pub fn normed(values: &'a [f32], norm: Norm<'a>) -> Self {
+        Self {
+            values,
+            norm: Some(norm),
+        }
+    }
+
+    /// The rows, of `ins` values each.
+    ///
+    /// # Panics
+    /// When there are no such rows, or the norm is of another width.
+    pub(super) fn rows(&self, ins: usize) -> usize {
+        assert!(
+            self.values.len().is_multiple_of(ins),
+            "{} values are not rows of {ins}",
+            self.values.len()
+        );
+        if let Some(Norm { weight, bias }) = self.norm {
+            assert!(weight.len() == ins && bias.len() == ins, "a norm of {ins}");
+        }
+        self.values.len() / ins
+    }
+
+    /// These rows instead, with the same norm.
+    pub(super) fn of(&self, values: &'a [f32]) -> Self {
+        Self { values, ..*self }
+    }
+}
 
 /// Rows of inputs as bytes from 1 to 255, padded to whole groups: `value ≈ centre + scale · (byte − OFFSET)`.
 #[derive(Default)]
@@ -12,26 +68,28 @@ pub(crate) struct Inputs {
     pub(crate) scales: Vec<f32>,
     /// One for each row.
     pub(super) centres: Vec<f32>,
+    /// Memory for the norm of one row.
+    normed: Vec<f32>,
 }
 
 impl Inputs {
     /// Rounds rows of `ins` values, each around the middle between its least and its largest: what a GELU gives has
     /// next to nothing below zero, and would use half of the bytes.
-    pub(super) fn quantise(level: Level, x: &[f32], ins: usize) -> Self {
+    pub(super) fn quantise(level: Level, x: Input<'_>, ins: usize) -> Self {
         let mut inputs = Self::default();
         inputs.fill(level, x, ins);
         inputs
     }
 
     /// As [`Inputs::quantise`], in the memory of earlier ones.
-    pub(super) fn fill(&mut self, level: Level, x: &[f32], ins: usize) {
+    pub(super) fn fill(&mut self, level: Level, x: Input<'_>, ins: usize) {
         let inputs = self;
         level.dispatch(Quantise::<true> { x, ins, inputs });
     }
 
     /// Rounds rows of `ins` values around zero, in the memory of earlier ones.
     pub(crate) fn fill_around_zero(&mut self, level: Level, x: &[f32], ins: usize) {
-        let inputs = self;
+        let (x, inputs) = (Input::plain(x), self);
         level.dispatch(Quantise::<false> { x, ins, inputs });
     }
 
@@ -45,7 +103,7 @@ impl Inputs {
 }
 
 struct Quantise<'a, const CENTRED: bool> {
-    x: &'a [f32],
+    x: Input<'a>,
     ins: usize,
     inputs: &'a mut Inputs,
 }
@@ -57,17 +115,23 @@ impl<const CENTRED: bool> Kernel for Quantise<'_, CENTRED> {
     fn run<I: Isa>(self) {
         let inputs = self.inputs;
         let stride = self.ins.next_multiple_of(GROUP);
-        let rows = self.x.len() / self.ins;
+        let Input { values, norm } = self.x;
+        let rows = values.len() / self.ins;
         inputs.stride = stride;
         // Padding keeps what was there: its weights are zero.
         inputs.bytes.resize(rows * stride, 0);
         inputs.scales.clear();
         inputs.centres.clear();
-        for (x, bytes) in self
-            .x
+        let normed = &mut inputs.normed;
+        normed.resize(if norm.is_some() { self.ins } else { 0 }, 0.0);
+        for (mut x, bytes) in values
             .chunks_exact(self.ins)
             .zip(inputs.bytes.chunks_exact_mut(stride))
         {
+            if let Some(Norm { weight, bias }) = norm {
+                math::layer_norm::<I>(x, weight, bias, normed);
+                x = normed;
+            }
             let (centre, reach) = if CENTRED {
                 let (least, largest) = extremes(x);
                 // Halves first: the difference could be too large for a number.
@@ -180,7 +244,7 @@ mod tests {
             1e30,
         ];
         for level in Level::available() {
-            let inputs = Inputs::quantise(level, &x, 5);
+            let inputs = Inputs::quantise(level, Input::plain(&x), 5);
             for (row, (x, range)) in x
                 .chunks(5)
                 .zip([4.17, 2.0 * f64::from(f32::MAX)])

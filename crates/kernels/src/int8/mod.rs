@@ -23,6 +23,7 @@ use rayon::prelude::*;
 
 pub use feed_forward::{Layer, feed_forward};
 pub(crate) use inputs::Inputs;
+pub use inputs::{Input, Norm};
 pub(crate) use tile::{Rows, prefetch, sums};
 
 use crate::level::Level;
@@ -46,13 +47,13 @@ const PARALLEL_FROM: usize = 1 << 23;
 
 /// What follows a product, in the same pass over its result.
 #[derive(Clone, Copy, Debug)]
-pub enum Then<'a> {
+pub enum Then {
     /// Nothing.
     Nothing,
     /// The exact GELU.
     Gelu,
-    /// Adding these values, of the result's shape.
-    Add(&'a [f32]),
+    /// Adding it to what the result's memory holds.
+    Add,
 }
 
 /// A weight matrix `(outs, ins)` in packed bytes with one scale for each output.
@@ -110,34 +111,44 @@ impl Int8Matrix {
     /// A row of `x` that holds a value that is not finite gives a row of NaN.
     ///
     /// # Panics
-    /// When the lengths of `x`, `bias`, `out` and the values of `then` do not fit together.
-    pub fn products(&self, level: Level, x: &[f32], bias: &[f32], then: Then<'_>, out: &mut [f32]) {
-        let rows = x.len() / self.ins;
+    /// When the lengths of `x`, `bias` and `out` do not fit together.
+    pub fn products(&self, level: Level, x: Input<'_>, bias: &[f32], then: Then, out: &mut [f32]) {
+        let rows = x.rows(self.ins);
         assert!(
-            x.len() == rows * self.ins && out.len() == rows * self.outs,
-            "{} values in and {} out do not fit a matrix ({}, {})",
-            x.len(),
+            out.len() == rows * self.outs,
+            "{rows} rows in and {} values out do not fit a matrix ({}, {})",
             out.len(),
             self.outs,
             self.ins
         );
         assert!(bias.is_empty() || bias.len() == self.outs, "bias");
-        if let Then::Add(other) = then {
-            assert_eq!(other.len(), out.len(), "values to add");
-        }
         let rest = Rest { bias, then };
         if rows <= FEW_ROWS {
-            self.few(level, x, rest, out);
+            self.few(level, x, rest, out.chunks_exact_mut(self.outs).collect());
         } else {
             self.many(level, x, rest, out);
         }
     }
 
+    /// `x · weightᵀ`, each row in memory of its own: for rows that go separate ways.
+    ///
+    /// # Panics
+    /// When `x` is not whole rows.
+    pub fn product_rows(&self, level: Level, x: Input<'_>) -> Vec<Vec<f32>> {
+        let mut out = vec![vec![0.0; self.outs]; x.rows(self.ins)];
+        let rest = Rest {
+            bias: &[],
+            then: Then::Nothing,
+        };
+        let rows = out.iter_mut().map(Vec::as_mut_slice).collect();
+        self.few(level, x, rest, rows);
+        out
+    }
+
     /// Threads share the panels.
-    fn few(&self, level: Level, x: &[f32], rest: Rest<'_>, out: &mut [f32]) {
+    fn few(&self, level: Level, x: Input<'_>, rest: Rest<'_>, rows: Vec<&mut [f32]>) {
         let inputs = Inputs::quantise(level, x, self.ins);
         let threads = rayon::current_num_threads();
-        let rows: Vec<&mut [f32]> = out.chunks_exact_mut(self.outs).collect();
         if threads == 1 || self.weights.len() * inputs.scales.len() < PARALLEL_FROM {
             return self.panels(level, &inputs, rest, 0, rows);
         }
@@ -155,13 +166,13 @@ impl Int8Matrix {
     }
 
     /// Threads share the rows.
-    fn many(&self, level: Level, x: &[f32], rest: Rest<'_>, out: &mut [f32]) {
-        x.par_chunks(TASK_ROWS * self.ins)
+    fn many(&self, level: Level, x: Input<'_>, rest: Rest<'_>, out: &mut [f32]) {
+        x.values
+            .par_chunks(TASK_ROWS * self.ins)
             .zip(out.par_chunks_mut(TASK_ROWS * self.outs))
-            .enumerate()
-            .for_each_init(Inputs::default, |inputs, (task, (x, out))| {
-                inputs.fill(level, x, self.ins);
-                self.rows(level, inputs, rest.from(task * TASK_ROWS * self.outs), out);
+            .for_each_init(Inputs::default, |inputs, (values, out)| {
+                inputs.fill(level, x.of(values), self.ins);
+                self.rows(level, inputs, rest, out);
             });
     }
 
@@ -205,8 +216,6 @@ impl Int8Matrix {
                     panel,
                     rest,
                     output: first + start,
-                    row,
-                    outs: self.outs,
                     start,
                     out: &mut out[row..][..count],
                 });

@@ -32,6 +32,17 @@ fn plain(weight: &[f32], ins: usize, x: &[f32], bias: &[f32]) -> Vec<f64> {
     out
 }
 
+fn assert_near(found: &[f32], expected: &[f32], ins: usize) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        let tolerance = 1e-6 * (4.0 * ins as f32 + 4.0);
+        assert!(
+            (found - expected).abs() < tolerance,
+            "{found} for {expected}"
+        );
+    }
+}
+
 fn check(ins: usize, outs: usize, rows: usize, seed: u32) {
     let weight = values(seed, outs * ins);
     let x = values(seed + 1, rows * ins);
@@ -45,15 +56,27 @@ fn check(ins: usize, outs: usize, rows: usize, seed: u32) {
         for (what, then) in [
             ("nothing", Then::Nothing),
             ("gelu", Then::Gelu),
-            ("add", Then::Add(&other)),
+            ("add", Then::Add),
         ] {
-            let mut out = vec![f32::NAN; rows * outs];
-            matrix.products(level, &x, &bias, then, &mut out);
+            let mut out = match then {
+                Then::Add => other.clone(),
+                Then::Nothing | Then::Gelu => vec![f32::NAN; rows * outs],
+            };
+            matrix.products(level, Input::plain(&x), &bias, then, &mut out);
+            if matches!(then, Then::Nothing) && rows > 0 {
+                let mut by_row = matrix.product_rows(level, Input::plain(&x));
+                for row in &mut by_row {
+                    row.iter_mut()
+                        .zip(&bias)
+                        .for_each(|(out, bias)| *out += bias);
+                }
+                assert_near(&by_row.concat(), &out, ins);
+            }
             for (index, (found, expected)) in out.iter().zip(&expected).enumerate() {
                 let expected = match then {
                     Then::Nothing => *expected,
                     Then::Gelu => gelu(*expected),
-                    Then::Add(other) => expected + f64::from(other[index]),
+                    Then::Add => expected + f64::from(other[index]),
                 };
                 // Integer sums are the same; what is left are roundings of values up to 4 * ins.
                 let tolerance = 1e-6 * (4.0 * ins as f64 + 4.0);
@@ -108,7 +131,7 @@ fn extremes_of_bytes_do_not_overflow_pairs() {
     let matrix = Int8Matrix::pack(&weight, ins);
     for level in Level::available() {
         let mut out = vec![0.0; outs];
-        matrix.products(level, &x, &[], Then::Nothing, &mut out);
+        matrix.products(level, Input::plain(&x), &[], Then::Nothing, &mut out);
         for (found, row) in out.iter().zip(weight.chunks_exact(ins)) {
             let expected: f32 = x.iter().zip(row).map(|(a, b)| a * b).sum();
             assert!(
@@ -124,7 +147,13 @@ fn rounding_costs_less_than_a_hundredth_of_the_size_of_the_result() {
     let (ins, outs) = (384, 64);
     let (weight, x) = (values(1, ins * outs), values(2, ins));
     let mut out = vec![0.0; outs];
-    Int8Matrix::pack(&weight, ins).products(Level::best(), &x, &[], Then::Nothing, &mut out);
+    Int8Matrix::pack(&weight, ins).products(
+        Level::best(),
+        Input::plain(&x),
+        &[],
+        Then::Nothing,
+        &mut out,
+    );
     let exact = weight.chunks_exact(ins).map(|row| {
         row.iter()
             .zip(&x)
@@ -145,13 +174,19 @@ fn zeros_give_the_bias_and_what_is_not_finite_shows() {
     let bias = values(2, 33);
     for level in Level::available() {
         let mut out = vec![f32::NAN; 33];
-        matrix.products(level, &[0.0; 40], &bias, Then::Nothing, &mut out);
+        matrix.products(
+            level,
+            Input::plain(&[0.0; 40]),
+            &bias,
+            Then::Nothing,
+            &mut out,
+        );
         assert_eq!(out, bias, "{level}");
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut x = vec![1.0; 80];
             x[45] = bad;
             let mut out = vec![0.0; 66];
-            matrix.products(level, &x, &bias, Then::Nothing, &mut out);
+            matrix.products(level, Input::plain(&x), &bias, Then::Nothing, &mut out);
             assert!(out[..33].iter().all(|value| value.is_finite()), "{level}");
             assert!(out[33..].iter().all(|value| value.is_nan()), "{level}");
         }
@@ -181,19 +216,63 @@ fn two_layers_in_one_pass_are_two_layers() {
         Int8Matrix::pack(&second, inner),
     );
     let biases = [values(3, inner), values(4, ins)];
+    let (weight, bias) = (values(7, ins), values(8, ins));
+    let norm = Norm {
+        weight: &weight,
+        bias: &bias,
+    };
     for rows in [0, 1, FEW_ROWS, FEW_ROWS + 1, 2 * TASK_ROWS + 5] {
-        let (x, residual) = (values(5, rows * ins), values(6, rows * ins));
+        let x = values(5, rows * ins);
         for level in Level::available() {
             let mut between = vec![0.0; rows * inner];
-            first.products(level, &x, &biases[0], Then::Gelu, &mut between);
-            let mut expected = vec![0.0; rows * ins];
-            let then = Then::Add(&residual);
-            second.products(level, &between, &biases[1], then, &mut expected);
-            let mut found = vec![0.0; rows * ins];
+            let normed = Input::normed(&x, norm);
+            first.products(level, normed, &biases[0], Then::Gelu, &mut between);
+            let mut expected = x.clone();
+            let between = Input::plain(&between);
+            second.products(level, between, &biases[1], Then::Add, &mut expected);
+            let mut found = x.clone();
             let layers = [(&first, &biases[0]), (&second, &biases[1])]
                 .map(|(matrix, bias)| Layer { matrix, bias });
-            feed_forward(level, &x, layers, &residual, &mut found);
+            feed_forward(level, &mut found, norm, layers);
             assert_eq!(found, expected, "{rows} rows, {level}");
+        }
+    }
+}
+
+#[test]
+fn a_norm_on_the_way_is_a_norm_before() {
+    let (ins, outs) = (70, 40);
+    let matrix = Int8Matrix::pack(&values(1, outs * ins), ins);
+    let (weight, bias) = (values(2, ins), values(3, ins));
+    let norm = Norm {
+        weight: &weight,
+        bias: &bias,
+    };
+    for rows in [1, FEW_ROWS + 1] {
+        // Far from the middle: what the norm takes away shows.
+        let x: Vec<f32> = values(4, rows * ins)
+            .iter()
+            .map(|x| 10.0 + 3.0 * x)
+            .collect();
+        let mut before = vec![0.0; x.len()];
+        for (x, out) in x.chunks(ins).zip(before.chunks_mut(ins)) {
+            math::layer_norm::<Plain>(x, &weight, &bias, out);
+        }
+        for level in Level::available() {
+            let products = |x: Input<'_>| {
+                let mut out = vec![f32::NAN; rows * outs];
+                matrix.products(level, x, &[], Then::Nothing, &mut out);
+                out
+            };
+            let expected = products(Input::plain(&before));
+            let found = products(Input::normed(&x, norm));
+            for (found, expected) in found.iter().zip(expected) {
+                // A value between two bytes may be rounded to the other one.
+                assert!(
+                    (found - expected).abs() < 0.1,
+                    "{level}: {found} for {expected}"
+                );
+            }
         }
     }
 }

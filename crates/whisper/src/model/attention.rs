@@ -7,7 +7,8 @@ use kernels::KeysValues;
 use rayon::prelude::*;
 
 use super::{
-    ops::{self, with_slice, with_slices},
+    matrix::Room,
+    ops::{self, change, with_slice, with_slices},
     vector,
 };
 use crate::precision::Arithmetic;
@@ -21,15 +22,21 @@ const FEW_QUERIES: usize = 16;
 /// Attention of every position to every position, without a mask.
 ///
 /// `qkv`: `(positions, 3 * width)`, queries beside keys beside values. Returns `(positions, width)`.
-pub(super) fn bidirectional(qkv: &Tensor, heads: usize, arithmetic: Arithmetic) -> Result<Tensor> {
+pub(super) fn bidirectional(
+    qkv: &Tensor,
+    heads: usize,
+    arithmetic: Arithmetic,
+    room: &mut Room,
+) -> Result<Tensor> {
     let width = qkv.dim(1)? / 3;
     if let Arithmetic::Int8(level) = arithmetic {
-        let positions = qkv.dim(0)?;
-        let mut out = kernels::zeros(positions * width);
+        let out = room.tensor(qkv.dim(0)?, width)?;
         with_slice(qkv, |qkv| {
-            kernels::attend_to_all(level, qkv, width, heads, &mut out);
-        })?;
-        return Tensor::from_vec(out, (positions, width), &Device::Cpu);
+            change(&out, |out| {
+                kernels::attend_to_all(level, qkv, width, heads, out);
+            })
+        })??;
+        return Ok(out);
     }
     if !ops::is_host(qkv) {
         let [queries, keys, values] = split_heads(qkv, heads)?;
@@ -122,7 +129,7 @@ impl SplitKeys {
         let width = heads * head_width;
         let mut out = vec![0.0; count * width];
         with_slices(
-            [queries, &self.keys, &self.values],
+            [queries, &self.keys, &self.values].map(Some),
             |[queries, keys, values]| {
                 let size = positions * head_width;
                 let is_small = 2 * keys.len() * count < ops::PARALLEL_FROM;

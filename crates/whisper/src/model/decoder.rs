@@ -6,9 +6,10 @@ use rayon::prelude::*;
 
 use super::{
     attention::{AudioKeys, TextShape},
-    layers::{FeedForward, LayerNorm, Linear, Projection, Source},
-    matrix::Matrix,
-    ops::{self, Then},
+    layers::{FeedForward, Linear, Projection, Source},
+    matrix::{Matrix, Room},
+    norm::LayerNorm,
+    ops,
 };
 use crate::{
     checkpoint::LoadError,
@@ -24,6 +25,13 @@ pub(super) struct Decoder {
     norm: LayerNorm,
     /// `None` where the output matrix is `tokens`, as in all published checkpoints.
     output: Option<Matrix>,
+}
+
+/// What a layer leaves for the next one to overwrite.
+#[derive(Default)]
+struct Rooms {
+    queries_keys_values: Room,
+    audio_queries: Room,
 }
 
 #[derive(Debug)]
@@ -68,34 +76,36 @@ impl Decoder {
 
     /// Keys and values of one item's audio for each layer. `encoded`: `(positions, width)`.
     pub(super) fn project_audio(&self, encoded: &Tensor) -> candle_core::Result<Vec<AudioKeys>> {
+        let mut room = Room::default();
         self.layers
             .iter()
             .map(|layer| {
-                let both = layer.audio_keys_values.forward(encoded, Then::Nothing)?;
+                let both = layer.audio_keys_values.forward(encoded, &mut room)?;
                 AudioKeys::new(&both, layer.heads, layer.arithmetic)
             })
             .collect()
     }
 
-    /// Appends the tokens of each span to its row; returns the logits after the `asked` tokens, counted over all
-    /// spans: `(asked, vocab)`.
+    /// Appends the tokens of each span to its row; returns the logits after each of the `asked` tokens, counted over
+    /// all spans.
     pub(super) fn forward(
         &self,
         state: &mut State,
         spans: &[Span<'_>],
         asked: &[u32],
-    ) -> candle_core::Result<Tensor> {
+    ) -> candle_core::Result<Vec<Vec<f32>>> {
         let mut x = self.embed(spans)?;
+        let mut rooms = Rooms::default();
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(&x, state, index, spans)?;
+            x = layer.forward(x, state, index, spans, &mut rooms)?;
         }
         // Everything before the output matrix, which is most of the work for a small model, is narrowed to what
         // was asked for.
         if asked.len() != x.dim(0)? {
             x = x.index_select(&Tensor::new(asked, x.device())?, 0)?;
         }
-        let x = self.norm.forward(&x)?;
-        self.output.as_ref().unwrap_or(&self.tokens).products(&x)
+        let output = self.output.as_ref().unwrap_or(&self.tokens);
+        output.product_rows(&x, &self.norm)
     }
 
     fn embed(&self, spans: &[Span<'_>]) -> candle_core::Result<Tensor> {
@@ -135,24 +145,28 @@ impl Layer {
         })
     }
 
+    /// The values of `x` may be overwritten.
     fn forward(
         &self,
-        x: &Tensor,
+        x: Tensor,
         state: &mut State,
         index: usize,
         spans: &[Span<'_>],
+        rooms: &mut Rooms,
     ) -> candle_core::Result<Tensor> {
-        let qkv = self
-            .text_queries_keys_values
-            .forward(&self.text_norm.forward(x)?, Then::Nothing)?;
+        let qkv = self.text_queries_keys_values.forward_normed(
+            &self.text_norm,
+            &x,
+            &mut rooms.queries_keys_values,
+        )?;
         let attended = attend_to_text(&qkv, state, index, spans)?;
-        let x = self.text_out.forward(&attended, Then::Add(x))?;
-        let queries = self
-            .audio_queries
-            .forward(&self.audio_norm.forward(&x)?, Then::Nothing)?;
+        let x = self.text_out.add_to(x, &attended)?;
+        let queries =
+            self.audio_queries
+                .forward_normed(&self.audio_norm, &x, &mut rooms.audio_queries)?;
         let attended = attend_to_audio(&queries, state, index, spans)?;
-        let x = self.audio_out.forward(&attended, Then::Add(&x))?;
-        self.feed_forward.forward(&x)
+        let x = self.audio_out.add_to(x, &attended)?;
+        self.feed_forward.forward(x)
     }
 }
 

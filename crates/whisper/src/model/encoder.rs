@@ -5,8 +5,10 @@ use candle_transformers::models::whisper::Config;
 
 use super::{
     attention,
-    layers::{FeedForward, LayerNorm, Linear, Projection, Source},
-    ops::{self, Then},
+    layers::{FeedForward, Linear, Projection, Source},
+    matrix::Room,
+    norm::LayerNorm,
+    ops,
 };
 use crate::{Cancel, checkpoint::LoadError, precision::Arithmetic};
 
@@ -19,6 +21,13 @@ pub(super) struct Encoder {
     positions: Tensor,
     layers: Vec<Layer>,
     norm: LayerNorm,
+}
+
+/// What a layer leaves for the next one to overwrite.
+#[derive(Default)]
+struct Rooms {
+    queries_keys_values: Room,
+    attended: Room,
 }
 
 #[derive(Debug)]
@@ -55,8 +64,9 @@ impl Encoder {
     /// One window: `(n_mels, frames)` → `(frames / 2, width)`.
     pub(super) fn forward(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
         let mut x = self.convolve(mel)?;
+        let mut rooms = Rooms::default();
         for layer in &self.layers {
-            x = layer.forward(&x)?;
+            x = layer.forward(x, &mut rooms)?;
         }
         self.norm.forward(&x)
     }
@@ -68,11 +78,12 @@ impl Encoder {
         mel: &Tensor,
     ) -> candle_core::Result<Option<Tensor>> {
         let mut x = self.convolve(mel)?;
+        let mut rooms = Rooms::default();
         for layer in &self.layers {
             if cancel.is_cancelled() {
                 return Ok(None);
             }
-            x = layer.forward(&x)?;
+            x = layer.forward(x, &mut rooms)?;
         }
         self.norm.forward(&x).map(Some)
     }
@@ -80,8 +91,8 @@ impl Encoder {
     fn convolve(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
         let x = mel.to_dtype(self.positions.dtype())?.t()?.contiguous()?;
         let [first, second] = &self.convolutions;
-        let x = first.forward(&ops::unfold(&x, 1)?, Then::Gelu)?;
-        let x = second.forward(&ops::unfold(&x, FRAMES_PER_POSITION)?, Then::Gelu)?;
+        let x = first.forward_gelu(&ops::unfold(&x, 1)?)?;
+        let x = second.forward_gelu(&ops::unfold(&x, FRAMES_PER_POSITION)?)?;
         // A trimmed window takes the first positions: its audio starts where the window does.
         &x + self.positions.narrow(0, 0, x.dim(0)?)?
     }
@@ -106,12 +117,16 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let qkv = self
-            .queries_keys_values
-            .forward(&self.norm.forward(x)?, Then::Nothing)?;
-        let attended = attention::bidirectional(&qkv, self.heads, self.arithmetic)?;
-        let x = self.out.forward(&attended, Then::Add(x))?;
-        self.feed_forward.forward(&x)
+    /// The values of `x` may be overwritten.
+    fn forward(&self, x: Tensor, rooms: &mut Rooms) -> candle_core::Result<Tensor> {
+        let qkv = self.queries_keys_values.forward_normed(
+            &self.norm,
+            &x,
+            &mut rooms.queries_keys_values,
+        )?;
+        let attended =
+            attention::bidirectional(&qkv, self.heads, self.arithmetic, &mut rooms.attended)?;
+        let x = self.out.add_to(x, &attended)?;
+        self.feed_forward.forward(x)
     }
 }

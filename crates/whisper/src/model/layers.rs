@@ -5,8 +5,8 @@ use half::{f16, slice::HalfFloatSliceExt};
 
 use super::{
     ModelError,
-    matrix::Matrix,
-    ops::{self, Then},
+    matrix::{Matrix, Room},
+    norm::LayerNorm,
 };
 use crate::{
     checkpoint::{LoadError, Tensors},
@@ -181,8 +181,29 @@ impl Linear {
         })
     }
 
-    pub(super) fn forward(&self, x: &Tensor, then: Then<'_>) -> candle_core::Result<Tensor> {
-        self.weight.linear(x, &self.bias, then)
+    pub(super) fn forward(&self, x: &Tensor, room: &mut Room) -> candle_core::Result<Tensor> {
+        self.weight.linear(x, None, &self.bias, false, room)
+    }
+
+    /// Of the norm of `x`.
+    pub(super) fn forward_normed(
+        &self,
+        norm: &LayerNorm,
+        x: &Tensor,
+        room: &mut Room,
+    ) -> candle_core::Result<Tensor> {
+        self.weight.linear(x, Some(norm), &self.bias, false, room)
+    }
+
+    /// With a GELU behind.
+    pub(super) fn forward_gelu(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let room = &mut Room::default();
+        self.weight.linear(x, None, &self.bias, true, room)
+    }
+
+    /// Adds to `sum`, whose values may be overwritten.
+    pub(super) fn add_to(&self, sum: Tensor, x: &Tensor) -> candle_core::Result<Tensor> {
+        self.weight.add_linear(sum, x, &self.bias)
     }
 }
 
@@ -221,25 +242,6 @@ impl Projection {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl LayerNorm {
-    pub(super) fn load(source: &Source<'_>, width: usize) -> Result<Self, LoadError> {
-        Ok(Self {
-            weight: source.tensor("weight", &[width])?,
-            bias: source.tensor("bias", &[width])?,
-        })
-    }
-
-    pub(super) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        ops::layer_norm(x, &self.weight, &self.bias)
-    }
-}
-
 /// The two linear layers behind attention, with their norm in front and the residual around: `x + f(norm(x))`.
 #[derive(Debug)]
 pub(super) struct FeedForward {
@@ -259,9 +261,10 @@ impl FeedForward {
         })
     }
 
-    pub(super) fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+    /// The values of `x` may be overwritten.
+    pub(super) fn forward(&self, x: Tensor) -> candle_core::Result<Tensor> {
         let layers = [&self.widen, &self.narrow].map(|layer| (&layer.weight, &layer.bias));
-        Matrix::feed_forward(&self.norm.forward(x)?, layers, x)
+        Matrix::feed_forward(x, &self.norm, layers)
     }
 }
 

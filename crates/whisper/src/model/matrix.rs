@@ -1,9 +1,12 @@
 //! Weight matrices in the precision of the model.
 
 use candle_core::{Device, Result, Tensor};
-use kernels::{Int8Matrix, Layer, Level};
+use kernels::{Input, Int8Matrix, Layer, Level, Norm};
 
-use super::ops::{self, Then, with_slice, with_slices};
+use super::{
+    norm::LayerNorm,
+    ops::{self, Then, change, with_slices},
+};
 
 /// A weight matrix `(out, in)`.
 #[derive(Debug)]
@@ -14,67 +17,107 @@ pub(super) enum Matrix {
     Int8(Int8Matrix, Level),
 }
 
+/// Memory for the results of one operation, one after the other: each overwrites the one before. New memory would have
+/// to be zeroed each time, which took a twentieth of an encoder's time.
+#[derive(Debug, Default)]
+pub(super) struct Room(Option<Tensor>);
+
+impl Room {
+    /// `(rows, width)` in f32 on the CPU, values of no meaning.
+    pub(super) fn tensor(&mut self, rows: usize, width: usize) -> Result<Tensor> {
+        match &self.0 {
+            Some(tensor) if tensor.dims() == [rows, width] => Ok(tensor.clone()),
+            _ => {
+                let values = kernels::zeros(rows * width);
+                let tensor = Tensor::from_vec(values, (rows, width), &Device::Cpu)?;
+                self.0 = Some(tensor.clone());
+                Ok(tensor)
+            }
+        }
+    }
+}
+
 impl Matrix {
-    /// `x · weightᵀ + bias`, and what follows. `x`: `(rows, in)`, `bias`: `(out)`.
-    pub(super) fn linear(&self, x: &Tensor, bias: &Tensor, then: Then<'_>) -> Result<Tensor> {
+    /// `x · weightᵀ + bias`, with a norm of `x` before, and a GELU behind if `gelu`. `x`: `(rows, in)`, `bias`:
+    /// `(out)`.
+    pub(super) fn linear(
+        &self,
+        x: &Tensor,
+        norm: Option<&LayerNorm>,
+        bias: &Tensor,
+        gelu: bool,
+        room: &mut Room,
+    ) -> Result<Tensor> {
         match self {
-            Self::Tensor(weight) => ops::linear(x, weight, bias, then),
+            Self::Tensor(weight) => {
+                let then = if gelu { Then::Gelu } else { Then::Nothing };
+                match norm {
+                    None => ops::linear(x, weight, bias, then),
+                    Some(norm) => ops::linear(&norm.forward(x)?, weight, bias, then),
+                }
+            }
             Self::Int8(weight, level) => {
-                let mut out = kernels::zeros(x.dim(0)? * weight.outs());
-                let mut compute = |x: &[f32], bias: &[f32], then: kernels::Then<'_>| {
-                    weight.products(*level, x, bias, then, &mut out);
+                let then = if gelu {
+                    kernels::Then::Gelu
+                } else {
+                    kernels::Then::Nothing
                 };
-                match then {
-                    Then::Nothing => with_slices([x, bias], |[x, bias]| {
-                        compute(x, bias, kernels::Then::Nothing);
-                    }),
-                    Then::Gelu => with_slices([x, bias], |[x, bias]| {
-                        compute(x, bias, kernels::Then::Gelu);
-                    }),
-                    Then::Add(other) => with_slices([x, bias, other], |[x, bias, other]| {
-                        compute(x, bias, kernels::Then::Add(other));
-                    }),
-                }?;
-                Tensor::from_vec(out, (x.dim(0)?, weight.outs()), &Device::Cpu)
+                let out = room.tensor(x.dim(0)?, weight.outs())?;
+                int8_products(weight, *level, x, norm, bias, then, &out)?;
+                Ok(out)
             }
         }
     }
 
-    /// `narrow(gelu(widen(x))) + residual`, where each layer is a matrix and its bias.
+    /// `sum + x · weightᵀ + bias`. The values of `sum` may be overwritten: nothing else may read them.
+    pub(super) fn add_linear(&self, sum: Tensor, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Tensor(weight) => ops::linear(x, weight, bias, Then::Add(&sum)),
+            Self::Int8(weight, level) => {
+                let add = kernels::Then::Add;
+                int8_products(weight, *level, x, None, bias, add, &sum)?;
+                Ok(sum)
+            }
+        }
+    }
+
+    /// `x + narrow(gelu(widen(norm(x))))`, where each layer is a matrix and its bias. The values of `x` may be
+    /// overwritten: nothing else may read them.
     pub(super) fn feed_forward(
-        x: &Tensor,
+        x: Tensor,
+        norm: &LayerNorm,
         [widen, narrow]: [(&Self, &Tensor); 2],
-        residual: &Tensor,
     ) -> Result<Tensor> {
         let ((Self::Int8(first, level), first_bias), (Self::Int8(second, _), second_bias)) =
             (widen, narrow)
         else {
-            let inner = widen.0.linear(x, widen.1, Then::Gelu)?;
-            return narrow.0.linear(&inner, narrow.1, Then::Add(residual));
+            let room = &mut Room::default();
+            let inner = widen.0.linear(&x, Some(norm), widen.1, true, room)?;
+            return narrow.0.add_linear(x, &inner, narrow.1);
         };
-        let mut out = kernels::zeros(x.dim(0)? * second.outs());
         with_slices(
-            [x, first_bias, second_bias, residual],
-            |[x, first_bias, second_bias, residual]| {
+            [&norm.weight, &norm.bias, first_bias, second_bias].map(Some),
+            |[weight, bias, first_bias, second_bias]| {
                 let layers = [(first, first_bias), (second, second_bias)]
                     .map(|(matrix, bias)| Layer { matrix, bias });
-                kernels::feed_forward(*level, x, layers, residual, &mut out);
+                change(&x, |x| {
+                    kernels::feed_forward(*level, x, Norm { weight, bias }, layers);
+                })
             },
-        )?;
-        Tensor::from_vec(out, (x.dim(0)?, second.outs()), &Device::Cpu)
+        )??;
+        Ok(x)
     }
 
-    /// `x · weightᵀ`: `(rows, in)` → `(rows, out)`.
-    pub(super) fn products(&self, x: &Tensor) -> Result<Tensor> {
+    /// `norm(x) · weightᵀ` on the host: `(rows, in)` → `out` values for each row.
+    pub(super) fn product_rows(&self, x: &Tensor, norm: &LayerNorm) -> Result<Vec<Vec<f32>>> {
         match self {
-            Self::Tensor(weight) => ops::products(x, weight),
-            Self::Int8(weight, level) => {
-                let mut out = kernels::zeros(x.dim(0)? * weight.outs());
-                with_slice(x, |x| {
-                    weight.products(*level, x, &[], kernels::Then::Nothing, &mut out);
-                })?;
-                Tensor::from_vec(out, (x.dim(0)?, weight.outs()), &Device::Cpu)
-            }
+            Self::Tensor(weight) => ops::to_host_rows(&ops::products(&norm.forward(x)?, weight)?),
+            Self::Int8(matrix, level) => with_slices(
+                [x, &norm.weight, &norm.bias].map(Some),
+                |[x, weight, bias]| {
+                    matrix.product_rows(*level, Input::normed(x, Norm { weight, bias }))
+                },
+            ),
         }
     }
 
@@ -97,4 +140,34 @@ impl Matrix {
             }
         }
     }
+}
+
+/// Writes to `out`.
+fn int8_products(
+    matrix: &Int8Matrix,
+    level: Level,
+    x: &Tensor,
+    norm: Option<&LayerNorm>,
+    bias: &Tensor,
+    then: kernels::Then,
+    out: &Tensor,
+) -> Result<()> {
+    let norm_weight = norm.map(|norm| &norm.weight);
+    let norm_bias = norm.map(|norm| &norm.bias);
+    with_slices(
+        [Some(x), Some(bias), norm_weight, norm_bias],
+        |[values, bias, norm_weight, norm_bias]| {
+            let input = match norm {
+                None => Input::plain(values),
+                Some(_) => Input::normed(
+                    values,
+                    Norm {
+                        weight: norm_weight,
+                        bias: norm_bias,
+                    },
+                ),
+            };
+            change(out, |out| matrix.products(level, input, bias, then, out))
+        },
+    )?
 }

@@ -12,6 +12,7 @@ mod decoder;
 mod encoder;
 mod layers;
 mod matrix;
+mod norm;
 mod ops;
 mod vector;
 
@@ -427,7 +428,6 @@ impl Model {
         let logits = self
             .decoder
             .forward(state, spans, &asked)
-            .and_then(|logits| ops::to_host_rows(&logits))
             .map_err(computing("the decoder"))?;
         state.grow(spans);
         Ok(logits)

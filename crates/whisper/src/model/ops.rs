@@ -72,11 +72,11 @@ pub(super) fn products(x: &Tensor, matrix: &Tensor) -> Result<Tensor> {
 /// Layer norm over the last dimension of `(rows, width)`.
 pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     if !is_host(x) {
-        return candle_nn::ops::layer_norm(x, weight, bias, vector::LAYER_NORM_EPSILON);
+        return candle_nn::ops::layer_norm(x, weight, bias, kernels::math::LAYER_NORM_EPSILON);
     }
     let (rows, width) = x.dims2()?;
     let mut out = kernels::zeros(rows * width);
-    with_slices([x, weight, bias], |[x, weight, bias]| {
+    with_slices([x, weight, bias].map(Some), |[x, weight, bias]| {
         let row = |(out, x): (&mut [f32], &[f32])| vector::layer_norm(x, weight, bias, out);
         if x.len() * NORM_COST < PARALLEL_FROM {
             out.chunks_mut(width).zip(x.chunks(width)).for_each(row);
@@ -199,14 +199,17 @@ pub(super) fn with_slice<R>(x: &Tensor, read: impl FnOnce(&[f32]) -> R) -> Resul
     Ok(read(&values[start..end]))
 }
 
-/// As [`with_slice`] for several tensors.
+/// As [`with_slice`] for several tensors; no values for one that is not there.
 pub(super) fn with_slices<R, const N: usize>(
-    tensors: [&Tensor; N],
+    tensors: [Option<&Tensor>; N],
     read: impl FnOnce([&[f32]; N]) -> R,
 ) -> Result<R> {
-    let guards = tensors.map(Tensor::storage_and_layout);
+    let guards = tensors.map(|tensor| tensor.map(Tensor::storage_and_layout));
     let mut slices: [&[f32]; N] = [&[]; N];
-    for (slice, (storage, layout)) in slices.iter_mut().zip(&guards) {
+    for (slice, guard) in slices.iter_mut().zip(&guards) {
+        let Some((storage, layout)) = guard else {
+            continue;
+        };
         let (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) =
             (&**storage, layout.contiguous_offsets())
         else {
@@ -239,24 +242,29 @@ fn few_products(matrix: &[f32], inputs: &[&[f32]], out: &mut [f32]) {
         .for_each(|(parts, matrix)| vector::products(matrix, inputs, parts));
 }
 
+/// Changes the values of a contiguous f32 tensor on the CPU, which no tensor that is still needed may share.
+pub(super) fn change(x: &Tensor, change: impl Fn(&mut [f32])) -> Result<()> {
+    x.inplace_op1(&InPlace(change))
+}
+
 /// Changes each row of `width` values of a freshly made tensor on the CPU.
-fn for_rows(x: &Tensor, width: usize, change: impl Fn(&mut [f32]) + Sync) -> Result<()> {
-    x.inplace_op1(&InPlace(|values: &mut [f32]| {
+fn for_rows(x: &Tensor, width: usize, change_row: impl Fn(&mut [f32]) + Sync) -> Result<()> {
+    change(x, |values| {
         if values.len() * NORM_COST < PARALLEL_FROM {
-            values.chunks_mut(width).for_each(&change);
+            values.chunks_mut(width).for_each(&change_row);
         } else {
             let rows_per_task = ROWS_PER_TASK.min(values.len() / width / 2 + 1);
             values
                 .par_chunks_mut(width)
                 .with_min_len(rows_per_task)
-                .for_each(&change);
+                .for_each(&change_row);
         }
-    }))
+    })
 }
 
 fn add_in_place(x: &Tensor, other: &Tensor) -> Result<()> {
     with_slice(other, |other| {
-        x.inplace_op1(&InPlace(|values: &mut [f32]| {
+        change(x, |values| {
             const PIECE: usize = 1 << 14;
             if values.len() * NORM_COST < PARALLEL_FROM {
                 vector::add(values, other);
@@ -266,7 +274,7 @@ fn add_in_place(x: &Tensor, other: &Tensor) -> Result<()> {
                     .zip(other.par_chunks(PIECE))
                     .for_each(|(values, other)| vector::add(values, other));
             }
-        }))
+        })
     })?
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn log_sum_exp(values: &[f32]) -> f32 {
     Arch::new().dispatch(LogSumExp { values })
 }
 
-/// Layer norm of one row with epsilon 1e-5: `weight * (x − mean) / √(variance + ε) + bias`.
+/// [`math::layer_norm`] of one row.
 pub(super) fn layer_norm(values: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
     Arch::new().dispatch(Norm {
         values,
@@ -55,9 +55,6 @@ pub(super) fn products(matrix: &[f32], inputs: &[&[f32]], outputs: &mut [&mut [f
 pub(super) fn weighted_sum(weights: &[f32], rows: &[f32], out: &mut [f32]) {
     Arch::new().dispatch(WeightedSum { weights, rows, out });
 }
-
-/// As the reference's `LayerNorm` has it.
-pub(super) const LAYER_NORM_EPSILON: f32 = 1e-5;
 
 /// Lanes kept apart in reductions, so that they become vector registers.
 const LANES: usize = 16;
@@ -171,37 +168,8 @@ impl WithSimd for Norm<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let width = self.values.len() as f32;
-        let mean = sum_of_squares_around::<false>(self.values, 0.0) / width;
-        let variance = sum_of_squares_around::<true>(self.values, mean) / width;
-        let scale = 1.0 / (variance + LAYER_NORM_EPSILON).sqrt();
-        let affine = self.weight.iter().zip(self.bias);
-        for ((out, value), (weight, bias)) in self.out.iter_mut().zip(self.values).zip(affine) {
-            *out = (value - mean) * scale * weight + bias;
-        }
+        math::layer_norm::<Plain>(self.values, self.weight, self.bias, self.out);
     }
-}
-
-/// The sum of `(x − centre)²`, or of `x − centre` where not `SQUARED`.
-#[inline(always)]
-fn sum_of_squares_around<const SQUARED: bool>(values: &[f32], centre: f32) -> f32 {
-    let mut lanes = [0.0_f32; LANES];
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            let x = chunk[lane] - centre;
-            lanes[lane] += if SQUARED { x * x } else { x };
-        }
-    }
-    let mut total = 0.0;
-    for value in rest {
-        let x = value - centre;
-        total += if SQUARED { x * x } else { x };
-    }
-    for lane in lanes {
-        total += lane;
-    }
-    total
 }
 
 struct Products<'a, 'b> {
