@@ -18,11 +18,13 @@ NOTES = {
     ),
     "avx2": (
         "whisper.cpp is the registry's wheel, built for AVX2; above, it is compiled for this CPU where there is a"
-        " compiler, as its version tells. Of wyoming-stt all is limited but for the norms."
+        " compiler, as its version tells. Of wyoming-stt all is limited but for the encoder's last norm and the"
+        " sum of exponentials over the vocabulary."
     ),
     "wire": (
         "Milliseconds from the end of audio to the words, of N connections at once to the last one's words; starts from"
-        " the start of the process, files in the cache of the system. Memory after all of it. The audio's end comes"
+        " the start of the process, files in the cache of the system (the first start of wyoming-stt int8 keeps the"
+        " packed weights, which later ones read). Memory after all of it. The audio's end comes"
         " 0.3 s after its last chunk. wyoming-faster-whisper decodes greedily here; by itself it takes a beam of 5."
     ),
 }

@@ -20,7 +20,7 @@ use whisper::{
     Checkpoint, DeviceChoice, Input, Language, Level, LoadOptions, Precision, Whisper, Window,
 };
 
-const USAGE: &str = "usage: race MODEL_DIR [--precision f32|int8] [--threads N] [--level avx2|…]";
+const USAGE: &str = "usage: race MODEL_DIR [--precision f32|int8] [--threads N] [--level avx2|…] [--keep-packed true|false]";
 
 /// One line.
 #[derive(Debug, Deserialize)]
@@ -66,6 +66,7 @@ fn arguments() -> Result<(PathBuf, LoadOptions), Box<dyn Error>> {
         match (flag.as_str(), value.as_str()) {
             ("--precision", "f32") => options.precision = Precision::F32,
             ("--precision", "int8") => options.precision = Precision::Int8,
+            ("--keep-packed", keep) => options.keep_packed = keep.parse()?,
             ("--threads", count) => options.threads = count.parse()?,
             ("--level", name) => {
                 let level = Level::available()

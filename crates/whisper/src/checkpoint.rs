@@ -7,15 +7,17 @@
 mod configuration;
 mod error;
 mod files;
+mod packed;
 mod tensors;
 
-use std::{fmt, path::Path};
+use std::{fmt, io, path::Path};
 
 use candle_transformers::models::whisper::Config;
 use sha2::{Digest, Sha256};
 
 pub use configuration::GenerationConfig;
 pub use error::LoadError;
+pub(crate) use packed::{PackedFile, Packing};
 pub(crate) use tensors::Tensors;
 
 use configuration::{ConfigFile, PreprocessorFile};
@@ -172,6 +174,22 @@ impl Checkpoint {
     /// Whether the output matrix is the token embedding.
     pub(crate) fn ties_output(&self) -> bool {
         self.ties_output
+    }
+
+    /// The weights as an earlier start packed them; `None` where none did.
+    ///
+    /// # Errors
+    /// [`LoadError::Packed`] for a file that cannot be used.
+    pub(crate) fn packed(&self) -> Result<Option<PackedFile>, LoadError> {
+        PackedFile::open(&self.weights)
+    }
+
+    /// Begins a file of packed weights for later starts; `None` for a checkpoint that is part of the program.
+    ///
+    /// # Errors
+    /// Where the folder of the weights cannot be written to.
+    pub(crate) fn begin_packing(&self) -> io::Result<Option<Packing>> {
+        Packing::begin(&self.weights)
     }
 
     /// The tensors by name.

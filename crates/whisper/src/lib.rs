@@ -6,6 +6,7 @@ mod decode;
 #[cfg(feature = "demo-model")]
 mod demo;
 pub mod device;
+mod load;
 pub mod mel;
 mod model;
 mod options;

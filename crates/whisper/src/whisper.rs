@@ -1,14 +1,14 @@
 //! A checkpoint, ready to transcribe.
 
-use std::panic;
 use std::sync::Arc;
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 use std::time::Instant;
 
 use rayon::ThreadPool;
 
 use crate::batch::{Batch, Source};
 use crate::device::{self, Opened};
+use crate::load;
 use crate::transcript::Transcript;
 use crate::transcription::Transcription;
 use crate::vocabulary::Vocabulary;
@@ -81,6 +81,9 @@ pub struct LoadOptions {
     /// Highest vector instructions of the kernels, which a benchmark lowers; `None` for the best of the CPU. What
     /// Candle computes is not limited by it.
     pub level: Option<Level>,
+    /// Whether int8 weights are kept, as the kernels read them, in a file beside the checkpoint's where its folder can
+    /// be written to. Later loads then need not read and round the whole checkpoint.
+    pub keep_packed: bool,
 }
 
 /// A model with its vocabulary. Immutable: it can be shared, and each batch has its own state.
@@ -107,15 +110,13 @@ impl Whisper {
         let opened = device
             .open()
             .map_err(|source| LoadError::NoDevice { source })?;
-        let level = options.level.unwrap_or_else(Level::best);
-        // The words and the sum take as long as the weights of a small model, and need nothing of each other.
-        let (vocabulary, model, sha256) = thread::scope(|scope| {
+        // The words take as long as the weights of a small model, and need nothing of them.
+        let (vocabulary, loaded) = thread::scope(|scope| {
             let vocabulary = scope.spawn(|| Vocabulary::read(checkpoint));
-            let sha256 = scope.spawn(|| checkpoint.sha256());
-            let model = Model::load_as(checkpoint, &opened.device, options.precision, level);
-            (outcome(vocabulary), model, outcome(sha256))
+            let loaded = load::load(checkpoint, &opened.device, options);
+            (load::outcome(vocabulary), loaded)
         });
-        let (vocabulary, model) = (vocabulary?, model?);
+        let (vocabulary, (model, sha256)) = (vocabulary?, loaded?);
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|index| format!("whisper-{index}"))
@@ -278,13 +279,6 @@ where
             (self.on_result)(index, result);
         }
     }
-}
-
-/// What a thread found; if it panicked, so does this.
-fn outcome<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread
-        .join()
-        .unwrap_or_else(|panic| panic::resume_unwind(panic))
 }
 
 fn refuse_all<S: Source + ?Sized>(room: usize, source: &mut S, error: &WhisperError) {

@@ -60,17 +60,50 @@ impl Int8Matrix {
         packed
     }
 
-    fn zeros(outs: usize, ins: usize) -> Self {
-        let panels = outs.div_ceil(PANEL);
-        let mut zeros = Self {
+    /// What a change of the packing changes, for packed matrices that are kept.
+    pub const LAYOUT: u32 = 1;
+
+    /// Number of packed weights, and of scales and of corrections, of a matrix `(outs, ins)`.
+    pub fn packed_lengths([outs, ins]: [usize; 2]) -> [usize; 2] {
+        let padded = outs.next_multiple_of(PANEL);
+        [padded * ins.next_multiple_of(GROUP), padded]
+    }
+
+    /// The packed weights, the scales and the corrections, to be kept.
+    pub fn parts(&self) -> (&[i8], &[f32], &[i32]) {
+        (&self.weights, &self.scales, &self.corrections)
+    }
+
+    /// What [`Int8Matrix::parts`] gave for a matrix `(outs, ins)`; `None` for parts of other lengths.
+    pub fn from_parts(
+        [outs, ins]: [usize; 2],
+        weights: Vec<i8>,
+        scales: Vec<f32>,
+        corrections: Vec<i32>,
+    ) -> Option<Self> {
+        let [packed, padded] = Self::packed_lengths([outs, ins]);
+        let fits = ins > 0
+            && weights.len() == packed
+            && scales.len() == padded
+            && corrections.len() == padded;
+        fits.then_some(Self {
             ins,
             outs,
-            weights: Vec::new(),
-            scales: vec![0.0; panels * PANEL],
-            corrections: vec![0; panels * PANEL],
-        };
-        zeros.weights = vec![0; panels * zeros.panel_size()];
-        zeros
+            weights,
+            scales,
+            corrections,
+        })
+    }
+
+    fn zeros(outs: usize, ins: usize) -> Self {
+        let [packed, padded] = Self::packed_lengths([outs, ins]);
+        Self {
+            ins,
+            outs,
+            weights: vec![0; packed],
+            scales: vec![0.0; padded],
+            corrections: vec![0; padded],
+        }
     }
 }
 

@@ -276,3 +276,25 @@ fn a_norm_on_the_way_is_a_norm_before() {
         }
     }
 }
+
+#[test]
+fn a_matrix_is_what_its_parts_make_and_the_layout_has_a_number() {
+    let (outs, ins) = (37, 50);
+    let matrix = Int8Matrix::pack(&values(9, outs * ins), ins);
+    let (weights, scales, corrections) = matrix.parts();
+    // FNV-1a. Whoever changes the packing gives the layout another number, and this sum another value.
+    let sum = weights.iter().fold(0x811c_9dc5_u32, |sum, weight| {
+        (sum ^ u32::from(weight.cast_unsigned())).wrapping_mul(0x0100_0193)
+    });
+    assert_eq!((Int8Matrix::LAYOUT, sum), (1, 0xaa37_cca6), "{sum:#x}");
+    let again = |outs, ins| {
+        let (scales, corrections) = (scales.to_vec(), corrections.to_vec());
+        Int8Matrix::from_parts([outs, ins], weights.to_vec(), scales, corrections)
+    };
+    let x = values(10, 3 * ins);
+    let products = |matrix: &Int8Matrix| matrix.product_rows(Level::best(), Input::plain(&x));
+    assert_eq!(products(&again(outs, ins).unwrap()), products(&matrix));
+    for (outs, ins) in [(outs, ins + 4), (outs + 32, ins), (0, ins), (outs, 0)] {
+        assert!(again(outs, ins).is_none(), "({outs}, {ins})");
+    }
+}

@@ -29,6 +29,10 @@ pub struct ModelArgs {
     /// or better, f16 on a GPU, else f32.
     #[arg(long, env = "STT_PRECISION", default_value = "auto", value_enum)]
     pub precision: PrecisionArg,
+    /// Keep int8 weights, as they are computed with, in a file beside the model's (`model.int8.packed`)
+    /// where its folder can be written to: later starts read it instead of the whole checkpoint.
+    #[arg(long, env = "STT_KEEP_PACKED", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false", value_parser = BoolishValueParser::new())]
+    pub keep_packed: bool,
     /// CPU threads for the model; 0 takes one per core.
     #[arg(long, env = "STT_CPU_THREADS", default_value_t = 0, value_name = "N")]
     pub cpu_threads: usize,
@@ -125,6 +129,7 @@ impl ModelArgs {
                 PrecisionArg::F16 => Precision::F16,
                 PrecisionArg::Int8 => Precision::Int8,
             },
+            keep_packed: self.keep_packed,
             ..LoadOptions::default()
         }
     }

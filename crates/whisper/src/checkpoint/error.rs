@@ -119,6 +119,15 @@ pub enum LoadError {
         found: f32,
     },
 
+    /// A file of packed weights that is not to be used. The checkpoint is, instead of it.
+    #[error("{} cannot be used: {reason}", path.display())]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+
     /// The weights do not fit on the device, or it failed.
     #[error("tensor {tensor} cannot be put on the device: check its free memory")]
     Device {

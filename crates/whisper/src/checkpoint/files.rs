@@ -57,6 +57,11 @@ impl WeightFile {
         &self.path
     }
 
+    /// Whether it is a file, and not part of the program.
+    pub(super) fn is_mapped(&self) -> bool {
+        matches!(self.bytes, WeightBytes::Mapped(_))
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.bytes {
             WeightBytes::Mapped(mapped) => mapped,

@@ -60,7 +60,7 @@ impl Decoder {
         Ok(Self {
             tokens: {
                 let (name, shape) = ("embed_tokens.weight", [config.vocab_size, width]);
-                source.matrix(name, source.read(name, &shape)?, shape)?
+                source.matrix(name, shape, || source.read(name, &shape))?
             },
             positions: source.tensor(
                 "embed_positions.weight",

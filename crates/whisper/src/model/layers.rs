@@ -1,7 +1,11 @@
 //! Weights of the parts that encoder and decoder share, and how they are read from a checkpoint.
 
+use std::cell::RefCell;
+
 use candle_core::{Device, Shape, Tensor};
 use half::{f16, slice::HalfFloatSliceExt};
+
+use kernels::Int8Matrix;
 
 use super::{
     ModelError,
@@ -9,7 +13,7 @@ use super::{
     norm::LayerNorm,
 };
 use crate::{
-    checkpoint::{LoadError, Tensors},
+    checkpoint::{LoadError, PackedFile, Packing, Tensors},
     precision::Arithmetic,
 };
 
@@ -19,7 +23,19 @@ pub(super) struct Source<'a> {
     tensors: &'a Tensors<'a>,
     device: &'a Device,
     arithmetic: Arithmetic,
+    kept: Kept<'a>,
     name: String,
+}
+
+/// What becomes of weights as the model has them.
+#[derive(Clone, Copy)]
+pub(crate) enum Kept<'a> {
+    /// They are made of the checkpoint.
+    No,
+    /// An earlier start kept them.
+    Read(&'a PackedFile),
+    /// They are kept for later starts.
+    Write(&'a RefCell<Packing>),
 }
 
 impl<'a> Source<'a> {
@@ -27,11 +43,13 @@ impl<'a> Source<'a> {
         tensors: &'a Tensors<'a>,
         device: &'a Device,
         arithmetic: Arithmetic,
+        kept: Kept<'a>,
     ) -> Self {
         Self {
             tensors,
             device,
             arithmetic,
+            kept,
             name: String::new(),
         }
     }
@@ -53,12 +71,33 @@ impl<'a> Source<'a> {
         self.tensors.rows(&self.full(name))
     }
 
+    /// A tensor of the checkpoint.
     pub(super) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
-        self.put(name, self.read(name, shape)?, shape)
+        self.tensor_of(name, shape, || self.read(name, shape))
+    }
+
+    /// What `compute` makes of tensors of the checkpoint.
+    fn tensor_of(
+        &self,
+        name: &str,
+        shape: &[usize],
+        compute: impl FnOnce() -> Result<Vec<f32>, LoadError>,
+    ) -> Result<Tensor, LoadError> {
+        let values = match self.kept {
+            Kept::No => compute()?,
+            Kept::Read(packed) => packed.values(&self.full(name), shape)?,
+            Kept::Write(packing) => {
+                let values = compute()?;
+                let mut packing = packing.borrow_mut();
+                packing.add_values(&self.full(name), shape, &values);
+                values
+            }
+        };
+        self.put(name, values, shape)
     }
 
     /// Puts `values` on the device, in the model's number type.
-    pub(super) fn put(
+    fn put(
         &self,
         name: &str,
         values: Vec<f32>,
@@ -89,21 +128,28 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// `values`, `(outs, ins)`, as the model's precision has them.
+    /// What `compute` makes of tensors of the checkpoint, `(outs, ins)`, as the model's precision has it.
     pub(super) fn matrix(
         &self,
         name: &str,
-        values: Vec<f32>,
-        [outs, ins]: [usize; 2],
+        shape: [usize; 2],
+        compute: impl FnOnce() -> Result<Vec<f32>, LoadError>,
     ) -> Result<Matrix, LoadError> {
-        match self.arithmetic {
-            Arithmetic::F32 | Arithmetic::F16 => {
-                Ok(Matrix::Tensor(self.put(name, values, (outs, ins))?))
+        let [_, ins] = shape;
+        let Arithmetic::Int8(level) = self.arithmetic else {
+            return Ok(Matrix::Tensor(self.put(name, compute()?, &shape[..])?));
+        };
+        let matrix = match self.kept {
+            Kept::No => Int8Matrix::pack(&compute()?, ins),
+            Kept::Read(packed) => packed.matrix(&self.full(name), shape)?,
+            Kept::Write(packing) => {
+                let matrix = Int8Matrix::pack(&compute()?, ins);
+                let mut packing = packing.borrow_mut();
+                packing.add_matrix(&self.full(name), shape, &matrix);
+                matrix
             }
-            Arithmetic::Int8(level) => {
-                Ok(Matrix::Int8(kernels::Int8Matrix::pack(&values, ins), level))
-            }
-        }
+        };
+        Ok(Matrix::Int8(matrix, level))
     }
 
     /// The model's precision.
@@ -130,7 +176,9 @@ pub(super) struct Linear {
 impl Linear {
     pub(super) fn load(source: &Source<'_>, ins: usize, outs: usize) -> Result<Self, LoadError> {
         Ok(Self {
-            weight: source.matrix("weight", source.read("weight", &[outs, ins])?, [outs, ins])?,
+            weight: source.matrix("weight", [outs, ins], || {
+                source.read("weight", &[outs, ins])
+            })?,
             bias: source.tensor("bias", &[outs])?,
         })
     }
@@ -142,15 +190,18 @@ impl Linear {
         outs: usize,
     ) -> Result<Self, LoadError> {
         const TAPS: usize = 3;
-        let stored = source.read("weight", &[outs, ins, TAPS])?;
-        let mut weight = Vec::with_capacity(stored.len());
-        for filter in stored.chunks_exact(ins * TAPS) {
-            for tap in 0..TAPS {
-                weight.extend(filter.iter().skip(tap).step_by(TAPS));
+        let weight = || {
+            let stored = source.read("weight", &[outs, ins, TAPS])?;
+            let mut weight = Vec::with_capacity(stored.len());
+            for filter in stored.chunks_exact(ins * TAPS) {
+                for tap in 0..TAPS {
+                    weight.extend(filter.iter().skip(tap).step_by(TAPS));
+                }
             }
-        }
+            Ok(weight)
+        };
         Ok(Self {
-            weight: source.matrix("weight", weight, [outs, TAPS * ins])?,
+            weight: source.matrix("weight", [outs, TAPS * ins], weight)?,
             bias: source.tensor("bias", &[outs])?,
         })
     }
@@ -161,23 +212,32 @@ impl Linear {
         width: usize,
         parts: &[Projection],
     ) -> Result<Self, LoadError> {
-        let mut weight = Vec::with_capacity(parts.len() * width * width);
-        let mut bias = Vec::with_capacity(parts.len() * width);
-        for part in parts {
-            let source = source.at(part.name);
-            let scaled = |value: f32| value * part.scale;
-            let stored = source.read("weight", &[width, width])?;
-            weight.extend(stored.into_iter().map(scaled));
-            if part.has_bias {
-                bias.extend(source.read("bias", &[width])?.into_iter().map(scaled));
-            } else {
-                bias.resize(bias.len() + width, 0.0);
+        let rows = parts.len() * width;
+        let names: Vec<&str> = parts.iter().map(|part| part.name).collect();
+        let joined = names.join("+");
+        let weight = || {
+            let mut weight = Vec::with_capacity(rows * width);
+            for part in parts {
+                let stored = source.at(part.name).read("weight", &[width, width])?;
+                weight.extend(stored.into_iter().map(|value| value * part.scale));
             }
-        }
-        let rows = bias.len();
+            Ok(weight)
+        };
+        let bias = || {
+            let mut bias = Vec::with_capacity(rows);
+            for part in parts {
+                if part.has_bias {
+                    let stored = source.at(part.name).read("bias", &[width])?;
+                    bias.extend(stored.into_iter().map(|value| value * part.scale));
+                } else {
+                    bias.resize(bias.len() + width, 0.0);
+                }
+            }
+            Ok(bias)
+        };
         Ok(Self {
-            weight: source.matrix("joined projections", weight, [rows, width])?,
-            bias: source.put("joined projections", bias, rows)?,
+            weight: source.matrix(&format!("{joined}.weight"), [rows, width], weight)?,
+            bias: source.tensor_of(&format!("{joined}.bias"), &[rows], bias)?,
         })
     }
 

@@ -25,6 +25,7 @@ use kernels::Level;
 
 pub(crate) use self::vector::log_sum_exp;
 
+pub(crate) use self::layers::Kept;
 use self::{
     attention::TextShape,
     decoder::Decoder,
@@ -172,6 +173,17 @@ impl Model {
         precision: Precision,
         level: Level,
     ) -> Result<Self, LoadError> {
+        Self::load_kept(checkpoint, device, precision, level, Kept::No)
+    }
+
+    /// As [`Model::load_as`], of packed weights or giving them to be kept.
+    pub(crate) fn load_kept(
+        checkpoint: &Checkpoint,
+        device: &Device,
+        precision: Precision,
+        level: Level,
+        kept: Kept<'_>,
+    ) -> Result<Self, LoadError> {
         let Some(arithmetic) = precision.on(ops::is_host_device(device), level) else {
             return Err(LoadError::Precision {
                 device: crate::device::name(device),
@@ -179,23 +191,32 @@ impl Model {
             });
         };
         let tensors = checkpoint.tensors()?;
-        let source = Source::new(&tensors, device, arithmetic);
+        let source = Source::new(&tensors, device, arithmetic, kept);
         let config = checkpoint.config();
         let output = if checkpoint.ties_output() {
             None
         } else {
             let shape = [config.vocab_size, config.d_model];
-            let values = tensors.read_stored("proj_out.weight", &shape)?;
-            Some(source.matrix("proj_out.weight", values, shape)?)
+            let name = "proj_out.weight";
+            Some(source.matrix(name, shape, || tensors.read_stored(name, &shape))?)
         };
         Ok(Self {
             encoder: Encoder::load(&source, config)?,
             decoder: Decoder::load(&source, config, output)?,
-            parameters: tensors.values_read(),
+            parameters: match kept {
+                Kept::Read(packed) => packed.parameters(),
+                Kept::No | Kept::Write(_) => tensors.values_read(),
+            },
             config: config.clone(),
             device: device.clone(),
             arithmetic,
         })
+    }
+
+    /// Whether a model would have packed weights, which can be kept.
+    pub(crate) fn is_packed(device: &Device, precision: Precision, level: Level) -> bool {
+        let arithmetic = precision.on(ops::is_host_device(device), level);
+        matches!(arithmetic, Some(Arithmetic::Int8(_)))
     }
 
     /// The shape of the network.

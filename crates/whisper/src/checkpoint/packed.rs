@@ -1,0 +1,344 @@
+//! Weights as the kernels read them, kept in a file beside the checkpoint's, so that the next start need not read and
+//! round the whole checkpoint again.
+//!
+//! ```text
+//! magic │ values of one tensor after the other │ index, JSON │ its length and checksum │ magic
+//! ```
+//!
+//! The file is read, not mapped: a mapping that serving depends on would end the process when somebody cuts the file
+//! off. It is trusted only while the weight files look as they did, the program is of the same version, and checksums
+//! agree; otherwise it is written anew. It appears under its name when it is whole.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use flate2::Crc;
+use kernels::Int8Matrix;
+use serde::{Deserialize, Serialize};
+
+use super::{LoadError, files::WeightFile};
+
+const NAME: &str = "model.int8.packed";
+const MAGIC: &[u8; 16] = b"wyoming-stt int8";
+/// Length and checksum of the index, and the magic again.
+const END: usize = 8 + 4 + MAGIC.len();
+/// An index of 2000 tensors has some 300 kB.
+const LARGEST_INDEX: u64 = 16 << 20;
+/// To be changed when what the network makes of a checkpoint's tensors before they are kept comes to differ.
+const FORMAT: u32 = 1;
+
+/// What the file holds, and of what.
+#[derive(Debug, Deserialize, Serialize)]
+struct Index {
+    format: u32,
+    layout: u32,
+    program: String,
+    weights: Vec<Stamp>,
+    sha256: String,
+    parameters: u64,
+    tensors: BTreeMap<String, Entry>,
+}
+
+/// By what a change of a weight file is noticed.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Stamp {
+    name: String,
+    bytes: u64,
+    /// Since 1970.
+    changed_ns: u64,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Entry {
+    shape: Vec<usize>,
+    is_int8: bool,
+    offset: u64,
+    bytes: u64,
+    checksum: u32,
+}
+
+/// A file of packed weights, to be read.
+#[derive(Debug)]
+pub(crate) struct PackedFile {
+    path: PathBuf,
+    file: Mutex<File>,
+    index: Index,
+}
+
+impl PackedFile {
+    /// `None` where there is no such file.
+    ///
+    /// # Errors
+    /// [`LoadError::Packed`] for one that is not of these weights, of another version, or damaged.
+    pub(super) fn open(weights: &[WeightFile]) -> Result<Option<Self>, LoadError> {
+        let Some(path) = path_beside(weights) else {
+            return Ok(None);
+        };
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened,
+        };
+        let read = file.and_then(|mut file| Ok((read_index(&mut file)?, file)));
+        let (index, file) = read.map_err(|error| unusable(&path, &error.to_string()))?;
+        let is_of_this_program = index.format == FORMAT
+            && index.layout == Int8Matrix::LAYOUT
+            && index.program == env!("CARGO_PKG_VERSION");
+        if !is_of_this_program {
+            return Err(unusable(&path, "another version wrote it"));
+        }
+        if stamps(weights).ok().as_ref() != Some(&index.weights) {
+            return Err(unusable(&path, "the weights have changed since"));
+        }
+        Ok(Some(Self {
+            path,
+            file: Mutex::new(file),
+            index,
+        }))
+    }
+
+    /// Of the weight files.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.index.sha256
+    }
+
+    /// Number of weights.
+    pub(crate) fn parameters(&self) -> u64 {
+        self.index.parameters
+    }
+
+    /// The values of a tensor in f32.
+    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
+        let bytes = self.read(name, shape, false, 4 * shape.iter().product::<usize>())?;
+        Ok(to_words(&bytes, f32::from_le_bytes).collect())
+    }
+
+    /// A packed matrix.
+    pub(crate) fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Int8Matrix, LoadError> {
+        let [weights, outs] = Int8Matrix::packed_lengths(shape);
+        let mut bytes = self.read(name, &shape, true, weights + 8 * outs)?;
+        let of_outs = bytes.split_off(weights);
+        let (scales, corrections) = of_outs.split_at(4 * outs);
+        let matrix = Int8Matrix::from_parts(
+            shape,
+            bytes.into_iter().map(u8::cast_signed).collect(),
+            to_words(scales, f32::from_le_bytes).collect(),
+            to_words(corrections, i32::from_le_bytes).collect(),
+        );
+        matrix.ok_or_else(|| self.unusable(&format!("{name} has another shape")))
+    }
+
+    fn read(
+        &self,
+        name: &str,
+        shape: &[usize],
+        is_int8: bool,
+        length: usize,
+    ) -> Result<Vec<u8>, LoadError> {
+        let entry = self.index.tensors.get(name);
+        let entry = entry.ok_or_else(|| self.unusable(&format!("{name} is missing")))?;
+        if entry.shape != shape || entry.is_int8 != is_int8 || entry.bytes != length as u64 {
+            return Err(self.unusable(&format!("{name} has another shape")));
+        }
+        let mut bytes = vec![0; length];
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(entry.offset))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|error| self.unusable(&error.to_string()))?;
+        drop(file);
+        if checksum(&[&bytes]) != entry.checksum {
+            return Err(self.unusable(&format!("{name} is damaged")));
+        }
+        Ok(bytes)
+    }
+
+    fn unusable(&self, reason: &str) -> LoadError {
+        unusable(&self.path, reason)
+    }
+}
+
+/// A file of packed weights on its way. Dropped before it is finished, it leaves nothing.
+#[derive(Debug)]
+pub(crate) struct Packing {
+    path: PathBuf,
+    temporary: PathBuf,
+    out: BufWriter<File>,
+    position: u64,
+    index: Index,
+    /// The first error: what follows it is not written.
+    failed: Option<io::Error>,
+}
+
+impl Packing {
+    /// `None` for weights that are not in files.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written to.
+    pub(super) fn begin(weights: &[WeightFile]) -> io::Result<Option<Self>> {
+        let Some(path) = path_beside(weights) else {
+            return Ok(None);
+        };
+        let weights = stamps(weights)?;
+        // Several servers may start on one folder at the same time, each as the first process of its container.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let moment = now.map_or(0, |now| now.as_nanos());
+        let temporary = path.with_extension(format!("packed.{moment:x}"));
+        let mut packing = Self {
+            out: BufWriter::with_capacity(1 << 20, File::create_new(&temporary)?),
+            path,
+            temporary,
+            position: 0,
+            index: Index {
+                format: FORMAT,
+                layout: Int8Matrix::LAYOUT,
+                program: env!("CARGO_PKG_VERSION").to_owned(),
+                weights,
+                sha256: String::new(),
+                parameters: 0,
+                tensors: BTreeMap::new(),
+            },
+            failed: None,
+        };
+        packing.write(MAGIC);
+        Ok(Some(packing))
+    }
+
+    pub(crate) fn add_values(&mut self, name: &str, shape: &[usize], values: &[f32]) {
+        let bytes = to_bytes(values, f32::to_le_bytes);
+        self.add(name, shape, false, &[&bytes]);
+    }
+
+    pub(crate) fn add_matrix(&mut self, name: &str, shape: [usize; 2], matrix: &Int8Matrix) {
+        let (weights, scales, corrections) = matrix.parts();
+        let weights: Vec<u8> = weights
+            .iter()
+            .map(|weight| weight.cast_unsigned())
+            .collect();
+        let scales = to_bytes(scales, f32::to_le_bytes);
+        let corrections = to_bytes(corrections, i32::to_le_bytes);
+        self.add(name, &shape, true, &[&weights, &scales, &corrections]);
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// The first that came up on the way; then there is no file.
+    pub(crate) fn finish(mut self, sha256: &str, parameters: u64) -> io::Result<PathBuf> {
+        sha256.clone_into(&mut self.index.sha256);
+        self.index.parameters = parameters;
+        let index = serde_json::to_vec(&self.index)?;
+        self.write(&index);
+        self.write(&(index.len() as u64).to_le_bytes());
+        self.write(&checksum(&[&index]).to_le_bytes());
+        self.write(MAGIC);
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        self.out.flush()?;
+        fs::rename(&self.temporary, &self.path)?;
+        Ok(self.path.clone())
+    }
+
+    fn add(&mut self, name: &str, shape: &[usize], is_int8: bool, parts: &[&[u8]]) {
+        let entry = Entry {
+            shape: shape.to_vec(),
+            is_int8,
+            offset: self.position,
+            bytes: parts.iter().map(|part| part.len() as u64).sum(),
+            checksum: checksum(parts),
+        };
+        for part in parts {
+            self.write(part);
+        }
+        self.index.tensors.insert(name.to_owned(), entry);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if self.failed.is_none() {
+            self.failed = self.out.write_all(bytes).err();
+            self.position += bytes.len() as u64;
+        }
+    }
+}
+
+impl Drop for Packing {
+    fn drop(&mut self) {
+        // After `finish` there is nothing of this name.
+        fs::remove_file(&self.temporary).ok();
+    }
+}
+
+fn path_beside(weights: &[WeightFile]) -> Option<PathBuf> {
+    let first = weights.first().filter(|file| file.is_mapped())?;
+    Some(first.path().with_file_name(NAME))
+}
+
+fn stamps(weights: &[WeightFile]) -> io::Result<Vec<Stamp>> {
+    let stamp = |file: &WeightFile| {
+        let metadata = fs::metadata(file.path())?;
+        let changed = metadata.modified()?.duration_since(UNIX_EPOCH);
+        let name = file.path().file_name().unwrap_or_default();
+        Ok(Stamp {
+            name: name.to_string_lossy().into_owned(),
+            bytes: metadata.len(),
+            changed_ns: changed
+                .ok()
+                .and_then(|time| u64::try_from(time.as_nanos()).ok())
+                .unwrap_or(0),
+        })
+    };
+    weights.iter().map(stamp).collect()
+}
+
+fn read_index(file: &mut File) -> io::Result<Index> {
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is not whole");
+    let length = file.metadata()?.len();
+    let end_at = length.checked_sub(END as u64).ok_or_else(damaged)?;
+    file.seek(SeekFrom::Start(end_at))?;
+    let mut end = [0; END];
+    file.read_exact(&mut end)?;
+    let (numbers, magic) = end.split_at(12);
+    let (Some(index_length), Some(sum)) = (numbers.first_chunk(), numbers.last_chunk()) else {
+        return Err(damaged());
+    };
+    let index_length = u64::from_le_bytes(*index_length);
+    let index_at = end_at.checked_sub(index_length);
+    let (Some(index_at), true) = (index_at, magic == MAGIC && index_length <= LARGEST_INDEX) else {
+        return Err(damaged());
+    };
+    file.seek(SeekFrom::Start(index_at))?;
+    let mut index = Vec::new();
+    file.take(index_length).read_to_end(&mut index)?;
+    if checksum(&[&index]) != u32::from_le_bytes(*sum) {
+        return Err(damaged());
+    }
+    serde_json::from_slice(&index).map_err(|_| damaged())
+}
+
+fn unusable(path: &Path, reason: &str) -> LoadError {
+    LoadError::Packed {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn checksum(parts: &[&[u8]]) -> u32 {
+    let mut checksum = Crc::new();
+    for part in parts {
+        checksum.update(part);
+    }
+    checksum.sum()
+}
+
+fn to_bytes<T: Copy>(values: &[T], write: impl Fn(T) -> [u8; 4]) -> Vec<u8> {
+    values.iter().flat_map(|value| write(*value)).collect()
+}
+
+fn to_words<T>(bytes: &[u8], read: impl Fn([u8; 4]) -> T) -> impl Iterator<Item = T> {
+    bytes.as_chunks::<4>().0.iter().map(move |word| read(*word))
+}

@@ -1,0 +1,157 @@
+//! Packed weights that are kept for later starts.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use whisper::testing::{TinyCheckpoint, audio};
+use whisper::{Checkpoint, DeviceChoice, Input, LoadOptions, Options, Precision, Whisper};
+
+const WEIGHTS: &str = "model.safetensors";
+const PACKED: &str = "model.int8.packed";
+
+fn checkpoint() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    TinyCheckpoint::multilingual()
+        .write(directory.path())
+        .unwrap();
+    directory
+}
+
+fn load(directory: &Path, precision: Precision) -> Whisper {
+    let options = LoadOptions {
+        precision,
+        keep_packed: true,
+        ..LoadOptions::default()
+    };
+    let checkpoint = Checkpoint::open(directory).unwrap();
+    Whisper::load(&checkpoint, DeviceChoice::Cpu, options).unwrap()
+}
+
+/// What it says of some audio: text, and a number that any other weight would change.
+fn says(whisper: &Whisper) -> (String, f32) {
+    let waveform = ::audio::Waveform::new(audio(3, 40_000)).unwrap();
+    let mut input = Input::new(waveform);
+    input.options = Options {
+        temperatures: vec![0.0],
+        max_new_tokens: Some(8),
+        no_speech_threshold: None,
+        log_prob_threshold: None,
+        ..Options::default()
+    };
+    let transcript = whisper.transcribe(&[input]).remove(0).unwrap();
+    let first = &transcript.segments[0];
+    (transcript.text.clone(), first.avg_log_prob)
+}
+
+/// Writes to a file without changing its size or time.
+fn change_unseen(path: &Path, change: impl Fn(&mut Vec<u8>)) {
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::write(path, bytes).unwrap();
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_modified(modified).unwrap();
+}
+
+/// Damages all values, but not the header.
+fn ruin(weights: &Path) {
+    change_unseen(weights, |bytes| {
+        let values = bytes.len() / 2;
+        bytes[values..].fill(0xff);
+    });
+}
+
+#[test]
+fn the_second_start_says_the_same_without_a_look_at_the_weights() {
+    let directory = checkpoint();
+    let first = load(directory.path(), Precision::Int8);
+    assert!(directory.path().join(PACKED).is_file());
+    // NaN everywhere: whoever reads them refuses the checkpoint.
+    ruin(&directory.path().join(WEIGHTS));
+    let second = load(directory.path(), Precision::Int8);
+    assert_eq!(says(&second), says(&first));
+    assert_eq!(second.info(), first.info());
+    let files = fs::read_dir(directory.path()).unwrap();
+    let packed = files.filter(|file| {
+        let name = file.as_ref().unwrap().file_name();
+        name.to_string_lossy().contains("packed")
+    });
+    assert_eq!(packed.count(), 1, "no other file is left");
+}
+
+#[test]
+fn weights_that_changed_are_packed_again() {
+    let directory = checkpoint();
+    let before = says(&load(directory.path(), Precision::Int8));
+    let weights = directory.path().join(WEIGHTS);
+    let packed = directory.path().join(PACKED);
+    let old = fs::read(&packed).unwrap();
+    let mut bytes = fs::read(&weights).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..].fill(0);
+    fs::write(&weights, bytes).unwrap();
+    let after = load(directory.path(), Precision::Int8);
+    assert_ne!(says(&after), before);
+    assert_ne!(fs::read(&packed).unwrap(), old);
+    ruin(&weights);
+    assert_eq!(says(&load(directory.path(), Precision::Int8)), says(&after));
+}
+
+#[test]
+fn a_damaged_file_is_not_used_and_is_written_again() {
+    let directory = checkpoint();
+    let expected = says(&load(directory.path(), Precision::Int8));
+    let packed = directory.path().join(PACKED);
+    let whole = fs::read(&packed).unwrap();
+    let length = whole.len();
+    let changed = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        bytes
+    };
+    let name = whole
+        .windows(9)
+        .rposition(|part| part == b"\"tensors\"")
+        .unwrap();
+    for (what, bytes) in [
+        ("empty", Vec::new()),
+        ("cut off", whole[..length / 2].to_vec()),
+        ("without its start", whole[length / 2..].to_vec()),
+        ("another file", b"{}".repeat(100)),
+        ("a value changed", changed(&|bytes| bytes[length / 3] ^= 1)),
+        ("the index changed", changed(&|bytes| bytes[name + 1] ^= 1)),
+        (
+            "a huge index",
+            changed(&|bytes| bytes[length - 22..length - 20].fill(0xff)),
+        ),
+    ] {
+        fs::write(&packed, bytes).unwrap();
+        assert_eq!(
+            says(&load(directory.path(), Precision::Int8)),
+            expected,
+            "{what}"
+        );
+        assert!(fs::read(&packed).unwrap() == whole, "{what}");
+    }
+}
+
+#[test]
+fn where_nothing_can_be_kept_the_model_loads_all_the_same() {
+    let directory = checkpoint();
+    // Stands in for a folder that cannot be written to, which there is not for root.
+    fs::create_dir(directory.path().join(PACKED)).unwrap();
+    load(directory.path(), Precision::Int8);
+    let names: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    let expected = checkpoint();
+    let expected: Vec<_> = fs::read_dir(expected.path()).unwrap().collect();
+    assert_eq!(names.len(), expected.len() + 1, "{names:?}");
+}
+
+#[test]
+fn other_precisions_keep_nothing() {
+    let directory = checkpoint();
+    load(directory.path(), Precision::F32);
+    assert!(!directory.path().join(PACKED).exists());
+}
