@@ -1,10 +1,10 @@
 //! Which vector instructions are used: found once on the running CPU, never at compile time.
 
-use std::fmt;
+mod amx;
+
+use std::{fmt, io};
 
 /// Sets of vector instructions that kernels are written for, from the lowest to the highest.
-///
-/// AMX is not among them yet; it will stand above [`Instructions::Avx512Vnni`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Instructions {
@@ -16,6 +16,8 @@ pub enum Instructions {
     AvxVnni,
     /// AVX-512 with byte products of VNNI.
     Avx512Vnni,
+    /// The same, and byte products of whole tiles of AMX, which Linux gives to a process that asks for it.
+    AmxInt8,
 }
 
 /// A set of vector instructions that the running CPU has. Only this module can make one, so that kernels may rely on
@@ -80,10 +82,16 @@ impl Level {
             Instructions::Avx2,
             Instructions::AvxVnni,
             Instructions::Avx512Vnni,
+            Instructions::AmxInt8,
         ]
         .into_iter()
         .filter_map(Self::new)
         .collect()
+    }
+
+    /// Why the system keeps AMX from this process although the CPU has it; the level below is the best then.
+    pub fn amx_refusal() -> Option<&'static io::Error> {
+        amx::permission()?.err()
     }
 
     /// What is used.
@@ -93,7 +101,7 @@ impl Level {
 
     /// Whether there is an instruction that multiplies unsigned with signed bytes and adds four products to a sum.
     pub fn multiplies_bytes(self) -> bool {
-        matches!(self.0, Instructions::AvxVnni | Instructions::Avx512Vnni)
+        self.0 >= Instructions::AvxVnni
     }
 
     /// Runs `kernel` compiled for this level.
@@ -105,7 +113,7 @@ impl Level {
             // SAFETY: a `Level` of these instructions exists only where the CPU has them.
             Instructions::Avx2 | Instructions::AvxVnni => return unsafe { avx2(kernel) },
             // SAFETY: as above.
-            Instructions::Avx512Vnni => return unsafe { avx512(kernel) },
+            Instructions::Avx512Vnni | Instructions::AmxInt8 => return unsafe { avx512(kernel) },
         }
         kernel.run::<Plain>()
     }
@@ -118,6 +126,7 @@ impl fmt::Display for Level {
             Instructions::Avx2 => "avx2",
             Instructions::AvxVnni => "avx-vnni",
             Instructions::Avx512Vnni => "avx512-vnni",
+            Instructions::AmxInt8 => "amx-int8",
         })
     }
 }
@@ -149,6 +158,9 @@ fn is_there(instructions: Instructions) -> bool {
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512vnni")
         }
+        Instructions::AmxInt8 => {
+            is_there(Instructions::Avx512Vnni) && matches!(amx::permission(), Some(Ok(())))
+        }
     }
 }
 
@@ -167,5 +179,11 @@ mod tests {
         assert_eq!(levels.first(), Some(&Level::PORTABLE));
         assert_eq!(levels.last(), Some(&Level::best()));
         assert!(levels.is_sorted());
+        assert!(Level::amx_refusal().is_none() || Level::new(Instructions::AmxInt8).is_none());
+        // `amx/check` reads both.
+        for level in levels {
+            println!("level: {level}");
+        }
+        println!("refused: {:?}", Level::amx_refusal());
     }
 }

@@ -3,6 +3,8 @@
 //! Functions take slices and a [`Level`]; `unsafe` stays inside and nothing here knows tensors, files or the network.
 //! Large products are split over the threads of the caller's `rayon` pool.
 //!
+//! Tests run every level that the CPU has. `amx/check` runs them with AMX in an emulator; CI does not, as it takes minutes.
+//!
 //! ```
 //! use kernels::{Input, Int8Matrix, Level, Then};
 //!

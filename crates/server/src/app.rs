@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use whisper::device::Opened;
-use whisper::{Input, Options, Whisper};
+use whisper::{Input, Level, Options, Whisper};
 
 use crate::announce;
 use crate::config::{Config, ModelArgs};
@@ -449,6 +449,13 @@ fn tell_device(opened: &Opened) {
     }
     if let Some(reason) = &opened.no_gpu {
         info!(reason = chain(reason), "computing on the CPU");
+    }
+    if let (None, Some(refusal)) = (&opened.gpu, Level::amx_refusal()) {
+        warn!(
+            reason = chain(refusal),
+            instead = %Level::best(),
+            "this CPU has AMX, but the system keeps it from this process"
+        );
     }
 }
 

@@ -9,14 +9,11 @@
 
 use super::Rows;
 use crate::{
-    int8::{self, Inputs, Int8Matrix, PANEL, TILE_ROWS},
+    int8::{self, Inputs, Int8Matrix, PANEL, Sums, Tiles, tile_rows},
     level::{Isa, Kernel, Level},
     math,
 };
 
-/// Queries of one task: with 1500 keys, their scores are 144 kB and their weights 72 kB, beside 200 kB of keys and
-/// values. Two bytes of half as many are whole tiles, too.
-const QUERIES: usize = 2 * TILE_ROWS;
 /// More positions than these could overflow a sum of bytes.
 pub(super) const POSITIONS: usize = 1 << 16;
 /// Bytes of a weight.
@@ -34,7 +31,11 @@ pub(super) struct Head {
 }
 
 impl super::Head for Head {
-    const QUERIES: usize = QUERIES;
+    /// In whole tiles: with 1500 keys, scores of 24 are 144 kB and their weights 72 kB, beside 200 kB of keys and values.
+    /// Each weight has two rows, so they are whole tiles, too.
+    fn queries(level: Level) -> usize {
+        24_usize.next_multiple_of(tile_rows(level))
+    }
 
     type Scratch = Scratch;
 
@@ -106,16 +107,17 @@ impl Head {
         let queries = &*inputs;
         let stride = positions.next_multiple_of(PANEL);
         scores.resize(count * stride, 0.0);
-        let mut sums = [[0; PANEL]; TILE_ROWS];
+        let tiles = Tiles::new(level, count);
+        let mut sums = Sums::default();
         for start in (0..positions).step_by(PANEL) {
             let panel = self.keys.panel(start / PANEL);
             let mut row = 0;
             while row < count {
                 let rows = queries.rows(row, count - row);
-                for row in (row..count).take(TILE_ROWS) {
+                for row in (row..count).take(tile_rows(level)) {
                     int8::prefetch(&scores[row * stride + start..]);
                 }
-                let done = int8::sums(level, panel.weights, panel.corrections, rows, &mut sums);
+                let done = tiles.sums(panel.weights, panel.corrections, rows, &mut sums);
                 level.dispatch(Scale {
                     sums: &sums[..done],
                     rows: &queries.scales[row..],
@@ -131,7 +133,8 @@ impl Head {
     /// Sums of values by their weights: `(queries, head width)`.
     fn mix(&self, level: Level, weights: &Weights, out: &mut [f32]) {
         let width = self.values.outs();
-        let mut sums = [[0; PANEL]; TILE_ROWS];
+        let tiles = Tiles::new(level, PLANES * weights.totals.len());
+        let mut sums = Sums::default();
         for start in (0..width).step_by(PANEL) {
             let panel = self.values.panel(start / PANEL);
             let mut query = 0;
@@ -140,7 +143,7 @@ impl Head {
                     bytes: &weights.bytes[PLANES * query * weights.stride..],
                     stride: weights.stride,
                 };
-                let done = int8::sums(level, panel.weights, &[0; PANEL], rows, &mut sums) / PLANES;
+                let done = tiles.sums(panel.weights, &[0; PANEL], rows, &mut sums) / PLANES;
                 level.dispatch(Join {
                     sums: &sums[..PLANES * done],
                     totals: &weights.totals[query..],

@@ -30,7 +30,9 @@ pub(super) struct Head<E> {
 }
 
 impl<E: Element> super::Head for Head<E> {
-    const QUERIES: usize = QUERIES;
+    fn queries(_: Level) -> usize {
+        QUERIES
+    }
 
     type Scratch = Scratch;
 

@@ -150,11 +150,11 @@ impl<'a> Rows<'a> {
 
 /// Keys and values of one head, packed.
 trait Head: Send + Sync {
-    /// Queries of one task.
-    const QUERIES: usize;
-
     /// Memory for the tasks of one thread, one after the other. What it holds before a task is of no meaning.
     type Scratch: Default;
+
+    /// Queries of one task.
+    fn queries(level: Level) -> usize;
 
     /// `keys` and `values` begin with the head's first column and row, and have `positions` rows.
     fn pack(level: Level, keys: Rows<'_>, values: Rows<'_>, positions: usize, width: usize)
@@ -162,7 +162,7 @@ trait Head: Send + Sync {
 
     fn positions(&self) -> usize;
 
-    /// Up to [`Head::QUERIES`] queries, which begin with the head's first column. `out`: `(queries, head width)`.
+    /// Up to [`Head::queries`] queries, which begin with the head's first column. `out`: `(queries, head width)`.
     fn attend(&self, level: Level, queries: Rows<'_>, scratch: &mut Self::Scratch, out: &mut [f32]);
 }
 
@@ -192,6 +192,7 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
         return;
     }
     let head_width = width / heads.len();
+    let block_rows = H::queries(level);
     let one = |scratch: &mut H::Scratch, head: usize, first: usize, out: &mut [f32]| {
         let queries = queries.from(first, head * head_width);
         heads[head].attend(level, queries, scratch, out);
@@ -206,7 +207,7 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
         }
     };
     let is_much = positions * out.len() * 2 >= PARALLEL_FROM;
-    if is_much && count <= H::QUERIES {
+    if is_much && count <= block_rows {
         // A single block: threads share the heads.
         let mut by_head = vec![0.0; out.len()];
         by_head
@@ -223,12 +224,12 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
     // Threads share the rows. A task has several blocks for each head, whose keys and values then come to the thread's
     // cache once for all of them.
     let tasks = TASKS_PER_THREAD * rayon::current_num_threads();
-    let task_rows = H::QUERIES * (count / H::QUERIES / tasks).clamp(1, MOST_BLOCKS_PER_TASK);
+    let task_rows = block_rows * (count / block_rows / tasks).clamp(1, MOST_BLOCKS_PER_TASK);
     let task = |(scratch, block_out): &mut (H::Scratch, Vec<f32>), task: usize, out: &mut [f32]| {
         for head in 0..heads.len() {
-            for (block, out) in out.chunks_mut(H::QUERIES * width).enumerate() {
+            for (block, out) in out.chunks_mut(block_rows * width).enumerate() {
                 block_out.resize(out.len() / heads.len(), 0.0);
-                let first = task * task_rows + block * H::QUERIES;
+                let first = task * task_rows + block * block_rows;
                 one(scratch, head, first, block_out);
                 put(head, block_out, out);
             }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{FEW_ROWS, Input, Inputs, Int8Matrix, Norm, TASK_ROWS, Then, finish::Rest};
+use super::{FEW_ROWS, Input, Inputs, Int8Matrix, Norm, Then, finish::Rest, task_rows};
 use crate::level::Level;
 
 /// A matrix and its bias.
@@ -55,7 +55,7 @@ pub fn feed_forward(level: Level, x: &mut [f32], norm: Norm<'_>, [widen, narrow]
         bias: narrow.bias,
         then: Then::Add,
     };
-    x.par_chunks_mut(TASK_ROWS * ins)
+    x.par_chunks_mut(task_rows(level) * ins)
         .for_each_init(Scratch::default, |scratch, x| {
             let Scratch { inputs, between } = scratch;
             between.resize(x.len() / ins * inner, 0.0);

@@ -13,6 +13,8 @@
 //! A panel is read from start to end while a tile of rows has its sums in registers, so the same packing serves one
 //! token, where the weights come from memory, and a window of audio, where they come from the caches.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod feed_forward;
 mod finish;
 mod inputs;
@@ -24,7 +26,7 @@ use rayon::prelude::*;
 pub use feed_forward::{Layer, feed_forward};
 pub(crate) use inputs::Inputs;
 pub use inputs::{Input, Norm};
-pub(crate) use tile::{Rows, prefetch, sums};
+pub(crate) use tile::{Rows, Sums, Tiles, prefetch, rows as tile_rows};
 
 use crate::level::Level;
 use finish::{Finish, Rest};
@@ -35,13 +37,9 @@ pub(crate) const PANEL: usize = 32;
 pub(crate) const GROUP: usize = 4;
 /// Added to signed bytes for instructions that want one side unsigned.
 pub(crate) const OFFSET: i32 = 128;
-/// Rows whose sums fit into the registers beside the weights: 24 of 32.
-pub(crate) const TILE_ROWS: usize = 12;
 
 /// Up to this many rows threads share the outputs; above, the rows.
-const FEW_ROWS: usize = 2 * TILE_ROWS;
-/// Rows of one task: bytes of 48 rows of 1536 inputs stay in the second-level cache beside the panel.
-const TASK_ROWS: usize = 4 * TILE_ROWS;
+const FEW_ROWS: usize = 24;
 /// Below this many products a second thread is not worth waking: about 50 µs of one.
 const PARALLEL_FROM: usize = 1 << 23;
 
@@ -167,9 +165,10 @@ impl Int8Matrix {
 
     /// Threads share the rows.
     fn many(&self, level: Level, x: Input<'_>, rest: Rest<'_>, out: &mut [f32]) {
+        let task_rows = task_rows(level);
         x.values
-            .par_chunks(TASK_ROWS * self.ins)
-            .zip(out.par_chunks_mut(TASK_ROWS * self.outs))
+            .par_chunks(task_rows * self.ins)
+            .zip(out.par_chunks_mut(task_rows * self.outs))
             .for_each_init(Inputs::default, |inputs, (values, out)| {
                 inputs.fill(level, x.of(values), self.ins);
                 self.rows(level, inputs, rest, out);
@@ -192,23 +191,18 @@ impl Int8Matrix {
         mut out: Vec<&mut [f32]>,
     ) {
         let width = out.first().map_or(0, |row| row.len());
-        let mut sums = [[0; PANEL]; TILE_ROWS];
+        let tiles = Tiles::new(level, out.len());
+        let mut sums = Sums::default();
         for start in (0..width).step_by(PANEL) {
             let panel = self.panel((first + start) / PANEL);
             let mut row = 0;
             while row < out.len() {
                 let left = out.len() - row;
                 let inputs_left = inputs.rows(row, left);
-                for out in out[row..].iter().take(TILE_ROWS) {
+                for out in out[row..].iter().take(tile_rows(level)) {
                     prefetch(&out[start..]);
                 }
-                let count = tile::sums(
-                    level,
-                    panel.weights,
-                    panel.corrections,
-                    inputs_left,
-                    &mut sums,
-                );
+                let count = tiles.sums(panel.weights, panel.corrections, inputs_left, &mut sums);
                 level.dispatch(Finish {
                     sums: &sums[..count],
                     input_scales: &inputs.scales[row..][..count],
@@ -227,6 +221,12 @@ impl Int8Matrix {
     fn panel_size(&self) -> usize {
         self.ins.div_ceil(GROUP) * GROUP * PANEL
     }
+}
+
+/// Rows of one task, in whole tiles: bytes of 48 rows of 1536 inputs stay in the second-level cache beside the panel, and
+/// CPUs with AMX have more of it.
+fn task_rows(level: Level) -> usize {
+    48_usize.next_multiple_of(tile_rows(level))
 }
 
 /// [`PANEL`] outputs of a matrix.

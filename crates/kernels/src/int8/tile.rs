@@ -1,7 +1,23 @@
 //! The innermost loops: byte products of a tile of rows with one panel of weights, for each level.
 
-use super::{GROUP, OFFSET, PANEL, TILE_ROWS};
+#[cfg(target_arch = "x86_64")]
+use super::amx;
+use super::{GROUP, OFFSET, PANEL};
 use crate::level::{Instructions, Level};
+
+/// Sums of the rows of a tile, of which a level may fill fewer.
+pub(crate) type Sums = [[i32; PANEL]; 32];
+
+/// Rows of the largest tile of a level: as many as have sums in registers beside the weights. They fill 24 of 32 vector
+/// registers, and four of the eight of AMX.
+pub(crate) fn rows(level: Level) -> usize {
+    match level.instructions() {
+        Instructions::AmxInt8 => 32,
+        _ => VECTOR_ROWS,
+    }
+}
+
+const VECTOR_ROWS: usize = 12;
 
 /// Rows of bytes with the offset, each `stride` long, a whole number of groups.
 #[derive(Clone, Copy)]
@@ -10,23 +26,70 @@ pub(crate) struct Rows<'a> {
     pub(crate) stride: usize,
 }
 
-/// Sums of products of the first rows with all outputs of `panel`; says how many rows it took.
-///
-/// `corrections`: of the panel's outputs. Where the level multiplies bytes, they are what the sums begin with, and
-/// bytes are taken as they are: with zeros here, they have no offset.
-pub(crate) fn sums(
+/// What multiplies the tiles of one piece of work, on one thread.
+pub(crate) struct Tiles {
+    level: Level,
+    #[cfg(target_arch = "x86_64")]
+    amx: Option<amx::Registers>,
+}
+
+impl Tiles {
+    /// For work of `rows` rows: fewer than AMX takes at a time are left to AVX-512, with nothing to set up for them.
+    pub(crate) fn new(level: Level, rows: usize) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let with_amx = level.instructions() == Instructions::AmxInt8 && rows >= amx::ROWS;
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = rows;
+        Self {
+            level,
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level says that the CPU has AMX and that this process may use it.
+            amx: with_amx.then(|| unsafe { amx::Registers::set_up() }),
+        }
+    }
+
+    /// Sums of products of the first rows with all outputs of `panel`; says how many rows it took.
+    ///
+    /// `corrections`: of the panel's outputs. Where the level multiplies bytes, they are what the sums begin with, and
+    /// bytes are taken as they are: with zeros here, they have no offset.
+    pub(crate) fn sums(
+        &self,
+        panel: &[i8],
+        corrections: &[i32],
+        rows: Rows<'_>,
+        sums: &mut Sums,
+    ) -> usize {
+        let Ok(corrections) = <&[i32; PANEL]>::try_from(corrections) else {
+            unreachable!("a panel has {PANEL} outputs");
+        };
+        assert_eq!(panel.len(), rows.stride * PANEL, "a panel for these rows");
+        let count = rows.bytes.len() / rows.stride;
+        #[cfg(target_arch = "x86_64")]
+        if let Some(registers) = &self.amx
+            && rows.stride >= amx::INPUTS
+            && count >= amx::ROWS
+        {
+            return if count >= 2 * amx::ROWS {
+                registers.sums::<2>(panel, corrections, rows, sums)
+            } else {
+                registers.sums::<1>(panel, corrections, rows, sums)
+            };
+        }
+        of_vectors(self.level, panel, corrections, rows, count, sums)
+    }
+}
+
+/// As [`Tiles::sums`] of `count` rows.
+fn of_vectors(
     level: Level,
     panel: &[i8],
-    corrections: &[i32],
+    corrections: &[i32; PANEL],
     rows: Rows<'_>,
-    sums: &mut [[i32; PANEL]; TILE_ROWS],
+    count: usize,
+    sums: &mut Sums,
 ) -> usize {
-    let Ok(corrections) = <&[i32; PANEL]>::try_from(corrections) else {
-        unreachable!("a panel has {PANEL} outputs");
-    };
-    assert_eq!(panel.len(), rows.stride * PANEL, "a panel for these rows");
-    match rows.bytes.len() / rows.stride {
-        12.. => tile::<12>(level, panel, corrections, rows, sums),
+    match count {
+        VECTOR_ROWS.. => tile::<VECTOR_ROWS>(level, panel, corrections, rows, sums),
         8.. => tile::<8>(level, panel, corrections, rows, sums),
         4.. => tile::<4>(level, panel, corrections, rows, sums),
         2.. => tile::<2>(level, panel, corrections, rows, sums),
@@ -39,17 +102,17 @@ fn tile<const ROWS: usize>(
     panel: &[i8],
     corrections: &[i32; PANEL],
     rows: Rows<'_>,
-    sums: &mut [[i32; PANEL]; TILE_ROWS],
+    sums: &mut Sums,
 ) -> usize {
     let Some(sums) = sums.first_chunk_mut::<ROWS>() else {
-        unreachable!("no tile has more than {TILE_ROWS} rows");
+        unreachable!("no tile has more than {VECTOR_ROWS} rows");
     };
     assert!(rows.bytes.len() >= ROWS * rows.stride, "rows of a tile");
     match level.instructions() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level says that the CPU has the instructions, and the lengths were checked above: `ROWS` rows of
         // `stride` bytes, and as many groups in the panel.
-        Instructions::Avx512Vnni => unsafe {
+        Instructions::Avx512Vnni | Instructions::AmxInt8 => unsafe {
             x86::avx512_vnni::<ROWS>(panel, corrections, rows, sums);
         },
         #[cfg(target_arch = "x86_64")]
@@ -278,6 +341,74 @@ mod x86 {
             let pairs =
                 _mm256_maddubs_epi16(_mm256_abs_epi8(inputs), _mm256_sign_epi8(weights, inputs));
             _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes from all over the range.
+    fn bytes(seed: u32, count: usize) -> impl Iterator<Item = u8> {
+        let mut state = seed;
+        (0..count).map(move |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_le_bytes()[3]
+        })
+    }
+
+    fn plain(panel: &[i8], row: &[u8], offset: i32) -> [i32; PANEL] {
+        let mut sums = [0; PANEL];
+        for (input, value) in row.iter().enumerate() {
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                let weight = panel[super::super::at(input, lane)];
+                *sum += (i32::from(*value) - offset) * i32::from(weight);
+            }
+        }
+        sums
+    }
+
+    fn check(count: usize, stride: usize) {
+        let panel: Vec<i8> = bytes(1, stride * PANEL)
+            .map(|byte| byte.cast_signed().max(-127))
+            .collect();
+        // From 1 on, as inputs with an offset are.
+        let inputs: Vec<u8> = bytes(2, count * stride).map(|byte| byte.max(1)).collect();
+        let mut corrections = [0; PANEL];
+        for (lane, correction) in corrections.iter_mut().enumerate() {
+            let weights = (0..stride).map(|input| i32::from(panel[super::super::at(input, lane)]));
+            *correction = -OFFSET * weights.sum::<i32>();
+        }
+        for level in Level::available() {
+            let as_they_are = level.multiplies_bytes().then_some(([0; PANEL], 0));
+            for (corrections, offset) in as_they_are.into_iter().chain([(corrections, OFFSET)]) {
+                let tiles = Tiles::new(level, count);
+                let (mut row, mut sums) = (0, Sums::default());
+                while row < count {
+                    let rest = Rows {
+                        bytes: &inputs[row * stride..],
+                        stride,
+                    };
+                    let done = tiles.sums(&panel, &corrections, rest, &mut sums);
+                    assert!((1..=rows(level)).contains(&done), "{level}: {done} rows");
+                    for (index, sums) in sums[..done].iter().enumerate() {
+                        let row = row + index;
+                        let expected = plain(&panel, &inputs[row * stride..][..stride], offset);
+                        assert_eq!(*sums, expected, "{level}: row {row} of {count}, {stride}");
+                    }
+                    row += done;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_of_every_level_are_the_same_integers() {
+        for count in [1, 2, 11, 15, 16, 17, 31, 32, 33, 48, 79] {
+            for stride in [4, 60, 64, 68, 124, 128, 384, 1504] {
+                check(count, stride);
+            }
         }
     }
 }
