@@ -120,6 +120,7 @@ fn pure_files_have_no_clock_and_no_socket() {
         "crates/server/src/blocklist.rs",
         "crates/audio/src/silence.rs",
         "crates/whisper/src/transcription.rs",
+        "crates/whisper/src/batch/turns.rs",
         "crates/operator/src/scale/mod.rs",
         "crates/operator/src/scale/history.rs",
         "crates/operator/src/scale/limits.rs",

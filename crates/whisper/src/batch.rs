@@ -1,24 +1,26 @@
 //! Utterances that are transcribed together: one pass of the network after the other, and between any two of them
 //! utterances join, and those that are done leave (continuous batching; Yu et al. 2022, "Orca").
 //!
-//! A pass either encodes one window, which fills all threads by itself, or reads tokens of all utterances that are
-//! being decoded, since weights that are read from memory once serve all of them.
+//! A pass either encodes windows or reads tokens of all utterances that are being decoded, since weights that are read
+//! from memory once serve all of them. On the host CPU it encodes one window, which fills all threads by itself; on
+//! another device it takes some that have the same number of frames.
 
+mod turns;
+
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
 use rayon::prelude::*;
+use tracing::debug;
 
+use self::turns::{Pass, Turns, Waiting, together};
 use crate::decode::attempt::{Attempt, Progress};
 use crate::decode::language;
 use crate::state::State;
 use crate::transcription::Transcription;
 use crate::whisper::model_error;
-use crate::{Input, Prefill, Transcript, Whisper, WhisperError};
-
-/// Decoder passes for each window that is encoded, while there is both to do. A token takes a small part of the time of
-/// a window, so that those who wait for their last tokens hardly hold up those who wait to be heard.
-const DECODES_PER_WINDOW: u32 = 4;
+use crate::{Cancel, Input, LogMel, Prefill, Transcript, Whisper, WhisperError};
 
 /// Where utterances come from, and where their words go.
 pub trait Source: Send {
@@ -39,6 +41,8 @@ pub(crate) struct Batch<'a, S: ?Sized> {
     turns: Turns,
     /// Windows that came to wait so far.
     windows: u64,
+    /// Several windows together were too much for the device; from then on each goes alone.
+    one_by_one: bool,
 }
 
 struct Place {
@@ -75,6 +79,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             places: (0..places).map(|_| None).collect(),
             turns: Turns::default(),
             windows: 0,
+            one_by_one: false,
         }
     }
 
@@ -149,42 +154,98 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
         }
     }
 
-    /// Encodes the window that has waited longest.
+    /// Encodes the window that has waited longest, and what [goes together](together) with it.
     fn encode(&mut self) {
-        let waiting = self.places.iter().enumerate().filter_map(|(index, place)| {
-            match place.as_ref()?.stage {
-                Stage::Window(number) => Some((number, index)),
-                _ => None,
+        let waiting: Vec<Waiting> = self
+            .places
+            .iter()
+            .enumerate()
+            .filter_map(|(index, place)| place.as_ref()?.waiting(index))
+            .collect();
+        let model = self.whisper.model();
+        let most = |frames| {
+            if self.one_by_one {
+                1
+            } else {
+                model.windows_together(frames)
             }
-        });
-        let Some((_, index)) = waiting.min() else {
-            return;
         };
-        let began = Instant::now();
-        if let Err(error) = self.hear(index) {
-            return self.dismiss(index, Err(error));
+        let chosen = together(waiting, most);
+        let windows: Vec<(usize, LogMel)> = chosen
+            .into_iter()
+            .filter_map(|index| Some((index, self.window(index)?)))
+            .collect();
+        if self.try_to_hear(&windows) {
+            return;
         }
-        if let Some(place) = self.places[index].as_mut() {
-            place.transcription.heard(began.elapsed());
+        // Memory for all of them may have been missing; whoever fails alone is told.
+        self.one_by_one = true;
+        for window in windows {
+            self.try_to_hear(&[window]);
         }
-        self.choose_words(index);
     }
 
-    fn hear(&mut self, index: usize) -> Result<(), WhisperError> {
-        let Some(place) = &self.places[index] else {
-            return Ok(());
-        };
-        let transcription = &place.transcription;
-        let window = transcription.window().map_err(|source| WhisperError::Mel {
+    /// The window of a place, which is dismissed if there is none.
+    fn window(&mut self, index: usize) -> Option<LogMel> {
+        let window = self.places[index].as_ref()?.transcription.window();
+        let wrong = |source| WhisperError::Mel {
             source: Arc::new(source),
-        })?;
+        };
+        window
+            .map_err(|source| self.dismiss(index, Err(wrong(source))))
+            .ok()
+    }
+
+    /// Encodes windows of one length in one pass. A failure dismisses the only one; `false` when several should be tried
+    /// one by one.
+    fn try_to_hear(&mut self, windows: &[(usize, LogMel)]) -> bool {
+        let began = Instant::now();
+        let heard = self.hear(windows);
+        let took = began.elapsed();
+        match heard {
+            Ok(()) => {
+                for (index, _) in windows {
+                    if let Some(place) = self.places[*index].as_mut() {
+                        place.transcription.heard(took);
+                    }
+                    self.choose_words(*index);
+                }
+            }
+            Err(error @ WhisperError::Model { .. }) if windows.len() > 1 => {
+                let windows = windows.len();
+                debug!(
+                    windows,
+                    error = &error as &dyn Error,
+                    "windows are encoded one by one"
+                );
+                return false;
+            }
+            Err(error) => {
+                for (index, _) in windows {
+                    self.dismiss(*index, Err(error.clone()));
+                }
+            }
+        }
+        true
+    }
+
+    fn hear(&mut self, windows: &[(usize, LogMel)]) -> Result<(), WhisperError> {
+        if windows.is_empty() {
+            return Ok(());
+        }
+        let places = windows
+            .iter()
+            .filter_map(|(index, _)| self.places[*index].as_ref());
+        let cancels: Vec<&Cancel> = places.map(|place| place.transcription.cancel()).collect();
+        let indices: Vec<usize> = windows.iter().map(|(index, _)| *index).collect();
+        let windows: Vec<&LogMel> = windows.iter().map(|(_, window)| window).collect();
         let model = self.whisper.model();
         let encoded = model
-            .encode_unless(transcription.cancel(), &window)
+            .encode_unless(&cancels, &windows)
             .map_err(model_error)?
             .ok_or(WhisperError::Cancelled)?;
         model
-            .hear(&mut self.state, index, &encoded)
+            .hear(&mut self.state, &indices, &encoded)
             .map_err(model_error)
     }
 
@@ -309,6 +370,18 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
 }
 
 impl Place {
+    /// `index`: its own.
+    fn waiting(&self, index: usize) -> Option<Waiting> {
+        let Stage::Window(number) = self.stage else {
+            return None;
+        };
+        Some(Waiting {
+            number,
+            index,
+            frames: self.transcription.frames(),
+        })
+    }
+
     fn attempt(&self, whisper: &Whisper, most_hypotheses: usize) -> Stage {
         let mut request = self.transcription.request(whisper.vocabulary());
         request.beam_size = request.beam_size.min(most_hypotheses);
@@ -353,56 +426,5 @@ impl Place {
     }
 }
 
-/// What a pass does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pass {
-    Encode,
-    Decode,
-}
-
-/// Whose turn it is. Pure.
-#[derive(Debug, Default)]
-struct Turns {
-    /// Decoder passes since the last window.
-    decodes: u32,
-}
-
-impl Turns {
-    /// The next pass; `None` with nothing to do. `windows`, `tokens`: whether any are waiting.
-    fn next(&mut self, windows: bool, tokens: bool) -> Option<Pass> {
-        let is_due = !tokens || self.decodes >= DECODES_PER_WINDOW;
-        if windows && is_due {
-            self.decodes = 0;
-            return Some(Pass::Encode);
-        }
-        self.decodes = self.decodes.saturating_add(1);
-        tokens.then_some(Pass::Decode)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_and_tokens_take_turns_and_neither_waits_for_what_is_not_there() {
-        let mut turns = Turns::default();
-        assert_eq!(turns.next(false, false), None);
-        let mut turns = Turns::default();
-        let mut passes = |windows, tokens, count: usize| -> String {
-            let name = |pass| match pass {
-                Some(Pass::Encode) => 'E',
-                Some(Pass::Decode) => 'd',
-                None => '-',
-            };
-            (0..count)
-                .map(|_| name(turns.next(windows, tokens)))
-                .collect()
-        };
-        assert_eq!(passes(true, false, 2), "EE");
-        assert_eq!(passes(true, true, 11), "ddddEddddEd");
-        assert_eq!(passes(false, true, 6), "dddddd");
-        // A window that comes while others have long been decoded has waited enough.
-        assert_eq!(passes(true, true, 2), "Ed");
-    }
-}
+mod tests;

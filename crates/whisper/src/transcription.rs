@@ -141,7 +141,7 @@ impl Transcription {
     }
 
     /// How much of the current window the encoder reads, in mel frames.
-    fn frames(&self) -> usize {
+    pub(crate) fn frames(&self) -> usize {
         let samples = match &self.spectrogram {
             Spectrogram::Short(stream) => stream.samples(),
             // Only the last window is short of speech; the others are full anyway.

@@ -81,6 +81,31 @@ fn f16_on_another_device_hears_the_words_that_f32_hears() {
     check_words_of_f32(&f16, &clips(""));
 }
 
+/// Windows of one length are encoded together there, and tokens of all are read together.
+#[test]
+fn many_at_once_on_another_device_hear_what_each_hears_alone() {
+    let f16 = on_another_device(|| demo(Precision::F16));
+    let clips = clips("");
+    let inputs: Vec<Input> = clips
+        .iter()
+        .chain(&clips)
+        .enumerate()
+        .map(|(index, (waveform, _))| {
+            let mut input = input(waveform, Window::Dynamic);
+            input.options.beam_size = 1 + 2 * (index % 3 % 2);
+            input.options.timestamps = index % 4 == 3;
+            if index % 2 == 1 {
+                input.options.names = vec!["Ada".to_owned()];
+            }
+            input
+        })
+        .collect();
+    for (input, together) in inputs.iter().zip(f16.transcribe(&inputs)) {
+        let alone = f16.transcribe(std::slice::from_ref(input)).remove(0);
+        assert_eq!(alone.unwrap().text, together.unwrap().text);
+    }
+}
+
 fn check_words_of_f32(narrow: &Whisper, clips: &[(Waveform, String)]) {
     let reference = demo(Precision::F32);
     let mut others = Vec::new();

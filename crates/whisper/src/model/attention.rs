@@ -19,10 +19,37 @@ const QUERY_BLOCK: usize = 128;
 /// Up to this many queries, scores are dot products; above, blocked matrix products are faster.
 const FEW_QUERIES: usize = 16;
 
-/// Attention of every position to every position, without a mask.
+/// Scores that another device has in memory at once: those of a whole window of the large models (20 heads, 1500 by
+/// 1500), in f16 90 MB for them and as much for their softmax. A product of that size leaves no GPU idle.
+const SCORES_AT_ONCE: usize = 48 << 20;
+
+/// Attention of every position to every position of its window, without a mask.
 ///
-/// `qkv`: `(positions, 3 * width)`, queries beside keys beside values. Returns `(positions, width)`.
+/// `qkv`: `(windows * positions, 3 * width)`, queries beside keys beside values. Returns `(windows * positions, width)`.
 pub(super) fn bidirectional(
+    qkv: &Tensor,
+    windows: usize,
+    heads: usize,
+    arithmetic: Arithmetic,
+    room: &mut Room,
+) -> Result<Tensor> {
+    if !matches!(arithmetic, Arithmetic::Int8(_)) && !ops::is_host(qkv) {
+        let [queries, keys, values] = split_heads(qkv, windows, heads)?;
+        return attend(&queries, &keys, &values, None);
+    }
+    if windows == 1 {
+        return attend_on_host(qkv, heads, arithmetic, room);
+    }
+    let positions = qkv.dim(0)? / windows;
+    let parts = (0..windows).map(|window| {
+        let own = qkv.narrow(0, window * positions, positions)?;
+        attend_on_host(&own, heads, arithmetic, &mut Room::default())
+    });
+    join(parts.collect::<Result<_>>()?)
+}
+
+/// One window's [`bidirectional`].
+fn attend_on_host(
     qkv: &Tensor,
     heads: usize,
     arithmetic: Arithmetic,
@@ -37,10 +64,6 @@ pub(super) fn bidirectional(
             })
         })??;
         return Ok(out);
-    }
-    if !ops::is_host(qkv) {
-        let [queries, keys, values] = split_heads(qkv, heads)?;
-        return attend(&queries, &keys, &values, None);
     }
     let head_width = width / heads;
     let part =
@@ -103,16 +126,20 @@ pub(crate) struct SplitKeys {
 
 impl SplitKeys {
     fn new(keys_values: &Tensor, heads: usize) -> Result<Self> {
-        let [keys, values] = split_heads(keys_values, heads)?;
-        Ok(Self { keys, values })
+        let [keys, values] = split_heads(keys_values, 1, heads)?;
+        Ok(Self {
+            keys: keys.squeeze(0)?,
+            values: values.squeeze(0)?,
+        })
     }
 
     fn attend(&self, queries: &Tensor) -> Result<Tensor> {
         let (heads, positions, head_width) = self.keys.dims3()?;
         let count = queries.dim(0)?;
         if !ops::is_host(queries) {
-            let [queries] = split_heads(queries, heads)?;
-            return attend(&queries, &self.keys, &self.values, None);
+            let [queries] = split_heads(queries, 1, heads)?;
+            let (keys, values) = (self.keys.unsqueeze(0)?, self.values.unsqueeze(0)?);
+            return attend(&queries, &keys, &values, None);
         }
         if count > FEW_QUERIES {
             let heads = (0..heads)
@@ -264,13 +291,17 @@ struct Head {
     values: Tensor,
 }
 
-/// `(positions, parts * width)` → its parts, each `(heads, positions, head_width)`.
-fn split_heads<const PARTS: usize>(x: &Tensor, heads: usize) -> Result<[Tensor; PARTS]> {
-    let (positions, all) = x.dims2()?;
-    let head_width = all / PARTS / heads;
+/// `(items * positions, parts * width)` → its parts, each `(items, heads, positions, head_width)`.
+fn split_heads<const PARTS: usize>(
+    x: &Tensor,
+    items: usize,
+    heads: usize,
+) -> Result<[Tensor; PARTS]> {
+    let (rows, all) = x.dims2()?;
+    let (positions, head_width) = (rows / items, all / PARTS / heads);
     let x = x
-        .reshape((positions, PARTS, heads, head_width))?
-        .permute((1, 2, 0, 3))?
+        .reshape((items, positions, PARTS, heads, head_width))?
+        .permute((2, 0, 3, 1, 4))?
         .contiguous()?;
     let parts = (0..PARTS).map(|part| x.get(part));
     let parts = parts.collect::<Result<Vec<_>>>()?;
@@ -278,25 +309,40 @@ fn split_heads<const PARTS: usize>(x: &Tensor, heads: usize) -> Result<[Tensor; 
     parts.try_into().map_err(wrong)
 }
 
-/// Attention of all heads in one product: `queries` `(heads, queries, head_width)`, `keys` and `values`
-/// `(heads, positions, head_width)`, which may be the front of longer ones, `mask` `(queries, positions)`, added to the
-/// scores. Returns `(queries, heads * head_width)`.
+/// Attention of all items and heads in one product, or a few that bound the memory: `queries`
+/// `(items, heads, queries, head_width)`, `keys` and `values` `(items, heads, positions, head_width)`, which may be the
+/// front of longer ones, `mask` `(items, 1, queries, positions)`, added to the scores. Returns
+/// `(items * queries, heads * head_width)`.
 fn attend(
     queries: &Tensor,
     keys: &Tensor,
     values: &Tensor,
     mask: Option<&Tensor>,
 ) -> Result<Tensor> {
-    let (heads, count, head_width) = queries.dims3()?;
-    let mut scores = queries.matmul(&keys.t()?)?;
-    if let Some(mask) = mask {
-        scores = scores.broadcast_add(mask)?;
+    let (items, heads, count, head_width) = queries.dims4()?;
+    let scores_of_item = heads * count * keys.dim(2)?;
+    let at_once = (SCORES_AT_ONCE / scores_of_item).clamp(1, items);
+    let parts = (0..items).step_by(at_once).map(|first| {
+        let part = |x: &Tensor| x.narrow(0, first, at_once.min(items - first));
+        let mut scores = part(queries)?.matmul(&part(keys)?.t()?)?;
+        if let Some(mask) = mask {
+            scores = scores.broadcast_add(&part(mask)?)?;
+        }
+        ops::softmax(scores)?
+            .matmul(&part(values)?)?
+            .transpose(1, 2)?
+            .contiguous()?
+            .reshape(((), heads * head_width))
+    });
+    join(parts.collect::<Result<_>>()?)
+}
+
+/// One below the other.
+pub(super) fn join(mut parts: Vec<Tensor>) -> Result<Tensor> {
+    match parts.len() {
+        1 => Ok(parts.remove(0)),
+        _ => Tensor::cat(&parts, 0),
     }
-    ops::softmax(scores)?
-        .matmul(values)?
-        .transpose(0, 1)?
-        .contiguous()?
-        .reshape((count, heads * head_width))
 }
 
 /// Every query to every key on the CPU, a block of queries at a time, so that the scores are never in memory as a whole.
@@ -397,13 +443,13 @@ fn append_and_attend_on_device(
 ) -> Result<Tensor> {
     let tokens = qkv.dim(0)?;
     let seen = length + tokens;
-    let [queries, new_keys, new_values] = split_heads(qkv, shape.heads)?;
-    keys.slice_set(&new_keys, 1, length)?;
-    values.slice_set(&new_values, 1, length)?;
+    let [queries, new_keys, new_values] = split_heads(qkv, 1, shape.heads)?;
+    keys.slice_set(&new_keys.squeeze(0)?, 1, length)?;
+    values.slice_set(&new_values.squeeze(0)?, 1, length)?;
     // Views: what a row has heard so far is not copied for each token.
-    let (keys, values) = (keys.narrow(1, 0, seen)?, values.narrow(1, 0, seen)?);
+    let front = |x: &Tensor| x.narrow(1, 0, seen)?.unsqueeze(0);
     let mask = causal_mask(tokens, length, qkv)?;
-    attend(&queries, &keys, &values, mask.as_ref())
+    attend(&queries, &front(keys)?, &front(values)?, mask.as_ref())
 }
 
 /// `(tokens, length + tokens)`: 0 up to a token's own position, −∞ behind it. Nothing for a single token, which sees
@@ -424,6 +470,6 @@ fn causal_mask(tokens: usize, length: usize, like: &Tensor) -> Result<Option<Ten
             })
         })
         .collect();
-    let mask = Tensor::from_vec(mask, (tokens, seen), like.device())?;
+    let mask = Tensor::from_vec(mask, (1, 1, tokens, seen), like.device())?;
     Ok(Some(mask.to_dtype(like.dtype())?))
 }

@@ -5,7 +5,7 @@ use candle_transformers::models::whisper::Config;
 use rayon::prelude::*;
 
 use super::{
-    attention::{AudioKeys, TextShape},
+    attention::{self, AudioKeys, TextShape},
     layers::{FeedForward, Linear, Projection, Source},
     matrix::{Matrix, Room},
     norm::LayerNorm,
@@ -74,16 +74,23 @@ impl Decoder {
         })
     }
 
-    /// Keys and values of one item's audio for each layer. `encoded`: `(positions, width)`.
-    pub(super) fn project_audio(&self, encoded: &Tensor) -> candle_core::Result<Vec<AudioKeys>> {
+    /// Keys and values of the audio of each item for each layer. `encoded`: `(items, positions, width)`.
+    pub(super) fn project_audio(
+        &self,
+        encoded: &Tensor,
+    ) -> candle_core::Result<Vec<Vec<AudioKeys>>> {
+        let (items, positions, width) = encoded.dims3()?;
+        let encoded = encoded.reshape((items * positions, width))?;
+        let mut of_items: Vec<Vec<AudioKeys>> = (0..items).map(|_| Vec::new()).collect();
         let mut room = Room::default();
-        self.layers
-            .iter()
-            .map(|layer| {
-                let both = layer.audio_keys_values.forward(encoded, &mut room)?;
-                AudioKeys::new(&both, layer.heads, layer.arithmetic)
-            })
-            .collect()
+        for layer in &self.layers {
+            let all = layer.audio_keys_values.forward(&encoded, &mut room)?;
+            for (item, layers) in of_items.iter_mut().enumerate() {
+                let own = all.narrow(0, item * positions, positions)?;
+                layers.push(AudioKeys::new(&own, layer.heads, layer.arithmetic)?);
+            }
+        }
+        Ok(of_items)
     }
 
     /// Appends the tokens of each span to its row; returns the logits after each of the `asked` tokens, counted over
@@ -186,7 +193,7 @@ fn attend_to_text(
         parts.push(cache.append_and_attend(&own, shape, span.length)?);
         first += span.tokens.len();
     }
-    join(parts)
+    attention::join(parts)
 }
 
 /// Neighbouring spans of one item together, so that its keys and values are read once for all its rows.
@@ -213,12 +220,5 @@ fn attend_to_audio(
     } else {
         groups.into_iter().map(attend).collect()
     };
-    join(parts?)
-}
-
-fn join(mut parts: Vec<Tensor>) -> candle_core::Result<Tensor> {
-    match parts.len() {
-        1 => Ok(parts.remove(0)),
-        _ => Tensor::cat(&parts, 0),
-    }
+    attention::join(parts?)
 }

@@ -10,7 +10,7 @@ use super::{
     norm::LayerNorm,
     ops,
 };
-use crate::{Cancel, checkpoint::LoadError, precision::Arithmetic};
+use crate::{checkpoint::LoadError, precision::Arithmetic};
 
 /// Positions per mel frame: the second convolution takes every other one.
 pub(super) const FRAMES_PER_POSITION: usize = 2;
@@ -61,40 +61,44 @@ impl Encoder {
         })
     }
 
-    /// One window: `(n_mels, frames)` → `(frames / 2, width)`.
-    pub(super) fn forward(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
-        let mut x = self.convolve(mel)?;
-        let mut rooms = Rooms::default();
-        for layer in &self.layers {
-            x = layer.forward(x, &mut rooms)?;
-        }
-        self.norm.forward(&x)
-    }
-
-    /// As [`Encoder::forward`], but `None` once the flag is raised: it is read before each layer.
-    pub(super) fn forward_unless(
+    /// Windows of one length: `(windows, n_mels, frames)` → `(windows, frames / 2, width)`. `None` once
+    /// `is_given_up` says so: it is asked before each layer.
+    pub(super) fn forward(
         &self,
-        cancel: &Cancel,
         mel: &Tensor,
+        is_given_up: impl Fn() -> bool,
     ) -> candle_core::Result<Option<Tensor>> {
+        let (windows, _, frames) = mel.dims3()?;
+        let positions = frames / FRAMES_PER_POSITION;
         let mut x = self.convolve(mel)?;
         let mut rooms = Rooms::default();
         for layer in &self.layers {
-            if cancel.is_cancelled() {
+            if is_given_up() {
                 return Ok(None);
             }
-            x = layer.forward(x, &mut rooms)?;
+            x = layer.forward(x, windows, &mut rooms)?;
         }
-        self.norm.forward(&x).map(Some)
+        let x = self.norm.forward(&x)?;
+        x.reshape((windows, positions, ())).map(Some)
     }
 
+    /// `(windows, n_mels, frames)` → `(windows * frames / 2, width)`.
     fn convolve(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
-        let x = mel.to_dtype(self.positions.dtype())?.t()?.contiguous()?;
+        let (windows, _, frames) = mel.dims3()?;
+        let positions = frames / FRAMES_PER_POSITION;
+        let x = mel.to_dtype(self.positions.dtype())?;
+        let x = x.transpose(1, 2)?.contiguous()?;
         let [first, second] = &self.convolutions;
         let x = first.forward_gelu(&ops::unfold(&x, 1)?)?;
+        let x = x.reshape((windows, frames, ()))?;
         let x = second.forward_gelu(&ops::unfold(&x, FRAMES_PER_POSITION)?)?;
         // A trimmed window takes the first positions: its audio starts where the window does.
-        &x + self.positions.narrow(0, 0, x.dim(0)?)?
+        let table = self.positions.narrow(0, 0, positions)?;
+        if windows == 1 {
+            return x + table;
+        }
+        let x = x.reshape((windows, positions, ()))?;
+        x.broadcast_add(&table)?.flatten_to(1)
     }
 }
 
@@ -117,15 +121,20 @@ impl Layer {
         })
     }
 
-    /// The values of `x` may be overwritten.
-    fn forward(&self, x: Tensor, rooms: &mut Rooms) -> candle_core::Result<Tensor> {
+    /// `(windows * positions, width)`, changed; the values of `x` may be overwritten.
+    fn forward(&self, x: Tensor, windows: usize, rooms: &mut Rooms) -> candle_core::Result<Tensor> {
         let qkv = self.queries_keys_values.forward_normed(
             &self.norm,
             &x,
             &mut rooms.queries_keys_values,
         )?;
-        let attended =
-            attention::bidirectional(&qkv, self.heads, self.arithmetic, &mut rooms.attended)?;
+        let attended = attention::bidirectional(
+            &qkv,
+            windows,
+            self.heads,
+            self.arithmetic,
+            &mut rooms.attended,
+        )?;
         let x = self.out.add_to(x, &attended)?;
         self.feed_forward.forward(x)
     }

@@ -40,6 +40,11 @@ use crate::{
     state::{Span, State},
 };
 
+/// Windows of 30 s that a device other than the host encodes in one pass, or so many more shorter ones as have as many
+/// frames. From some thousand positions on the products of a layer occupy a GPU, and more of them at once save little;
+/// but those that are being decoded wait for the pass, and its memory grows with it: 0.3 GB in f16 for the large models.
+const WHOLE_WINDOWS_TOGETHER: usize = 4;
+
 /// Encoder and decoder with their weights on one device. Immutable: threads may share it.
 #[derive(Debug)]
 pub struct Model {
@@ -267,13 +272,33 @@ impl Model {
     /// [`ModelError::MelShape`] for another shape.
     pub fn encode(&self, mel: &Tensor) -> Result<Tensor, ModelError> {
         let shape = mel.dims().get(1..).unwrap_or_default();
-        self.check_mel(shape, shape.last().copied().unwrap_or(0))?;
+        let frames = shape.last().copied().unwrap_or(0);
+        self.check_mel(shape, frames)?;
         let compute = || {
-            // One window after the other: each fills all threads, and together they would leave the caches.
-            let windows = (0..mel.dim(0)?).map(|item| self.encoder.forward(&mel.get(item)?));
-            Tensor::stack(&windows.collect::<candle_core::Result<Vec<_>>>()?, 0)
+            let windows = mel.dim(0)?;
+            let together = self.windows_together(frames);
+            let parts = (0..windows).step_by(together).map(|first| {
+                let part = mel.narrow(0, first, together.min(windows - first))?;
+                self.run_encoder(&part)
+            });
+            attention::join(parts.collect::<candle_core::Result<_>>()?)
         };
         compute().map_err(computing("the encoder"))
+    }
+
+    /// How many windows of `frames` frames [should](Encoder::forward) be encoded in one pass, at most.
+    pub(crate) fn windows_together(&self, frames: usize) -> usize {
+        if ops::are_host(self.arithmetic.number_type(), &self.device) {
+            // Each fills all threads, and together they would leave the caches.
+            1
+        } else {
+            (WHOLE_WINDOWS_TOGETHER * self.window_frames() / frames.max(1)).max(1)
+        }
+    }
+
+    fn run_encoder(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
+        let encoded = self.encoder.forward(mel, || false)?;
+        encoded.ok_or_else(|| candle_core::Error::Msg("the encoder was given up".to_owned()))
     }
 
     /// Runs the encoder over windows of any lengths: `(frames / 2, d_model)` for each.
@@ -285,25 +310,30 @@ impl Model {
             .iter()
             .map(|window| {
                 let mel = self.mel_batch(&[window])?;
-                let compute = || self.encoder.forward(&mel.get(0)?);
+                let compute = || self.run_encoder(&mel)?.squeeze(0);
                 compute().map_err(computing("the encoder"))
             })
             .collect()
     }
 
-    /// Runs the encoder over one window, `(frames / 2, d_model)`; `None` once the flag is raised, which is read
-    /// between two layers.
+    /// Runs the encoder over windows of the same number of frames in one pass, `(windows, frames / 2, d_model)`; `None`
+    /// once the flags of all are raised, which are read between two layers.
     ///
     /// # Errors
-    /// As [`Model::encode_each`].
-    pub fn encode_unless(
+    /// [`ModelError::MelShape`] as [`Model::mel_batch`].
+    pub(crate) fn encode_unless(
         &self,
-        cancel: &Cancel,
-        window: &LogMel,
+        cancels: &[&Cancel],
+        windows: &[&LogMel],
     ) -> Result<Option<Tensor>, ModelError> {
-        let mel = self.mel_batch(&[window])?;
-        let compute = || self.encoder.forward_unless(cancel, &mel.get(0)?);
-        compute().map_err(computing("the encoder"))
+        let mel = self.mel_batch(windows)?;
+        let is_given_up = || cancels.iter().all(|cancel| cancel.is_cancelled());
+        let encode = || {
+            #[cfg(test)]
+            elsewhere::find_room(windows.len())?;
+            self.encoder.forward(&mel, is_given_up)
+        };
+        encode().map_err(computing("the encoder"))
     }
 
     /// Begins decoding: projects the cross-attention keys and values of each item, once. Item `i` gets the rows
@@ -314,10 +344,11 @@ impl Model {
     /// # Errors
     /// [`ModelError::EncodedShape`] for another shape.
     pub fn start(&self, encoded: &[Tensor], rows_per_item: usize) -> Result<State, ModelError> {
-        let items = encoded
-            .iter()
-            .map(|item| self.project_audio(item))
-            .collect::<Result<_, _>>()?;
+        let mut items = Vec::with_capacity(encoded.len());
+        for encoded in encoded {
+            let encoded = self.of_one_item(encoded)?;
+            items.extend(self.project_audio(&encoded)?);
+        }
         State::new(items, rows_per_item.max(1), self.text_shape(), &self.device)
             .map_err(computing("making room for the caches"))
     }
@@ -336,15 +367,20 @@ impl Model {
         .map_err(computing("making room for the caches"))
     }
 
-    /// Puts an encoded window, `(positions, d_model)`, in the place of an item of `state`.
+    /// Puts encoded windows, `(items, positions, d_model)`, in the places of as many items of `state`.
     pub(crate) fn hear(
         &self,
         state: &mut State,
-        item: usize,
+        items: &[usize],
         encoded: &Tensor,
     ) -> Result<(), ModelError> {
-        state.fill(item, self.project_audio(encoded)?);
-        Ok(())
+        for (item, audio) in items.iter().zip(self.project_audio(encoded)?) {
+            state.fill(*item, audio);
+        }
+        // A GPU works on behind its caller, who measures how long this took.
+        self.device
+            .synchronize()
+            .map_err(computing("waiting for the device"))
     }
 
     fn text_shape(&self) -> TextShape {
@@ -454,7 +490,8 @@ impl Model {
         Ok(logits)
     }
 
-    fn project_audio(&self, encoded: &Tensor) -> Result<Vec<attention::AudioKeys>, ModelError> {
+    /// Checks an item of [`Model::start`]: `(1, positions, d_model)`.
+    fn of_one_item(&self, encoded: &Tensor) -> Result<Tensor, ModelError> {
         let width = self.config.d_model;
         let wrong_shape = || ModelError::EncodedShape {
             width,
@@ -468,8 +505,17 @@ impl Model {
             return Err(wrong_shape());
         }
         encoded
-            .reshape((positions, width))
-            .and_then(|encoded| self.decoder.project_audio(&encoded))
+            .reshape((1, positions, width))
+            .map_err(computing("the projection of the audio"))
+    }
+
+    /// `(items, positions, d_model)` → the keys and values of each item.
+    fn project_audio(
+        &self,
+        encoded: &Tensor,
+    ) -> Result<Vec<Vec<attention::AudioKeys>>, ModelError> {
+        self.decoder
+            .project_audio(encoded)
             .map_err(computing("the projection of the audio"))
     }
 
@@ -565,10 +611,18 @@ mod tests {
         let cancel = Cancel::default();
         let values = |encoded: &Tensor| encoded.to_vec2::<f32>().unwrap();
         let whole = model.encode_each(&[&window]).unwrap();
-        let encoded = model.encode_unless(&cancel, &window).unwrap().unwrap();
-        assert_eq!(values(&encoded), values(&whole[0]));
+        let encode = |cancels: &[&Cancel]| {
+            let windows = vec![&window; cancels.len()];
+            model.encode_unless(cancels, &windows).unwrap()
+        };
+        let encoded = encode(&[&cancel]).unwrap();
+        assert_eq!(values(&encoded.get(0).unwrap()), values(&whole[0]));
         cancel.cancel();
-        assert!(model.encode_unless(&cancel, &window).unwrap().is_none());
+        assert!(encode(&[&cancel]).is_none());
+        assert!(encode(&[&cancel, &cancel]).is_none());
+        // One that still wants its words keeps the pass going.
+        let encoded = encode(&[&cancel, &Cancel::default()]).unwrap();
+        assert_eq!(values(&encoded.get(1).unwrap()), values(&whole[0]));
     }
 
     #[test]

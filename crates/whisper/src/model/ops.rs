@@ -95,25 +95,27 @@ const ROWS_PER_TASK: usize = 32;
 /// Multiplications per value that a norm or an activation is worth.
 const NORM_COST: usize = 8;
 
-/// The three taps of a convolution of width 3 with padding 1 beside each other: `(length, channels)` →
-/// `(length / stride, 3 * channels)`, tap by tap, for stride 1 or 2 and an even length.
+/// The three taps of a convolution of width 3 with padding 1 beside each other: `(windows, length, channels)` →
+/// `(windows * length / stride, 3 * channels)`, tap by tap, for stride 1 or 2 and an even length.
 pub(super) fn unfold(x: &Tensor, stride: usize) -> Result<Tensor> {
-    let (length, channels) = x.dims2()?;
+    let (windows, length, channels) = x.dims3()?;
     let steps = length / stride;
     if !is_host(x) {
-        let padded = x.pad_with_zeros(0, 1, 1)?;
+        let padded = x.pad_with_zeros(1, 1, 1)?;
         let tap = |tap: usize| {
             padded
-                .narrow(0, tap, steps * stride)?
-                .reshape((steps, stride, channels))?
+                .narrow(1, tap, steps * stride)?
+                .reshape((windows * steps, stride, channels))?
                 .narrow(1, 0, 1)?
                 .squeeze(1)
         };
         return Tensor::cat(&[tap(0)?, tap(1)?, tap(2)?], 1);
     }
-    let mut out = kernels::zeros(steps * 3 * channels);
+    let mut out = kernels::zeros(windows * steps * 3 * channels);
     with_slice(x, |x| {
-        let row = |(step, out): (usize, &mut [f32])| {
+        let row = |(row, out): (usize, &mut [f32])| {
+            let (window, step) = (row / steps, row % steps);
+            let x = &x[window * length * channels..];
             for (tap, out) in out.chunks_exact_mut(channels).enumerate() {
                 // Position −1 and position `length` are the padding, already zero.
                 if let Some(position) = (step * stride + tap).checked_sub(1)
@@ -128,7 +130,7 @@ pub(super) fn unfold(x: &Tensor, stride: usize) -> Result<Tensor> {
             .with_min_len(ROWS_PER_TASK)
             .for_each(row);
     })?;
-    Tensor::from_vec(out, (steps, 3 * channels), &Device::Cpu)
+    Tensor::from_vec(out, (windows * steps, 3 * channels), &Device::Cpu)
 }
 
 /// Softmax over the last dimension; on the CPU in place, so `x` must be the only owner of its values.
@@ -303,7 +305,11 @@ impl<F: Fn(&mut [f32])> InplaceOp1 for InPlace<F> {
 pub(crate) mod elsewhere {
     use std::cell::Cell;
 
-    thread_local!(static PRETENDED: Cell<bool> = const { Cell::new(false) });
+    thread_local! {
+        static PRETENDED: Cell<bool> = const { Cell::new(false) };
+        #[cfg(test)]
+        static ROOM: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
 
     pub(super) fn is_pretended() -> bool {
         PRETENDED.get()
@@ -314,5 +320,22 @@ pub(crate) mod elsewhere {
         let result = compute();
         PRETENDED.set(false);
         result
+    }
+
+    /// Runs `compute`, on this thread, as if there were memory for so many windows at once.
+    #[cfg(test)]
+    pub(crate) fn with_room_for<R>(windows: usize, compute: impl FnOnce() -> R) -> R {
+        ROOM.set(windows);
+        let result = compute();
+        ROOM.set(usize::MAX);
+        result
+    }
+
+    #[cfg(test)]
+    pub(crate) fn find_room(windows: usize) -> candle_core::Result<()> {
+        if windows > ROOM.get() {
+            candle_core::bail!("out of memory");
+        }
+        Ok(())
     }
 }
