@@ -149,7 +149,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
     fn dismiss(&mut self, index: usize, result: Result<Transcript, WhisperError>) {
         if let Some(place) = self.places[index].take() {
             // The audio's keys and values are large.
-            self.state.fill(index, Vec::new());
+            self.state.forget(index);
             self.source.done(place.id, result);
         }
     }
@@ -354,7 +354,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
         };
         if place.transcription.is_done() {
             if let Some(place) = self.places[index].take() {
-                self.state.fill(index, Vec::new());
+                self.state.forget(index);
                 let transcript = place.transcription.into_transcript();
                 self.source.done(place.id, Ok(transcript));
             }

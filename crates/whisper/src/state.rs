@@ -1,10 +1,16 @@
 //! What decoding remembers between two steps, apart from the weights.
 
-use candle_core::Device;
+use std::ops::Range;
 
-use crate::model::{
-    ModelError,
-    attention::{AudioKeys, TextKeys, TextShape},
+use candle_core::{Device, Tensor};
+
+use crate::{
+    model::{
+        ModelError, are_host,
+        attention::{AudioKeys, CacheShape, TextKeys},
+        shelf::{Plan, Shelves},
+    },
+    precision::Arithmetic,
 };
 
 /// Key and value caches of the rows of one batch.
@@ -13,16 +19,34 @@ use crate::model::{
 /// have their own self-attention caches, preallocated for the longest text.
 #[derive(Debug)]
 pub struct State {
-    items: Vec<Vec<AudioKeys>>,
-    rows: Vec<Row>,
     rows_per_item: usize,
-    shape: TextShape,
+    /// Tokens of each row.
+    lengths: Vec<usize>,
+    caches: Caches,
+    shape: CacheShape,
 }
 
 #[derive(Debug)]
-struct Row {
-    length: usize,
-    layers: Vec<TextKeys>,
+enum Caches {
+    Host(HostCaches),
+    /// On another device those of all rows and items are together.
+    Shelves(Shelves),
+}
+
+/// The caches as one pass over some spans uses them.
+pub(crate) enum PassCaches<'a> {
+    Host(&'a mut HostCaches),
+    Shelves(&'a Shelves, Plan),
+}
+
+#[derive(Debug)]
+pub(crate) struct HostCaches {
+    /// Of each item, by layer.
+    audio: Vec<Vec<AudioKeys>>,
+    /// Of each row, by layer.
+    text: Vec<Vec<TextKeys>>,
+    rows_per_item: usize,
+    shape: CacheShape,
 }
 
 /// Tokens that a pass appends to one row.
@@ -35,61 +59,85 @@ pub(crate) struct Span<'a> {
 }
 
 impl State {
-    pub(crate) fn new(
-        items: Vec<Vec<AudioKeys>>,
-        rows_per_item: usize,
-        shape: TextShape,
-        device: &Device,
-    ) -> candle_core::Result<Self> {
-        let layers = items.first().map_or(0, Vec::len);
-        let room = Self::with_room(items.len(), layers, rows_per_item, shape, device)?;
-        Ok(Self { items, ..room })
-    }
-
-    /// As [`State::new`], for `items` that are yet to come: each is [filled](State::fill) before it is used.
+    /// For items that are yet to come: each is [heard](State::hear) before its rows are used.
     pub(crate) fn with_room(
         items: usize,
-        layers: usize,
         rows_per_item: usize,
-        shape: TextShape,
+        shape: CacheShape,
         device: &Device,
     ) -> candle_core::Result<Self> {
-        let row = || {
-            let layers = (0..layers).map(|_| TextKeys::new(shape, device));
-            Ok(Row {
-                length: 0,
-                layers: layers.collect::<candle_core::Result<_>>()?,
+        let rows = items * rows_per_item;
+        let caches = if are_host(shape.number_type, device) {
+            let of_row = || (0..shape.layers).map(|_| TextKeys::new(shape)).collect();
+            Caches::Host(HostCaches {
+                audio: (0..items).map(|_| Vec::new()).collect(),
+                text: (0..rows).map(|_| of_row()).collect(),
+                rows_per_item,
+                shape,
             })
+        } else {
+            Caches::Shelves(Shelves::new(items, rows, shape, device)?)
         };
         Ok(Self {
-            items: (0..items).map(|_| Vec::new()).collect(),
-            rows: (0..items * rows_per_item)
-                .map(|_| row())
-                .collect::<candle_core::Result<_>>()?,
             rows_per_item,
+            lengths: vec![0; rows],
+            caches,
             shape,
         })
     }
 
-    /// Puts other audio in the place of an item's, and forgets the tokens of its rows.
-    pub(crate) fn fill(&mut self, item: usize, audio: Vec<AudioKeys>) {
+    /// Forgets the audio of an item and the tokens of its rows.
+    pub(crate) fn forget(&mut self, item: usize) {
         for row in self.rows_of(item) {
             self.clear(row);
         }
-        if let Some(place) = self.items.get_mut(item) {
-            *place = audio;
+        if let Caches::Host(caches) = &mut self.caches {
+            caches.audio[item] = Vec::new();
+        }
+    }
+
+    /// As [`State::forget`], for audio that follows at once.
+    pub(crate) fn make_way(&mut self, item: usize) -> candle_core::Result<()> {
+        self.forget(item);
+        let rows = self.rows_of(item);
+        match &mut self.caches {
+            Caches::Host(_) => Ok(()),
+            Caches::Shelves(shelves) => shelves.clear(rows),
+        }
+    }
+
+    /// Takes the keys and values of the audio of some items in one layer, which must be the next one since
+    /// [way was made](State::make_way) for them: `(items * positions, 2 * width)`.
+    pub(crate) fn hear(
+        &mut self,
+        layer: usize,
+        items: &[usize],
+        keys_values: &Tensor,
+        arithmetic: Arithmetic,
+    ) -> candle_core::Result<()> {
+        match &mut self.caches {
+            Caches::Shelves(shelves) => shelves.hear(layer, items, keys_values),
+            Caches::Host(caches) => {
+                let positions = keys_values.dim(0)? / items.len();
+                for (index, item) in items.iter().enumerate() {
+                    let own = keys_values.narrow(0, index * positions, positions)?;
+                    let keys = AudioKeys::new(&own, self.shape.heads, arithmetic)?;
+                    caches.audio[*item].push(keys);
+                }
+                Ok(())
+            }
         }
     }
 
     /// The rows of an item.
-    pub(crate) fn rows_of(&self, item: usize) -> std::ops::Range<usize> {
+    pub(crate) fn rows_of(&self, item: usize) -> Range<usize> {
         let first = item * self.rows_per_item;
         first..first + self.rows_per_item
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        self.lengths.len()
     }
 
     /// Rows that share one item's audio.
@@ -99,7 +147,7 @@ impl State {
 
     /// Tokens in `row`; 0 for a row that does not exist.
     pub fn len(&self, row: usize) -> usize {
-        self.rows.get(row).map_or(0, |row| row.length)
+        self.lengths.get(row).copied().unwrap_or(0)
     }
 
     /// Whether no token is in `row`.
@@ -109,7 +157,7 @@ impl State {
 
     /// Most tokens that a row can hold.
     pub fn capacity(&self) -> usize {
-        self.shape.capacity
+        self.shape.tokens
     }
 
     /// Forgets the tokens of `row`; its audio stays.
@@ -119,8 +167,8 @@ impl State {
 
     /// Forgets the tokens of `row` from position `length` on.
     pub fn truncate(&mut self, row: usize, length: usize) {
-        if let Some(row) = self.rows.get_mut(row) {
-            row.length = row.length.min(length);
+        if let Some(of_row) = self.lengths.get_mut(row) {
+            *of_row = length.min(*of_row);
         }
     }
 
@@ -130,11 +178,21 @@ impl State {
     /// [`ModelError::NoSuchRow`] or [`ModelError::OtherItem`]; nothing has changed then.
     pub fn copy_row(&mut self, from: usize, to: usize) -> Result<(), ModelError> {
         self.check_same_item(from, to)?;
-        let Ok([from, to]) = self.rows.get_disjoint_mut([from, to]) else {
-            // Both exist, so they are the same row.
-            return Ok(());
-        };
-        to.copy_from(from, self.shape)
+        let length = self.lengths[from];
+        match &mut self.caches {
+            Caches::Shelves(_) if from == to => {}
+            Caches::Shelves(shelves) => {
+                shelves
+                    .copy(from, to, length)
+                    .map_err(|source| ModelError::Compute {
+                        operation: "copying a row's cache",
+                        source,
+                    })?;
+            }
+            Caches::Host(caches) => caches.copy(from, to, length),
+        }
+        self.lengths[to] = length;
+        Ok(())
     }
 
     /// Beams: row `first + i` becomes what row `sources[i]` was, for all `i` at once. All are rows of one item.
@@ -161,7 +219,7 @@ impl State {
                 self.copy_row(source, target)?;
             } else {
                 // What `target` was is now in `source`, and the other way round.
-                self.rows.swap(target, source);
+                self.swap(target, source);
                 pending.remove(0);
                 for (_, other) in &mut pending {
                     if *other == target {
@@ -174,28 +232,34 @@ impl State {
         Ok(())
     }
 
-    pub(crate) fn text_shape(&self) -> TextShape {
-        self.shape
+    fn swap(&mut self, a: usize, b: usize) {
+        self.lengths.swap(a, b);
+        match &mut self.caches {
+            Caches::Host(caches) => caches.text.swap(a, b),
+            Caches::Shelves(shelves) => shelves.swap(a, b),
+        }
     }
 
-    /// The self-attention cache of a row that exists.
-    pub(crate) fn text(&mut self, row: usize, layer: usize) -> &mut TextKeys {
-        &mut self.rows[row].layers[layer]
+    /// What a pass over these spans, of rows that exist, attends with.
+    pub(crate) fn caches(&mut self, spans: &[Span<'_>]) -> candle_core::Result<PassCaches<'_>> {
+        let rows_per_item = self.rows_per_item;
+        match &mut self.caches {
+            Caches::Host(caches) => Ok(PassCaches::Host(caches)),
+            Caches::Shelves(shelves) => {
+                let plan = shelves.plan(spans, |row| row / rows_per_item)?;
+                Ok(PassCaches::Shelves(shelves, plan))
+            }
+        }
     }
 
-    /// The cross-attention keys and values of a row that exists.
-    pub(crate) fn audio(&self, row: usize, layer: usize) -> &AudioKeys {
-        &self.items[self.item_of(row)][layer]
-    }
-
-    pub(crate) fn item_of(&self, row: usize) -> usize {
+    fn item_of(&self, row: usize) -> usize {
         row / self.rows_per_item
     }
 
     /// Counts tokens that a pass has appended.
     pub(crate) fn grow(&mut self, spans: &[Span<'_>]) {
         for span in spans {
-            self.rows[span.row].length = span.length + span.tokens.len();
+            self.lengths[span.row] = span.length + span.tokens.len();
         }
     }
 
@@ -212,16 +276,31 @@ impl State {
     }
 }
 
-impl Row {
-    fn copy_from(&mut self, other: &Self, shape: TextShape) -> Result<(), ModelError> {
-        for (to, from) in self.layers.iter_mut().zip(&other.layers) {
-            to.copy_from(from, shape, other.length)
-                .map_err(|source| ModelError::Compute {
-                    operation: "copying a row's cache",
-                    source,
-                })?;
+impl HostCaches {
+    /// The self-attention cache of a row that exists.
+    pub(crate) fn text(&mut self, row: usize, layer: usize) -> &mut TextKeys {
+        &mut self.text[row][layer]
+    }
+
+    /// The cross-attention keys and values of a row that exists.
+    pub(crate) fn audio(&self, row: usize, layer: usize) -> &AudioKeys {
+        &self.audio[self.item_of(row)][layer]
+    }
+
+    pub(crate) fn item_of(&self, row: usize) -> usize {
+        row / self.rows_per_item
+    }
+
+    pub(crate) fn shape(&self) -> CacheShape {
+        self.shape
+    }
+
+    fn copy(&mut self, from: usize, to: usize, length: usize) {
+        // An error if they are the same row.
+        if let Ok([from, to]) = self.text.get_disjoint_mut([from, to]) {
+            for (to, from) in to.iter_mut().zip(from) {
+                to.copy_from(from, self.shape, length);
+            }
         }
-        self.length = other.length;
-        Ok(())
     }
 }

@@ -80,10 +80,10 @@ fn attend_on_host(
     attend_in_blocks(&heads, qkv.dim(0)?, head_width)
 }
 
-/// The audio side of cross-attention: keys and values of one item.
+/// The audio side of cross-attention on the host: keys and values of one item.
 #[derive(Debug)]
 pub(crate) enum AudioKeys {
-    /// In the model's number type, on any device.
+    /// In f32.
     Split(SplitKeys),
     /// Rounded and packed for the kernels of the CPU.
     Packed(KeysValues),
@@ -91,7 +91,7 @@ pub(crate) enum AudioKeys {
 
 impl AudioKeys {
     /// Splits `(positions, 2 * width)`, keys beside values, into heads.
-    pub(super) fn new(keys_values: &Tensor, heads: usize, arithmetic: Arithmetic) -> Result<Self> {
+    pub(crate) fn new(keys_values: &Tensor, heads: usize, arithmetic: Arithmetic) -> Result<Self> {
         match arithmetic {
             Arithmetic::F32 | Arithmetic::F16 => {
                 Ok(Self::Split(SplitKeys::new(keys_values, heads)?))
@@ -136,11 +136,6 @@ impl SplitKeys {
     fn attend(&self, queries: &Tensor) -> Result<Tensor> {
         let (heads, positions, head_width) = self.keys.dims3()?;
         let count = queries.dim(0)?;
-        if !ops::is_host(queries) {
-            let [queries] = split_heads(queries, 1, heads)?;
-            let (keys, values) = (self.keys.unsqueeze(0)?, self.values.unsqueeze(0)?);
-            return attend(&queries, &keys, &values, None);
-        }
         if count > FEW_QUERIES {
             let heads = (0..heads)
                 .map(|head| {
@@ -180,83 +175,52 @@ impl SplitKeys {
     }
 }
 
-/// The text side: keys and values of one row in one layer, `(heads, capacity, head_width)` each, of which the first
-/// positions are filled.
+/// The text side on the host: keys and values of one row in one layer, `(heads, tokens, head_width)` each, of which the
+/// first positions are filled.
 #[derive(Debug)]
-pub(crate) enum TextKeys {
-    Host { keys: Vec<f32>, values: Vec<f32> },
-    Device { keys: Tensor, values: Tensor },
+pub(crate) struct TextKeys {
+    keys: Vec<f32>,
+    values: Vec<f32>,
 }
 
-/// Shape of a [`TextKeys`].
+/// What caches are made for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TextShape {
+pub(crate) struct CacheShape {
+    pub(crate) layers: usize,
     pub(crate) heads: usize,
     pub(crate) head_width: usize,
-    pub(crate) capacity: usize,
+    /// Most of a row.
+    pub(crate) tokens: usize,
+    /// Most of an item's audio.
+    pub(crate) positions: usize,
     pub(crate) number_type: DType,
 }
 
-impl TextShape {
+impl CacheShape {
     fn values(self) -> usize {
-        self.heads * self.capacity * self.head_width
+        self.heads * self.tokens * self.head_width
     }
 
     fn at(self, head: usize, position: usize) -> usize {
-        (head * self.capacity + position) * self.head_width
+        (head * self.tokens + position) * self.head_width
     }
 }
 
 impl TextKeys {
     /// Room for a row of this shape. Memory that is never written is never touched.
-    pub(crate) fn new(shape: TextShape, device: &Device) -> Result<Self> {
-        if ops::are_host(shape.number_type, device) {
-            return Ok(Self::Host {
-                keys: vec![0.0; shape.values()],
-                values: vec![0.0; shape.values()],
-            });
+    pub(crate) fn new(shape: CacheShape) -> Self {
+        Self {
+            keys: vec![0.0; shape.values()],
+            values: vec![0.0; shape.values()],
         }
-        let dims = (shape.heads, shape.capacity, shape.head_width);
-        let zeros = || Tensor::zeros(dims, shape.number_type, device);
-        Ok(Self::Device {
-            keys: zeros()?,
-            values: zeros()?,
-        })
     }
 
     /// Makes the first `length` positions those of `other`.
-    pub(crate) fn copy_from(
-        &mut self,
-        other: &Self,
-        shape: TextShape,
-        length: usize,
-    ) -> Result<()> {
-        match (self, other) {
-            (
-                Self::Host { keys, values },
-                Self::Host {
-                    keys: from_keys,
-                    values: from_values,
-                },
-            ) => {
-                for head in 0..shape.heads {
-                    let part = shape.at(head, 0)..shape.at(head, length);
-                    keys[part.clone()].copy_from_slice(&from_keys[part.clone()]);
-                    values[part.clone()].copy_from_slice(&from_values[part]);
-                }
-                Ok(())
-            }
-            (
-                Self::Device { keys, values },
-                Self::Device {
-                    keys: from_keys,
-                    values: from_values,
-                },
-            ) if length > 0 => {
-                keys.slice_set(&from_keys.narrow(1, 0, length)?.contiguous()?, 1, 0)?;
-                values.slice_set(&from_values.narrow(1, 0, length)?.contiguous()?, 1, 0)
-            }
-            _ => Ok(()),
+    pub(crate) fn copy_from(&mut self, other: &Self, shape: CacheShape, length: usize) {
+        for head in 0..shape.heads {
+            let part = shape.at(head, 0)..shape.at(head, length);
+            self.keys[part.clone()].copy_from_slice(&other.keys[part.clone()]);
+            self.values[part.clone()].copy_from_slice(&other.values[part]);
         }
     }
 
@@ -265,22 +229,16 @@ impl TextKeys {
     pub(super) fn append_and_attend(
         &mut self,
         qkv: &Tensor,
-        shape: TextShape,
+        shape: CacheShape,
         length: usize,
     ) -> Result<Tensor> {
-        match self {
-            Self::Host { keys, values } => {
-                let tokens = qkv.dim(0)?;
-                let out = with_slice(qkv, |qkv| {
-                    append(qkv, keys, values, shape, length);
-                    attend_causally(qkv, keys, values, shape, length)
-                })?;
-                Tensor::from_vec(out, (tokens, shape.heads * shape.head_width), &Device::Cpu)
-            }
-            Self::Device { keys, values } => {
-                append_and_attend_on_device(qkv, keys, values, shape, length)
-            }
-        }
+        let Self { keys, values } = self;
+        let tokens = qkv.dim(0)?;
+        let out = with_slice(qkv, |qkv| {
+            append(qkv, keys, values, shape, length);
+            attend_causally(qkv, keys, values, shape, length)
+        })?;
+        Tensor::from_vec(out, (tokens, shape.heads * shape.head_width), &Device::Cpu)
     }
 }
 
@@ -292,7 +250,7 @@ struct Head {
 }
 
 /// `(items * positions, parts * width)` → its parts, each `(items, heads, positions, head_width)`.
-fn split_heads<const PARTS: usize>(
+pub(super) fn split_heads<const PARTS: usize>(
     x: &Tensor,
     items: usize,
     heads: usize,
@@ -313,7 +271,7 @@ fn split_heads<const PARTS: usize>(
 /// `(items, heads, queries, head_width)`, `keys` and `values` `(items, heads, positions, head_width)`, which may be the
 /// front of longer ones, `mask` `(items, 1, queries, positions)`, added to the scores. Returns
 /// `(items * queries, heads * head_width)`.
-fn attend(
+pub(super) fn attend(
     queries: &Tensor,
     keys: &Tensor,
     values: &Tensor,
@@ -321,7 +279,7 @@ fn attend(
 ) -> Result<Tensor> {
     let (items, heads, count, head_width) = queries.dims4()?;
     let scores_of_item = heads * count * keys.dim(2)?;
-    let at_once = (SCORES_AT_ONCE / scores_of_item).clamp(1, items);
+    let at_once = (SCORES_AT_ONCE / scores_of_item.max(1)).clamp(1, items);
     let parts = (0..items).step_by(at_once).map(|first| {
         let part = |x: &Tensor| x.narrow(0, first, at_once.min(items - first));
         let mut scores = part(queries)?.matmul(&part(keys)?.t()?)?;
@@ -402,7 +360,7 @@ fn merge_heads(heads: &[Vec<f32>], head_width: usize, out: &mut [f32]) {
     }
 }
 
-fn append(qkv: &[f32], keys: &mut [f32], values: &mut [f32], shape: TextShape, length: usize) {
+fn append(qkv: &[f32], keys: &mut [f32], values: &mut [f32], shape: CacheShape, length: usize) {
     let width = shape.heads * shape.head_width;
     for (index, token) in qkv.chunks_exact(3 * width).enumerate() {
         for head in 0..shape.heads {
@@ -420,7 +378,7 @@ fn attend_causally(
     qkv: &[f32],
     keys: &[f32],
     values: &[f32],
-    shape: TextShape,
+    shape: CacheShape,
     length: usize,
 ) -> Vec<f32> {
     let width = shape.heads * shape.head_width;
@@ -432,44 +390,4 @@ fn attend_causally(
         }
     }
     out
-}
-
-fn append_and_attend_on_device(
-    qkv: &Tensor,
-    keys: &Tensor,
-    values: &Tensor,
-    shape: TextShape,
-    length: usize,
-) -> Result<Tensor> {
-    let tokens = qkv.dim(0)?;
-    let seen = length + tokens;
-    let [queries, new_keys, new_values] = split_heads(qkv, 1, shape.heads)?;
-    keys.slice_set(&new_keys.squeeze(0)?, 1, length)?;
-    values.slice_set(&new_values.squeeze(0)?, 1, length)?;
-    // Views: what a row has heard so far is not copied for each token.
-    let front = |x: &Tensor| x.narrow(1, 0, seen)?.unsqueeze(0);
-    let mask = causal_mask(tokens, length, qkv)?;
-    attend(&queries, &front(keys)?, &front(values)?, mask.as_ref())
-}
-
-/// `(tokens, length + tokens)`: 0 up to a token's own position, −∞ behind it. Nothing for a single token, which sees
-/// all. As `like` in number type and device.
-fn causal_mask(tokens: usize, length: usize, like: &Tensor) -> Result<Option<Tensor>> {
-    if tokens == 1 {
-        return Ok(None);
-    }
-    let seen = length + tokens;
-    let mask: Vec<f32> = (0..tokens)
-        .flat_map(|token| {
-            (0..seen).map(move |position| {
-                if position <= length + token {
-                    0.0
-                } else {
-                    f32::NEG_INFINITY
-                }
-            })
-        })
-        .collect();
-    let mask = Tensor::from_vec(mask, (1, 1, tokens, seen), like.device())?;
-    Ok(Some(mask.to_dtype(like.dtype())?))
 }

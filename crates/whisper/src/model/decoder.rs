@@ -5,16 +5,15 @@ use candle_transformers::models::whisper::Config;
 use rayon::prelude::*;
 
 use super::{
-    attention::{self, AudioKeys, TextShape},
+    attention::{self, AudioKeys},
     layers::{FeedForward, Linear, Projection, Source},
     matrix::{Matrix, Room},
     norm::LayerNorm,
-    ops,
 };
 use crate::{
     checkpoint::LoadError,
     precision::Arithmetic,
-    state::{Span, State},
+    state::{HostCaches, PassCaches, Span, State},
 };
 
 #[derive(Debug)]
@@ -44,7 +43,6 @@ struct Layer {
     audio_keys_values: Linear,
     audio_out: Linear,
     feed_forward: FeedForward,
-    heads: usize,
     arithmetic: Arithmetic,
 }
 
@@ -74,23 +72,23 @@ impl Decoder {
         })
     }
 
-    /// Keys and values of the audio of each item for each layer. `encoded`: `(items, positions, width)`.
-    pub(super) fn project_audio(
+    /// Projects keys and values of the audio of some items, `(items, positions, width)`, for each layer of `state`.
+    pub(super) fn hear(
         &self,
+        state: &mut State,
+        items: &[usize],
         encoded: &Tensor,
-    ) -> candle_core::Result<Vec<Vec<AudioKeys>>> {
-        let (items, positions, width) = encoded.dims3()?;
-        let encoded = encoded.reshape((items * positions, width))?;
-        let mut of_items: Vec<Vec<AudioKeys>> = (0..items).map(|_| Vec::new()).collect();
-        let mut room = Room::default();
-        for layer in &self.layers {
-            let all = layer.audio_keys_values.forward(&encoded, &mut room)?;
-            for (item, layers) in of_items.iter_mut().enumerate() {
-                let own = all.narrow(0, item * positions, positions)?;
-                layers.push(AudioKeys::new(&own, layer.heads, layer.arithmetic)?);
-            }
+    ) -> candle_core::Result<()> {
+        for item in items {
+            state.make_way(*item)?;
         }
-        Ok(of_items)
+        let encoded = encoded.flatten_to(1)?;
+        let mut room = Room::default();
+        for (index, layer) in self.layers.iter().enumerate() {
+            let keys_values = layer.audio_keys_values.forward(&encoded, &mut room)?;
+            state.hear(index, items, &keys_values, layer.arithmetic)?;
+        }
+        Ok(())
     }
 
     /// Appends the tokens of each span to its row; returns the logits after each of the `asked` tokens, counted over
@@ -102,9 +100,10 @@ impl Decoder {
         asked: &[u32],
     ) -> candle_core::Result<Vec<Vec<f32>>> {
         let mut x = self.embed(spans)?;
+        let mut caches = state.caches(spans)?;
         let mut rooms = Rooms::default();
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, state, index, spans, &mut rooms)?;
+            x = layer.forward(x, &mut caches, index, spans, &mut rooms)?;
         }
         // Everything before the output matrix, which is most of the work for a small model, is narrowed to what
         // was asked for.
@@ -147,7 +146,6 @@ impl Layer {
             audio_keys_values: Linear::load_joined(&audio, width, &keys_values)?,
             audio_out: Linear::load(&audio.at("out_proj"), width, width)?,
             feed_forward: FeedForward::load(source, width)?,
-            heads,
             arithmetic: source.arithmetic(),
         })
     }
@@ -156,7 +154,7 @@ impl Layer {
     fn forward(
         &self,
         x: Tensor,
-        state: &mut State,
+        caches: &mut PassCaches<'_>,
         index: usize,
         spans: &[Span<'_>],
         rooms: &mut Rooms,
@@ -166,59 +164,61 @@ impl Layer {
             &x,
             &mut rooms.queries_keys_values,
         )?;
-        let attended = attend_to_text(&qkv, state, index, spans)?;
+        let attended = match caches {
+            PassCaches::Host(caches) => attend_to_text(&qkv, caches, index, spans)?,
+            PassCaches::Shelves(shelves, plan) => shelves.attend_to_text(&qkv, index, plan)?,
+        };
         let x = self.text_out.add_to(x, &attended)?;
         let queries =
             self.audio_queries
                 .forward_normed(&self.audio_norm, &x, &mut rooms.audio_queries)?;
-        let attended = attend_to_audio(&queries, state, index, spans)?;
+        let attended = match caches {
+            PassCaches::Host(caches) => attend_to_audio(&queries, caches, index, spans)?,
+            PassCaches::Shelves(shelves, plan) => shelves.attend_to_audio(&queries, index, plan)?,
+        };
         let x = self.audio_out.add_to(x, &attended)?;
         self.feed_forward.forward(x)
     }
 }
 
-/// Each span over its own row's cache.
+/// Each span over its own row's cache on the host.
 fn attend_to_text(
     qkv: &Tensor,
-    state: &mut State,
+    caches: &mut HostCaches,
     layer: usize,
     spans: &[Span<'_>],
 ) -> candle_core::Result<Tensor> {
-    let shape: TextShape = state.text_shape();
+    let shape = caches.shape();
     let mut first = 0;
     let mut parts = Vec::with_capacity(spans.len());
     for span in spans {
         let own = qkv.narrow(0, first, span.tokens.len())?;
-        let cache = state.text(span.row, layer);
+        let cache = caches.text(span.row, layer);
         parts.push(cache.append_and_attend(&own, shape, span.length)?);
         first += span.tokens.len();
     }
     attention::join(parts)
 }
 
-/// Neighbouring spans of one item together, so that its keys and values are read once for all its rows.
+/// On the host: neighbouring spans of one item together, so that its keys and values are read once for all its rows.
 fn attend_to_audio(
     queries: &Tensor,
-    state: &State,
+    caches: &HostCaches,
     layer: usize,
     spans: &[Span<'_>],
 ) -> candle_core::Result<Tensor> {
     let mut first = 0;
     let mut groups = Vec::new();
-    for group in spans.chunk_by(|a, b| state.item_of(a.row) == state.item_of(b.row)) {
+    for group in spans.chunk_by(|a, b| caches.item_of(a.row) == caches.item_of(b.row)) {
         let count = group.iter().map(|span| span.tokens.len()).sum();
         groups.push((
             queries.narrow(0, first, count)?,
-            state.audio(group[0].row, layer),
+            caches.audio(group[0].row, layer),
         ));
         first += count;
     }
     // One token of one item is too little for two threads; several items are enough.
     let attend = |(own, audio): (Tensor, &AudioKeys)| audio.attend(&own);
-    let parts = if ops::is_host(queries) {
-        groups.into_par_iter().map(attend).collect::<Result<_, _>>()
-    } else {
-        groups.into_iter().map(attend).collect()
-    };
+    let parts: Result<_, _> = groups.into_par_iter().map(attend).collect();
     attention::join(parts?)
 }

@@ -14,6 +14,8 @@ mod layers;
 mod matrix;
 mod norm;
 mod ops;
+mod plan;
+pub(crate) mod shelf;
 mod vector;
 
 #[cfg(feature = "testing")]
@@ -23,11 +25,11 @@ use candle_core::{Device, Tensor};
 use candle_transformers::models::whisper::Config;
 use kernels::Level;
 
-pub(crate) use self::vector::log_sum_exp;
+pub(crate) use self::{ops::are_host, vector::log_sum_exp};
 
 pub(crate) use self::layers::Kept;
 use self::{
-    attention::TextShape,
+    attention::CacheShape,
     decoder::Decoder,
     encoder::{Encoder, FRAMES_PER_POSITION},
     layers::{Source, computing},
@@ -344,27 +346,19 @@ impl Model {
     /// # Errors
     /// [`ModelError::EncodedShape`] for another shape.
     pub fn start(&self, encoded: &[Tensor], rows_per_item: usize) -> Result<State, ModelError> {
-        let mut items = Vec::with_capacity(encoded.len());
-        for encoded in encoded {
+        let mut state = self.room(encoded.len(), rows_per_item)?;
+        for (item, encoded) in encoded.iter().enumerate() {
             let encoded = self.of_one_item(encoded)?;
-            items.extend(self.project_audio(&encoded)?);
+            self.hear(&mut state, &[item], &encoded)?;
         }
-        State::new(items, rows_per_item.max(1), self.text_shape(), &self.device)
-            .map_err(computing("making room for the caches"))
+        Ok(state)
     }
 
     /// Room for items that come and go; each is to be [heard](Self::hear) first.
     pub(crate) fn room(&self, items: usize, rows_per_item: usize) -> Result<State, ModelError> {
-        let layers = self.config.decoder_layers;
-        let rows_per_item = rows_per_item.max(1);
-        State::with_room(
-            items,
-            layers,
-            rows_per_item,
-            self.text_shape(),
-            &self.device,
-        )
-        .map_err(computing("making room for the caches"))
+        let shape = self.cache_shape();
+        State::with_room(items, rows_per_item.max(1), shape, &self.device)
+            .map_err(computing("making room for the caches"))
     }
 
     /// Puts encoded windows, `(items, positions, d_model)`, in the places of as many items of `state`.
@@ -374,21 +368,23 @@ impl Model {
         items: &[usize],
         encoded: &Tensor,
     ) -> Result<(), ModelError> {
-        for (item, audio) in items.iter().zip(self.project_audio(encoded)?) {
-            state.fill(*item, audio);
-        }
+        self.decoder
+            .hear(state, items, encoded)
+            .map_err(computing("the projection of the audio"))?;
         // A GPU works on behind its caller, who measures how long this took.
         self.device
             .synchronize()
             .map_err(computing("waiting for the device"))
     }
 
-    fn text_shape(&self) -> TextShape {
+    fn cache_shape(&self) -> CacheShape {
         let heads = self.config.decoder_attention_heads;
-        TextShape {
+        CacheShape {
+            layers: self.config.decoder_layers,
             heads,
             head_width: self.config.d_model / heads,
-            capacity: self.config.max_target_positions,
+            tokens: self.config.max_target_positions,
+            positions: self.config.max_source_positions,
             number_type: self.arithmetic.number_type(),
         }
     }
@@ -506,16 +502,6 @@ impl Model {
         }
         encoded
             .reshape((1, positions, width))
-            .map_err(computing("the projection of the audio"))
-    }
-
-    /// `(items, positions, d_model)` → the keys and values of each item.
-    fn project_audio(
-        &self,
-        encoded: &Tensor,
-    ) -> Result<Vec<Vec<attention::AudioKeys>>, ModelError> {
-        self.decoder
-            .project_audio(encoded)
             .map_err(computing("the projection of the audio"))
     }
 
@@ -639,5 +625,51 @@ mod tests {
             // Other kernels, another order of sums; logits up to 8.
             assert!((host - elsewhere).abs() < 1e-4, "{host} and {elsewhere}");
         }
+    }
+
+    /// Items lie beside each other on other devices, and what a mask hides takes part in sums.
+    #[test]
+    fn audio_that_is_not_finite_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        TinyCheckpoint::large_v3().write(directory.path()).unwrap();
+        let checkpoint = Checkpoint::open(directory.path()).unwrap();
+        let model = Model::load(&checkpoint, &Device::Cpu).unwrap();
+        let extractor = MelExtractor::new(128);
+        let encoded = [(5, 704), (6, 448)].map(|(seed, frames)| {
+            let window = extractor.stream_of(&audio(seed, 60_000)).window(frames);
+            model
+                .encode(&model.mel_batch(&[&window.unwrap()]).unwrap())
+                .unwrap()
+        });
+        let nothing = (encoded[0].log().unwrap() * f64::NAN).unwrap();
+        let said = |state: &mut State| {
+            for (item, encoded) in encoded.iter().enumerate() {
+                model.hear(state, &[item], encoded).unwrap();
+            }
+            let prompts = [(0, &[1, 2, 3, 4, 5][..]), (3, &[6, 7])];
+            let prompts = prompts.map(|(row, tokens)| Prefill {
+                row,
+                tokens,
+                asked: &[0],
+            });
+            let mut logits = model.prefill_rows(state, &prompts).unwrap().concat();
+            logits.extend(model.step(state, &[(0, 8), (3, 9)]).unwrap());
+            logits.concat()
+        };
+        on_another_device(|| {
+            let expected = said(&mut model.room(2, 2).unwrap());
+            let mut state = model.room(2, 2).unwrap();
+            for item in 0..2 {
+                model.hear(&mut state, &[item], &nothing).unwrap();
+                let logits = model
+                    .prefill(&mut state, 2 * item, &[1; 20], &[19])
+                    .unwrap();
+                assert!(logits.concat().iter().all(|logit| logit.is_nan()));
+                state.copy_row(2 * item, 2 * item + 1).unwrap();
+            }
+            // Not equal to itself where it is not a number.
+            assert!(said(&mut state) == expected, "a trace is left");
+            assert!(expected.iter().all(|logit| logit.is_finite()));
+        });
     }
 }

@@ -176,7 +176,7 @@ pub(super) fn is_host(x: &Tensor) -> bool {
 }
 
 /// Whether the loops of `vector` work on tensors of this number type and device.
-pub(super) fn are_host(number_type: DType, device: &Device) -> bool {
+pub(crate) fn are_host(number_type: DType, device: &Device) -> bool {
     number_type == DType::F32 && is_host_device(device)
 }
 
