@@ -7,6 +7,7 @@
 use candle_core::{
     CpuStorage, D, DType, Device, InplaceOp1, Layout, Result, Storage, Tensor, bail,
 };
+use half::{f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
 use super::vector;
@@ -167,7 +168,17 @@ pub(super) fn to_host_rows(x: &Tensor) -> Result<Vec<Vec<f32>>> {
         let width = x.dim(1)?;
         return with_slice(x, |x| x.chunks_exact(width).map(<[f32]>::to_vec).collect());
     }
-    x.to_dtype(DType::F32)?.to_vec2()
+    if x.dtype() != DType::F16 {
+        return x.to_vec2();
+    }
+    // Widened here: half as much has to come from the device.
+    let narrow: Vec<Vec<f16>> = x.to_vec2()?;
+    let widen = |narrow: Vec<f16>| {
+        let mut wide = vec![0.0; narrow.len()];
+        narrow.convert_to_f32_slice(&mut wide);
+        wide
+    };
+    Ok(narrow.into_par_iter().map(widen).collect())
 }
 
 /// Whether the loops of `vector` work on this tensor.
