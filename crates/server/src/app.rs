@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use whisper::device::Opened;
-use whisper::{Input, Level, Options, Whisper};
+use whisper::{Input, Level, Options, PackedWeights, Whisper};
 
 use crate::announce;
 use crate::config::{Config, ModelArgs};
@@ -401,6 +401,7 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
         let began = Instant::now();
         let whisper = load(&model, Report::Log)?;
         tell_device(whisper.device());
+        tell_packed(whisper.packed());
         languages
             .check(&whisper.info().languages)
             .map_err(|error| error.to_string())?;
@@ -456,6 +457,24 @@ fn tell_device(opened: &Opened) {
             instead = %Level::best(),
             "this CPU has AMX, but the system keeps it from this process"
         );
+    }
+}
+
+/// Whether the next start will be faster.
+fn tell_packed(packed: &PackedWeights) {
+    match packed {
+        PackedWeights::Read => info!("read the weights as an earlier start had packed them"),
+        PackedWeights::Kept { path, unusable } => info!(
+            path = %path.display(),
+            unusable = unusable.as_ref().map(|error| chain(error)),
+            "kept the packed weights for the next start"
+        ),
+        // Often on purpose: a volume for reading only.
+        PackedWeights::NotKept { error } => info!(
+            reason = chain(error),
+            "the packed weights are not kept, the next start packs them again"
+        ),
+        _ => {}
     }
 }
 

@@ -24,6 +24,7 @@ pub use batch::Source;
 pub use checkpoint::{Checkpoint, EmbeddedFiles, GenerationConfig, LoadError};
 pub use device::DeviceChoice;
 pub use kernels::Level;
+pub use load::PackedWeights;
 pub use mel::{LogMel, MelError, MelExtractor, MelStream};
 pub use model::{Model, ModelError, Prefill};
 pub use options::{Cancel, Input, Language, Options, Task};

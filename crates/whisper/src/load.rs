@@ -1,55 +1,90 @@
 //! From the files of a checkpoint to a model: by what an earlier start kept of it, if that can be used.
 
-use std::{cell::RefCell, panic, thread, thread::ScopedJoinHandle};
+use std::{
+    cell::RefCell,
+    io, panic,
+    path::PathBuf,
+    thread::{self, ScopedJoinHandle},
+};
 
 use candle_core::Device;
 
-use crate::{
-    Checkpoint, Level, LoadError, LoadOptions, Model,
-    checkpoint::{PackedFile, Packing},
-    model::Kept,
-};
+use crate::{Checkpoint, Level, LoadError, LoadOptions, Model, checkpoint::Packing, model::Kept};
 
-/// The model, and the SHA-256 of its weight files.
+/// What became of packed weights when a model was loaded.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PackedWeights {
+    /// They were not to be kept, or the model has none.
+    None,
+    /// An earlier start had kept them, and they were read.
+    Read,
+    /// They were kept for later starts.
+    Kept {
+        /// The file.
+        path: PathBuf,
+        /// Why the one that was there before could not be used, if there was one.
+        unusable: Option<LoadError>,
+    },
+    /// They could not be kept.
+    NotKept {
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// A model, the SHA-256 of its weight files, and what became of its packed weights.
 pub(crate) fn load(
     checkpoint: &Checkpoint,
     device: &Device,
     options: LoadOptions,
-) -> Result<(Model, String), LoadError> {
+) -> Result<(Model, String, PackedWeights), LoadError> {
     let level = options.level.unwrap_or_else(Level::best);
     let load =
         |kept: Kept<'_>| Model::load_kept(checkpoint, device, options.precision, level, kept);
-    let keeps = options.keep_packed && Model::is_packed(device, options.precision, level);
-    if keeps && let Some(packed) = packed(checkpoint) {
-        match load(Kept::Read(&packed)) {
-            Ok(model) => return Ok((model, packed.sha256().to_owned())),
-            Err(error) => tracing::warn!("{error}; reading the checkpoint instead"),
-        }
+    if !(options.keep_packed && Model::is_packed(device, options.precision, level)) {
+        let (model, sha256) = with_sha256(checkpoint, || load(Kept::No))?;
+        return Ok((model, sha256, PackedWeights::None));
     }
-    let packing = if keeps {
-        begin_packing(checkpoint)
-    } else {
-        None
-    };
-    let packing = packing.map(RefCell::new);
-    // The sum takes as long as the weights of a small model, and needs nothing of them.
-    let (model, sha256) = thread::scope(|scope| {
-        let sha256 = scope.spawn(|| checkpoint.sha256());
-        let model = load(packing.as_ref().map_or(Kept::No, Kept::Write));
-        (model, outcome(sha256))
+    let read = checkpoint.packed().and_then(|packed| {
+        let read = |packed| Ok((load(Kept::Read(&packed))?, packed.sha256().to_owned()));
+        packed.map(read).transpose()
     });
-    let model = model?;
-    if let Some(packing) = packing {
-        match packing.into_inner().finish(&sha256, model.parameters()) {
-            Ok(path) => {
-                tracing::info!(path = %path.display(), "kept the packed weights for the next start");
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the packed weights could not be kept, the next start will read the whole checkpoint again");
-            }
-        }
-    }
-    Ok((model, sha256))
+    let unusable = match read {
+        Ok(Some((model, sha256))) => return Ok((model, sha256, PackedWeights::Read)),
+        Ok(None) => None,
+        Err(error) => Some(error),
+    };
+    let packing = checkpoint.begin_packing().map(|new| new.map(RefCell::new));
+    let kept = match &packing {
+        Ok(Some(packing)) => Kept::Write(packing),
+        Ok(None) | Err(_) => Kept::No,
+    };
+    let (model, sha256) = with_sha256(checkpoint, || load(kept))?;
+    let finish = |packing: Option<RefCell<Packing>>| {
+        packing
+            .map(|packing| packing.into_inner().finish(&sha256, model.parameters()))
+            .transpose()
+    };
+    let packed = match packing.and_then(finish) {
+        Ok(None) => PackedWeights::None,
+        Ok(Some(path)) => PackedWeights::Kept { path, unusable },
+        Err(error) => PackedWeights::NotKept { error },
+    };
+    Ok((model, sha256, packed))
+}
+
+/// The sum takes as long as the weights of a small model, and needs nothing of them.
+fn with_sha256(
+    checkpoint: &Checkpoint,
+    load: impl FnOnce() -> Result<Model, LoadError>,
+) -> Result<(Model, String), LoadError> {
+    thread::scope(|scope| {
+        let sha256 = scope.spawn(|| checkpoint.sha256());
+        let model = load();
+        let sha256 = outcome(sha256);
+        Ok((model?, sha256))
+    })
 }
 
 /// What a thread found; if it panicked, so does this.
@@ -57,19 +92,4 @@ pub(crate) fn outcome<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread
         .join()
         .unwrap_or_else(|panic| panic::resume_unwind(panic))
-}
-
-fn packed(checkpoint: &Checkpoint) -> Option<PackedFile> {
-    checkpoint.packed().unwrap_or_else(|error| {
-        tracing::info!("{error}; it will be written again");
-        None
-    })
-}
-
-fn begin_packing(checkpoint: &Checkpoint) -> Option<Packing> {
-    checkpoint.begin_packing().unwrap_or_else(|error| {
-        // Often on purpose: a volume for reading only.
-        tracing::debug!(%error, "packed weights are not kept, the checkpoint's folder cannot be written to");
-        None
-    })
 }

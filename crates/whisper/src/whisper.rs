@@ -8,7 +8,7 @@ use rayon::ThreadPool;
 
 use crate::batch::{Batch, Source};
 use crate::device::{self, Opened};
-use crate::load;
+use crate::load::{self, PackedWeights};
 use crate::transcript::Transcript;
 use crate::transcription::Transcription;
 use crate::vocabulary::Vocabulary;
@@ -94,6 +94,7 @@ pub struct Whisper {
     extractor: Arc<MelExtractor>,
     threads: ThreadPool,
     opened: Opened,
+    packed: PackedWeights,
     info: ModelInfo,
 }
 
@@ -116,7 +117,7 @@ impl Whisper {
             let loaded = load::load(checkpoint, &opened.device, options);
             (load::outcome(vocabulary), loaded)
         });
-        let (vocabulary, (model, sha256)) = (vocabulary?, loaded?);
+        let (vocabulary, (model, sha256, packed)) = (vocabulary?, loaded?);
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|index| format!("whisper-{index}"))
@@ -139,6 +140,7 @@ impl Whisper {
             extractor: MelExtractor::new(n_mels),
             threads,
             opened,
+            packed,
             info,
         })
     }
@@ -146,6 +148,11 @@ impl Whisper {
     /// Where it computes.
     pub fn device(&self) -> &Opened {
         &self.opened
+    }
+
+    /// What became of its packed weights.
+    pub fn packed(&self) -> &PackedWeights {
+        &self.packed
     }
 
     /// What this model is and can do.

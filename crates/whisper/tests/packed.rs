@@ -6,7 +6,9 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use whisper::testing::{TinyCheckpoint, audio};
-use whisper::{Checkpoint, DeviceChoice, Input, LoadOptions, Options, Precision, Whisper};
+use whisper::{
+    Checkpoint, DeviceChoice, Input, LoadOptions, Options, PackedWeights, Precision, Whisper,
+};
 
 const WEIGHTS: &str = "model.safetensors";
 const PACKED: &str = "model.int8.packed";
@@ -67,10 +69,15 @@ fn ruin(weights: &Path) {
 fn the_second_start_says_the_same_without_a_look_at_the_weights() {
     let directory = checkpoint();
     let first = load(directory.path(), Precision::Int8);
-    assert!(directory.path().join(PACKED).is_file());
+    let packed = directory.path().join(PACKED);
+    assert!(
+        matches!(first.packed(), PackedWeights::Kept { path, unusable: None } if *path == packed)
+    );
+    assert!(packed.is_file());
     // NaN everywhere: whoever reads them refuses the checkpoint.
     ruin(&directory.path().join(WEIGHTS));
     let second = load(directory.path(), Precision::Int8);
+    assert!(matches!(second.packed(), PackedWeights::Read));
     assert_eq!(says(&second), says(&first));
     assert_eq!(second.info(), first.info());
     let files = fs::read_dir(directory.path()).unwrap();
@@ -128,11 +135,13 @@ fn a_damaged_file_is_not_used_and_is_written_again() {
         ),
     ] {
         fs::write(&packed, bytes).unwrap();
-        assert_eq!(
-            says(&load(directory.path(), Precision::Int8)),
-            expected,
-            "{what}"
-        );
+        let whisper = load(directory.path(), Precision::Int8);
+        let PackedWeights::Kept { unusable, .. } = whisper.packed() else {
+            panic!("{what}: {:?}", whisper.packed());
+        };
+        let unusable = unusable.as_ref().unwrap().to_string();
+        assert!(unusable.contains(PACKED), "{what}: {unusable}");
+        assert_eq!(says(&whisper), expected, "{what}");
         assert!(fs::read(&packed).unwrap() == whole, "{what}");
     }
 }
@@ -142,7 +151,8 @@ fn where_nothing_can_be_kept_the_model_loads_all_the_same() {
     let directory = checkpoint();
     // Stands in for a folder that cannot be written to, which there is not for root.
     fs::create_dir(directory.path().join(PACKED)).unwrap();
-    load(directory.path(), Precision::Int8);
+    let whisper = load(directory.path(), Precision::Int8);
+    assert!(matches!(whisper.packed(), PackedWeights::NotKept { .. }));
     let names: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
     let expected = checkpoint();
     let expected: Vec<_> = fs::read_dir(expected.path()).unwrap().collect();
@@ -152,6 +162,7 @@ fn where_nothing_can_be_kept_the_model_loads_all_the_same() {
 #[test]
 fn other_precisions_keep_nothing() {
     let directory = checkpoint();
-    load(directory.path(), Precision::F32);
+    let whisper = load(directory.path(), Precision::F32);
+    assert!(matches!(whisper.packed(), PackedWeights::None));
     assert!(!directory.path().join(PACKED).exists());
 }
