@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use crate::{level::Level, panel::Bf16};
 
-/// Below this many products a second thread is not worth waking.
-const PARALLEL_FROM: usize = 1 << 21;
+/// Below this many products threads do not share: with keys and values that come from memory, so many take 10 µs.
+const PARALLEL_FROM: usize = 1 << 17;
 
 /// Blocks of queries that a thread takes at once: enough to make up for what a head's keys and values cost to come.
 const MOST_BLOCKS_PER_TASK: usize = 4;

@@ -40,8 +40,10 @@ pub(crate) const OFFSET: i32 = 128;
 
 /// Up to this many rows threads share the outputs; above, the rows.
 const FEW_ROWS: usize = 24;
-/// Below this many products a second thread is not worth waking: about 50 µs of one.
-const PARALLEL_FROM: usize = 1 << 23;
+/// Products of one task, at least, where threads share the outputs of few rows. Weights come from memory then, and one
+/// thread gets little more than half of what two do; so many take it some 5 µs. With tasks of 2^23 products, which left
+/// all layers of a single token to one thread, a command of 3 s took half as long again.
+const TASK_PRODUCTS: usize = 1 << 16;
 
 /// What follows a product, in the same pass over its result.
 #[derive(Clone, Copy, Debug)]
@@ -147,10 +149,12 @@ impl Int8Matrix {
     fn few(&self, level: Level, x: Input<'_>, rest: Rest<'_>, rows: Vec<&mut [f32]>) {
         let inputs = Inputs::quantise(level, x, self.ins);
         let threads = rayon::current_num_threads();
-        if threads == 1 || self.weights.len() * inputs.scales.len() < PARALLEL_FROM {
+        let products = self.weights.len() * inputs.scales.len();
+        let tasks = (products / TASK_PRODUCTS).min(2 * threads);
+        if threads == 1 || tasks < 2 {
             return self.panels(level, &inputs, rest, 0, rows);
         }
-        let per_task = self.outs.div_ceil(PANEL).div_ceil(2 * threads) * PANEL;
+        let per_task = self.outs.div_ceil(PANEL).div_ceil(tasks) * PANEL;
         let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
         tasks.resize_with(self.outs.div_ceil(per_task), Vec::new);
         for row in rows {
