@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use whisper::testing::{TinyCheckpoint, audio};
 use whisper::{
@@ -165,4 +166,36 @@ fn other_precisions_keep_nothing() {
     let whisper = load(directory.path(), Precision::F32);
     assert!(matches!(whisper.packed(), PackedWeights::None));
     assert!(!directory.path().join(PACKED).exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn who_may_read_the_weights_may_read_them_packed_and_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = |name: &Path| fs::metadata(name).unwrap().permissions().mode() & 0o777;
+    for private in [0o600, 0o440, 0o644] {
+        let directory = checkpoint();
+        let weights = directory.path().join(WEIGHTS);
+        fs::set_permissions(&weights, fs::Permissions::from_mode(private)).unwrap();
+        load(directory.path(), Precision::Int8);
+        assert_eq!(mode(&directory.path().join(PACKED)), private);
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_is_removed_and_what_is_being_written_stays() {
+    let directory = checkpoint();
+    let [left, written, other] = ["packed.a1", "packed.b2", "other"]
+        .map(|end| directory.path().join(format!("model.int8.{end}")));
+    for path in [&left, &written, &other] {
+        fs::write(path, b"part").unwrap();
+    }
+    for path in [&left, &other] {
+        let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(hour_ago).unwrap();
+    }
+    load(directory.path(), Precision::Int8);
+    assert!(!left.exists() && written.exists() && other.exists());
 }

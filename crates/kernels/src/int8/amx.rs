@@ -5,9 +5,8 @@
 //! tmm2, tmm3: the same of rows 16..32                         tmm6, tmm7: 16 groups of weights of outputs 0..16, 16..32
 //! ```
 //!
-//! Weights are taken out of a panel as it is: a register's row is a group of four inputs of 16 outputs. Four sums are
-//! as many as it takes to never wait for one: a product is there after 52 cycles, and the next begins after 16 (Intel's
-//! optimization manual).
+//! Weights are taken out of a panel as it is: a register's row is a group of four inputs of 16 outputs. Four sums do not
+//! wait for each other, and each register that is loaded serves two of them.
 //!
 //! The registers stay as they are from one block of assembly to the next, as the compiler does not know them and so
 //! puts nothing into them, and Linux keeps them for each thread.

@@ -42,7 +42,7 @@ pub(crate) const OFFSET: i32 = 128;
 const FEW_ROWS: usize = 24;
 /// Products of one task, at least, where threads share the outputs of few rows. Weights come from memory then, and one
 /// thread gets little more than half of what two do; so many take it some 5 µs. With tasks of 2^23 products, which left
-/// all layers of a single token to one thread, a command of 3 s took half as long again.
+/// all layers of a single token to one thread, a command of 3 s took a third longer or more.
 const TASK_PRODUCTS: usize = 1 << 16;
 
 /// What follows a product, in the same pass over its result.

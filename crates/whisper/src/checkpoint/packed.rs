@@ -15,7 +15,7 @@ use std::{
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use flate2::Crc;
@@ -183,13 +183,16 @@ impl Packing {
         let Some(path) = path_beside(weights) else {
             return Ok(None);
         };
+        let permissions = fs::metadata(weights[0].path())?.permissions();
         let weights = stamps(weights)?;
+        remove_left_over(&path);
         // Several servers may start on one folder at the same time, each as the first process of its container.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let moment = now.map_or(0, |now| now.as_nanos());
         let temporary = path.with_extension(format!("packed.{moment:x}"));
+        let out = File::create_new(&temporary)?;
         let mut packing = Self {
-            out: BufWriter::with_capacity(1 << 20, File::create_new(&temporary)?),
+            out: BufWriter::with_capacity(1 << 20, out),
             path,
             temporary,
             position: 0,
@@ -204,6 +207,8 @@ impl Packing {
             },
             failed: None,
         };
+        // Whoever may not read the weights may not read them here.
+        packing.out.get_ref().set_permissions(permissions)?;
         packing.write(MAGIC);
         Ok(Some(packing))
     }
@@ -276,6 +281,24 @@ impl Drop for Packing {
 fn path_beside(weights: &[WeightFile]) -> Option<PathBuf> {
     let first = weights.first().filter(|file| file.is_mapped())?;
     Some(first.path().with_file_name(NAME))
+}
+
+/// Removes what processes left that were killed while they wrote: one that runs out of memory at each start would fill
+/// the disk. What is younger may still be written.
+fn remove_left_over(path: &Path) {
+    const LONGEST: Duration = Duration::from_secs(600);
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return;
+    };
+    let begin = format!("{}.", name.to_string_lossy());
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let age = file.metadata().and_then(|metadata| metadata.modified());
+        let age = age.ok().and_then(|changed| changed.elapsed().ok());
+        let is_ours = file.file_name().to_string_lossy().starts_with(&begin);
+        if is_ours && age.is_some_and(|age| age > LONGEST) {
+            fs::remove_file(file.path()).ok();
+        }
+    }
 }
 
 fn stamps(weights: &[WeightFile]) -> io::Result<Vec<Stamp>> {
