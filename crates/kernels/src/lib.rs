@@ -31,6 +31,7 @@ mod level;
 pub mod math;
 mod memory;
 mod panel;
+mod split;
 #[cfg(test)]
 mod testing;
 
@@ -38,3 +39,4 @@ pub use attention::{KeysValues, attend_to_all};
 pub use int8::{Input, Int8Matrix, Layer, Norm, Then, feed_forward};
 pub use level::{Instructions, Isa, Level, Plain};
 pub use memory::zeros;
+pub use split::{Estimates, SplitMatrix};

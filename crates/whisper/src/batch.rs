@@ -17,6 +17,7 @@ use tracing::debug;
 use self::turns::{Pass, Turns, Waiting, together};
 use crate::decode::attempt::{Attempt, Progress};
 use crate::decode::language;
+use crate::model::Logits;
 use crate::state::State;
 use crate::transcription::Transcription;
 use crate::whisper::model_error;
@@ -285,7 +286,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             }
         }
         let began = Instant::now();
-        let logits = whisper.model().prefill_rows(state, &reads);
+        let logits = whisper.model().estimate_rows(state, &reads);
         match logits.map_err(model_error) {
             Err(error) => {
                 for (index, _) in readers {
@@ -295,7 +296,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             Ok(logits) => {
                 let took = began.elapsed();
                 let mut logits = logits.into_iter();
-                let mut of_places: Vec<Vec<Vec<Vec<f32>>>> = vec![Vec::new(); places.len()];
+                let mut of_places: Vec<Vec<Vec<Logits>>> = vec![Vec::new(); places.len()];
                 for (index, rows) in readers {
                     of_places[index] = logits.by_ref().take(rows).collect();
                 }
@@ -402,11 +403,11 @@ impl Place {
     }
 
     /// Logits for each row that the place read.
-    fn choose(&mut self, whisper: &Whisper, logits: Vec<Vec<Vec<f32>>>) -> Option<Choice> {
+    fn choose(&mut self, whisper: &Whisper, mut logits: Vec<Vec<Logits>>) -> Option<Choice> {
         match &mut self.stage {
             Stage::Window(_) => None,
             Stage::Language => {
-                self.detect_language(whisper, logits.first().and_then(|row| row.first()));
+                self.detect_language(whisper, logits.first_mut().and_then(|row| row.first_mut()));
                 Some(Choice::Language)
             }
             Stage::Attempt(attempt) => {
@@ -416,7 +417,7 @@ impl Place {
         }
     }
 
-    fn detect_language(&mut self, whisper: &Whisper, logits: Option<&Vec<f32>>) {
+    fn detect_language(&mut self, whisper: &Whisper, logits: Option<&mut Logits>) {
         let allowed = self.transcription.languages_to_detect().unwrap_or_default();
         let detected =
             logits.and_then(|logits| language::choose(whisper.vocabulary(), allowed, logits));

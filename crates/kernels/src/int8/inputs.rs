@@ -67,7 +67,7 @@ pub(crate) struct Inputs {
     /// One for each row.
     pub(crate) scales: Vec<f32>,
     /// One for each row.
-    pub(super) centres: Vec<f32>,
+    pub(crate) centres: Vec<f32>,
     /// Memory for the norm of one row.
     normed: Vec<f32>,
 }
@@ -75,7 +75,7 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// Rounds rows of `ins` values, each around the middle between its least and its largest: what a GELU gives has
     /// next to nothing below zero, and would use half of the bytes.
-    pub(super) fn quantise(level: Level, x: Input<'_>, ins: usize) -> Self {
+    pub(crate) fn quantise(level: Level, x: Input<'_>, ins: usize) -> Self {
         let mut inputs = Self::default();
         inputs.fill(level, x, ins);
         inputs

@@ -94,18 +94,6 @@ impl Int8Matrix {
         self.weights.len() + 8 * self.scales.len()
     }
 
-    /// Writes row `index` of the matrix, as it was rounded, to `out` of `ins` values.
-    ///
-    /// # Panics
-    /// When there is no such row, or `out` has another length.
-    pub fn row(&self, index: usize, out: &mut [f32]) {
-        assert!(index < self.outs && out.len() == self.ins, "row {index}");
-        let panel = &self.weights[index / PANEL * self.panel_size()..][..self.panel_size()];
-        for (input, out) in out.iter_mut().enumerate() {
-            *out = f32::from(panel[at(input, index % PANEL)]) * self.scales[index];
-        }
-    }
-
     /// `x · weightᵀ + bias`, and what follows: `(rows, ins)` → `(rows, outs)`. An empty `bias` is none.
     ///
     /// A row of `x` that holds a value that is not finite gives a row of NaN.
@@ -124,46 +112,19 @@ impl Int8Matrix {
         assert!(bias.is_empty() || bias.len() == self.outs, "bias");
         let rest = Rest { bias, then };
         if rows <= FEW_ROWS {
-            self.few(level, x, rest, out.chunks_exact_mut(self.outs).collect());
+            self.few(level, x, rest, out);
         } else {
             self.many(level, x, rest, out);
         }
     }
 
-    /// `x · weightᵀ`, each row in memory of its own: for rows that go separate ways.
-    ///
-    /// # Panics
-    /// When `x` is not whole rows.
-    pub fn product_rows(&self, level: Level, x: Input<'_>) -> Vec<Vec<f32>> {
-        let mut out = vec![vec![0.0; self.outs]; x.rows(self.ins)];
-        let rest = Rest {
-            bias: &[],
-            then: Then::Nothing,
-        };
-        let rows = out.iter_mut().map(Vec::as_mut_slice).collect();
-        self.few(level, x, rest, rows);
-        out
-    }
-
     /// Threads share the panels.
-    fn few(&self, level: Level, x: Input<'_>, rest: Rest<'_>, rows: Vec<&mut [f32]>) {
+    fn few(&self, level: Level, x: Input<'_>, rest: Rest<'_>, out: &mut [f32]) {
         let inputs = Inputs::quantise(level, x, self.ins);
-        let threads = rayon::current_num_threads();
         let products = self.weights.len() * inputs.scales.len();
-        let tasks = (products / TASK_PRODUCTS).min(2 * threads);
-        if threads == 1 || tasks < 2 {
-            return self.panels(level, &inputs, rest, 0, rows);
-        }
-        let per_task = self.outs.div_ceil(PANEL).div_ceil(tasks) * PANEL;
-        let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
-        tasks.resize_with(self.outs.div_ceil(per_task), Vec::new);
-        for row in rows {
-            for (task, part) in tasks.iter_mut().zip(row.chunks_mut(per_task)) {
-                task.push(part);
-            }
-        }
-        tasks.into_par_iter().enumerate().for_each(|(task, rows)| {
-            self.panels(level, &inputs, rest, task * per_task, rows);
+        let rows = out.chunks_exact_mut(self.outs).collect();
+        share_outputs(products, rows, |first, rows| {
+            self.panels(level, &inputs, rest, first, rows);
         });
     }
 
@@ -227,6 +188,32 @@ impl Int8Matrix {
     }
 }
 
+/// Calls `compute` with parts of rows of outputs, and with the number of the first output of each part, which begins a
+/// panel: threads share what is worth it.
+pub(crate) fn share_outputs(
+    products: usize,
+    rows: Vec<&mut [f32]>,
+    compute: impl Fn(usize, Vec<&mut [f32]>) + Sync,
+) {
+    let threads = rayon::current_num_threads();
+    let tasks = (products / TASK_PRODUCTS).min(2 * threads);
+    if threads == 1 || tasks < 2 {
+        return compute(0, rows);
+    }
+    let outs = rows.first().map_or(0, |row| row.len());
+    let per_task = outs.div_ceil(PANEL).div_ceil(tasks) * PANEL;
+    let mut tasks: Vec<Vec<&mut [f32]>> = Vec::new();
+    tasks.resize_with(outs.div_ceil(per_task), Vec::new);
+    for row in rows {
+        for (task, part) in tasks.iter_mut().zip(row.chunks_mut(per_task)) {
+            task.push(part);
+        }
+    }
+    tasks.into_par_iter().enumerate().for_each(|(task, rows)| {
+        compute(task * per_task, rows);
+    });
+}
+
 /// Rows of one task, in whole tiles: bytes of 48 rows of 1536 inputs stay in the second-level cache beside the panel, and
 /// CPUs with AMX have more of it.
 fn task_rows(level: Level) -> usize {
@@ -244,6 +231,7 @@ pub(crate) struct Panel<'a> {
 }
 
 /// Where a panel has input `index` of its output `lane`.
+#[cfg(test)]
 fn at(index: usize, lane: usize) -> usize {
     (index / GROUP * PANEL + lane) * GROUP + index % GROUP
 }

@@ -2,6 +2,7 @@
 
 use super::search::{Advance, Search};
 use super::{Outcome, Request, rules};
+use crate::model::Logits;
 use crate::vocabulary::Vocabulary;
 use crate::{Prefill, WhisperError};
 
@@ -71,14 +72,14 @@ impl Attempt {
     pub(crate) fn take(
         &mut self,
         vocabulary: &Vocabulary,
-        logits: impl Iterator<Item = Vec<Vec<f32>>>,
+        logits: impl Iterator<Item = Vec<Logits>>,
     ) -> Progress {
-        let mut rows: Vec<Vec<f32>> = logits.flatten().collect();
+        let mut rows: Vec<Logits> = logits.flatten().collect();
         if matches!(self.stage, Stage::Prompt(_)) && rows.len() > 1 {
-            let start = rows.swap_remove(0);
+            let mut start = rows.swap_remove(0);
             self.no_speech_prob = vocabulary
                 .no_speech()
-                .map_or(0.0, |token| rules::probability(&start, token));
+                .map_or(0.0, |token| rules::probability(&mut start, token));
         }
         match self.search.advance(vocabulary, rows) {
             Advance::Continue { sources } => {

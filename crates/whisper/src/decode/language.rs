@@ -3,7 +3,7 @@
 //! Source: `detect_language` in openai-whisper's `decoding.py`: the logits after the start of
 //! transcript, over the language tokens only.
 
-use crate::model::log_sum_exp;
+use crate::model::{Logits, log_sum_exp};
 use crate::vocabulary::Vocabulary;
 
 /// A language and how probable it is among those that were allowed.
@@ -17,10 +17,13 @@ pub(crate) struct Detected {
 pub(crate) fn choose(
     vocabulary: &Vocabulary,
     allowed: &[String],
-    logits: &[f32],
+    logits: &mut Logits,
 ) -> Option<Detected> {
-    let of_logits =
-        |(code, &token): (&String, &u32)| Some((code.clone(), *logits.get(token as usize)?));
+    let of_logits = |(code, &token): (&String, &u32)| {
+        let token = token as usize;
+        logits.settle(token..token + 1);
+        Some((code.clone(), *logits.values().get(token)?))
+    };
     let known: Vec<(String, f32)> = vocabulary
         .language_tokens()
         .iter()

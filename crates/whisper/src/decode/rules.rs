@@ -3,15 +3,22 @@
 //! Source: `SuppressBlank`, `SuppressTokens` and `ApplyTimestampRules` in openai-whisper's
 //! `decoding.py`; transformers' logits processors state the same rules.
 
-use crate::model::log_sum_exp;
+use crate::model::{Logits, log_sum_exp};
 use crate::vocabulary::Vocabulary;
 
-/// Forbids, by −∞, what may not follow `chosen` (the tokens after the prompt).
-pub(crate) fn apply(vocabulary: &Vocabulary, timestamps: bool, chosen: &[u32], logits: &mut [f32]) {
+/// Forbids, by −∞, what may not follow `chosen` (the tokens after the prompt). The highest `count` of what is left are
+/// exact then.
+pub(crate) fn apply(
+    vocabulary: &Vocabulary,
+    timestamps: bool,
+    chosen: &[u32],
+    logits: &mut Logits,
+    count: usize,
+) {
     if chosen.is_empty() {
-        forbid_each(logits, vocabulary.suppressed_first());
+        forbid_each(logits.values_mut(), vocabulary.suppressed_first());
     }
-    forbid_each(logits, vocabulary.suppressed());
+    forbid_each(logits.values_mut(), vocabulary.suppressed());
     if timestamps {
         let rules = TimestampRules {
             end_of_text: vocabulary.end_of_text() as usize,
@@ -21,7 +28,13 @@ pub(crate) fn apply(vocabulary: &Vocabulary, timestamps: bool, chosen: &[u32], l
                 .max_initial_timestamp()
                 .map(|index| index as usize),
         };
-        rules.apply(chosen, logits);
+        rules.forbid(chosen, logits.values_mut());
+        // Their sum decides.
+        logits.settle(rules.first..usize::MAX);
+        logits.settle_highest(count);
+        rules.prefer_likely_timestamps(logits.values_mut());
+    } else {
+        logits.settle_highest(count);
     }
 }
 
@@ -34,14 +47,13 @@ struct TimestampRules {
 }
 
 impl TimestampRules {
-    fn apply(&self, chosen: &[u32], logits: &mut [f32]) {
+    fn forbid(&self, chosen: &[u32], logits: &mut [f32]) {
         forbid(logits, self.no_timestamps, self.no_timestamps + 1);
         self.keep_pairs(chosen, logits);
         self.keep_order(chosen, logits);
         if chosen.is_empty() {
             self.begin(logits);
         }
-        self.prefer_likely_timestamps(logits);
     }
 
     fn is_timestamp(&self, token: Option<&u32>) -> bool {
@@ -114,9 +126,13 @@ fn maximum(logits: &[f32]) -> f32 {
 }
 
 /// Probability of one token under plain softmax.
-pub(crate) fn probability(logits: &[f32], token: u32) -> f32 {
+pub(crate) fn probability(logits: &mut Logits, token: u32) -> f32 {
+    let token = token as usize;
+    logits.settle(token..token + 1);
+    logits.settle_highest(1);
+    let logits = logits.values();
     logits
-        .get(token as usize)
+        .get(token)
         .map_or(0.0, |logit| (logit - log_sum_exp(logits)).exp())
 }
 
@@ -136,7 +152,8 @@ mod tests {
     fn check(chosen: &[u32], allowed: &[usize]) {
         let mut logits = vec![9.0; 7];
         logits.extend([0.0; 5]);
-        RULES.apply(chosen, &mut logits);
+        RULES.forbid(chosen, &mut logits);
+        RULES.prefer_likely_timestamps(&mut logits);
         let left: Vec<usize> = (0..logits.len())
             .filter(|&t| logits[t].is_finite())
             .collect();
@@ -167,14 +184,15 @@ mod tests {
     #[test]
     fn likely_timestamps_displace_words() {
         let mut logits = vec![1.0; 12];
-        RULES.apply(&[7, 1], &mut logits);
+        RULES.forbid(&[7, 1], &mut logits);
+        RULES.prefer_likely_timestamps(&mut logits);
         assert!(logits[..7].iter().all(|logit| logit.is_infinite()));
     }
 
     #[test]
     fn probabilities_sum_to_one() {
-        let logits = [0.5, -1.0, 3.0, f32::NEG_INFINITY];
-        let sum: f32 = (0..4).map(|token| probability(&logits, token)).sum();
+        let mut logits = Logits::Exact(vec![0.5, -1.0, 3.0, f32::NEG_INFINITY]);
+        let sum: f32 = (0..4).map(|token| probability(&mut logits, token)).sum();
         assert!((sum - 1.0).abs() < 1e-6);
         assert!(log_sum_exp(&[f32::NEG_INFINITY]).is_infinite());
     }

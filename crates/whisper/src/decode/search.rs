@@ -5,7 +5,7 @@
 
 use super::Request;
 use super::rules;
-use crate::model::log_sum_exp;
+use crate::model::{Logits, log_sum_exp};
 use crate::vocabulary::Vocabulary;
 
 /// One attempt on its way: hypotheses, and those that have ended.
@@ -85,17 +85,15 @@ impl Search {
     }
 
     /// Takes one row of logits for each live hypothesis.
-    pub(crate) fn advance(
-        &mut self,
-        vocabulary: &Vocabulary,
-        mut logits: Vec<Vec<f32>>,
-    ) -> Advance {
+    pub(crate) fn advance(&mut self, vocabulary: &Vocabulary, mut logits: Vec<Logits>) -> Advance {
         if self.max_new_tokens == 0 {
             return Advance::Done(self.best());
         }
         let mut rows = Vec::with_capacity(logits.len());
         for (hypothesis, logits) in self.hypotheses.iter().zip(&mut logits) {
-            rules::apply(vocabulary, self.timestamps, &hypothesis.tokens, logits);
+            let chosen = &hypothesis.tokens;
+            rules::apply(vocabulary, self.timestamps, chosen, logits, self.looks_at());
+            let logits = logits.values();
             let total = log_sum_exp(logits);
             if !total.is_finite() {
                 return Advance::NotFinite;
@@ -116,6 +114,15 @@ impl Search {
             Advance::Done(self.best())
         } else {
             Advance::Continue { sources }
+        }
+    }
+
+    /// How many of the highest logits of a row matter.
+    fn looks_at(&self) -> usize {
+        match self.beam_size {
+            _ if self.temperature > 0.0 => usize::MAX,
+            1 => 1,
+            beam_size => beam_size + 1,
         }
     }
 
@@ -143,7 +150,7 @@ impl Search {
     fn keep_best(&mut self, end_of_text: u32, rows: &[Row<'_>]) -> Vec<usize> {
         let mut candidates: Vec<(f32, usize, u32)> = Vec::new();
         for (source, (hypothesis, row)) in self.hypotheses.iter().zip(rows).enumerate() {
-            for (token, logit) in best_tokens(row.logits, self.beam_size + 1) {
+            for (token, logit) in best_tokens(row.logits, self.looks_at()) {
                 candidates.push((hypothesis.sum_log_prob + logit - row.total, source, token));
             }
         }
@@ -260,7 +267,11 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
+    use kernels::{Estimates, Input, Level, SplitMatrix};
+
     use super::*;
+    use crate::Checkpoint;
+    use crate::testing::{TinyCheckpoint, small_integers};
 
     #[test]
     fn the_first_of_equal_tokens_is_taken() {
@@ -288,5 +299,68 @@ mod tests {
         }
         let again: Vec<u32> = (0..20).map(|_| Random(9).draw(&logits, 1.0)).collect();
         assert!(again.iter().all(|token| *token == again[0]));
+    }
+
+    /// The same search with estimates, settled where a choice needs them, and with exact logits.
+    #[test]
+    fn estimates_lead_to_the_tokens_of_exact_logits() {
+        let directory = tempfile::tempdir().unwrap();
+        let checkpoint = TinyCheckpoint {
+            extra_tokens: 3_000,
+            ..TinyCheckpoint::multilingual()
+        };
+        checkpoint.write(directory.path()).unwrap();
+        let vocabulary = Vocabulary::read(&Checkpoint::open(directory.path()).unwrap()).unwrap();
+        let width = 64;
+        let values = |name: &str, count: usize| -> Vec<f32> {
+            let integers = small_integers(1, name).take(count);
+            integers.map(|value| f32::from(value) / 127.0).collect()
+        };
+        let weight = values("weight", checkpoint.vocab_size() * width);
+        let matrix = SplitMatrix::new(&kernels::Int8Matrix::pack(&weight, width)).into();
+        for (temperature, beam_size) in [(0.0, 1), (0.0, 5), (0.7, 1)] {
+            for timestamps in [false, true] {
+                let request = Request {
+                    prompt: Vec::new(),
+                    start_index: 0,
+                    timestamps,
+                    temperature,
+                    beam_size,
+                    max_new_tokens: 12,
+                    seed: 5,
+                };
+                let mut searches = [(); 2].map(|()| Search::new(&request, &vocabulary));
+                let [estimated, exact] = &mut searches;
+                for step in 0..12 {
+                    let rows = estimated.hypotheses.len();
+                    let x = values(&format!("step {step}"), rows * width);
+                    let logits = SplitMatrix::estimates(&matrix, Level::best(), Input::plain(&x));
+                    let as_exact = |row: &Estimates| Logits::Exact(row.clone().exact());
+                    let exact_logits = logits.iter().map(as_exact).collect();
+                    let logits = logits.into_iter().map(Logits::Estimates).collect();
+                    let advances = [
+                        estimated.advance(&vocabulary, logits),
+                        exact.advance(&vocabulary, exact_logits),
+                    ];
+                    match advances {
+                        [Advance::Done(found), Advance::Done(expected)] => {
+                            assert_eq!(found.tokens, expected.tokens);
+                            let difference = found.avg_log_prob - expected.avg_log_prob;
+                            assert!(difference.abs() < 0.01, "{difference}");
+                            break;
+                        }
+                        [
+                            Advance::Continue { sources },
+                            Advance::Continue { sources: expected },
+                        ] => {
+                            assert_eq!(sources, expected);
+                            assert!(estimated.last_tokens().eq(exact.last_tokens()));
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                    assert!(step < 11, "the search goes on");
+                }
+            }
+        }
     }
 }

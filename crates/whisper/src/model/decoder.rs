@@ -7,8 +7,10 @@ use rayon::prelude::*;
 use super::{
     attention::{self, AudioKeys},
     layers::{FeedForward, Linear, Projection, Source},
+    logits::Logits,
     matrix::{Matrix, Room},
     norm::LayerNorm,
+    output::Output,
 };
 use crate::{
     checkpoint::LoadError,
@@ -18,12 +20,12 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct Decoder {
-    tokens: Matrix,
+    tokens: Output,
     positions: Tensor,
     layers: Vec<Layer>,
     norm: LayerNorm,
     /// `None` where the output matrix is `tokens`, as in all published checkpoints.
-    output: Option<Matrix>,
+    output: Option<Output>,
 }
 
 /// What a layer leaves for the next one to overwrite.
@@ -58,7 +60,9 @@ impl Decoder {
         Ok(Self {
             tokens: {
                 let (name, shape) = ("embed_tokens.weight", [config.vocab_size, width]);
-                source.matrix(name, shape, || source.read(name, &shape))?
+                source
+                    .matrix(name, shape, || source.read(name, &shape))?
+                    .into()
             },
             positions: source.tensor(
                 "embed_positions.weight",
@@ -68,7 +72,7 @@ impl Decoder {
                 .map(|index| Layer::load(&source.at(&format!("layers.{index}")), config))
                 .collect::<Result<_, _>>()?,
             norm: LayerNorm::load(&source.at("layer_norm"), width)?,
-            output,
+            output: output.map(Output::from),
         })
     }
 
@@ -98,7 +102,7 @@ impl Decoder {
         state: &mut State,
         spans: &[Span<'_>],
         asked: &[u32],
-    ) -> candle_core::Result<Vec<Vec<f32>>> {
+    ) -> candle_core::Result<Vec<Logits>> {
         let mut x = self.embed(spans)?;
         let mut caches = state.caches(spans)?;
         let mut rooms = Rooms::default();
@@ -111,7 +115,7 @@ impl Decoder {
             x = x.index_select(&Tensor::new(asked, x.device())?, 0)?;
         }
         let output = self.output.as_ref().unwrap_or(&self.tokens);
-        output.product_rows(&x, &self.norm)
+        output.logits(&x, &self.norm)
     }
 
     fn embed(&self, spans: &[Span<'_>]) -> candle_core::Result<Tensor> {

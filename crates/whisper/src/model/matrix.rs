@@ -107,39 +107,6 @@ impl Matrix {
         )??;
         Ok(x)
     }
-
-    /// `norm(x) · weightᵀ` on the host: `(rows, in)` → `out` values for each row.
-    pub(super) fn product_rows(&self, x: &Tensor, norm: &LayerNorm) -> Result<Vec<Vec<f32>>> {
-        match self {
-            Self::Tensor(weight) => ops::to_host_rows(&ops::products(&norm.forward(x)?, weight)?),
-            Self::Int8(matrix, level) => with_slices(
-                [x, &norm.weight, &norm.bias].map(Some),
-                |[x, weight, bias]| {
-                    matrix.product_rows(*level, Input::normed(x, Norm { weight, bias }))
-                },
-            ),
-        }
-    }
-
-    /// Rows `tokens` plus rows `positions` of the position table: `(tokens, in)`.
-    pub(super) fn embed(
-        &self,
-        position_table: &Tensor,
-        tokens: &[u32],
-        positions: &[u32],
-    ) -> Result<Tensor> {
-        match self {
-            Self::Tensor(weight) => ops::embed(weight, position_table, tokens, positions),
-            Self::Int8(weight, _) => {
-                let mut rows = vec![0.0; tokens.len() * weight.ins()];
-                for (token, row) in tokens.iter().zip(rows.chunks_exact_mut(weight.ins())) {
-                    weight.row(usize::try_from(*token)?, row);
-                }
-                let rows = Tensor::from_vec(rows, (tokens.len(), weight.ins()), &Device::Cpu)?;
-                rows + position_table.index_select(&Tensor::new(positions, &Device::Cpu)?, 0)?
-            }
-        }
-    }
 }
 
 /// Writes to `out`.

@@ -10,10 +10,13 @@
 pub(crate) mod attention;
 mod decoder;
 mod encoder;
+mod error;
 mod layers;
+mod logits;
 mod matrix;
 mod norm;
 mod ops;
+mod output;
 mod plan;
 pub(crate) mod shelf;
 mod vector;
@@ -27,13 +30,14 @@ use kernels::Level;
 
 pub(crate) use self::{ops::are_host, vector::log_sum_exp};
 
-pub(crate) use self::layers::Kept;
+pub use self::error::ModelError;
 use self::{
     attention::CacheShape,
     decoder::Decoder,
     encoder::{Encoder, FRAMES_PER_POSITION},
     layers::{Source, computing},
 };
+pub(crate) use self::{layers::Kept, logits::Logits};
 use crate::{
     Cancel,
     checkpoint::{Checkpoint, LoadError},
@@ -67,98 +71,6 @@ pub struct Prefill<'a> {
     pub tokens: &'a [u32],
     /// Indices into `tokens` after which logits are wanted, in the order wanted.
     pub asked: &'a [usize],
-}
-
-/// A pass that cannot be made. The state is unchanged, except after [`ModelError::Compute`].
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ModelError {
-    /// Candle could not compute.
-    #[error("{operation} failed")]
-    Compute {
-        /// Which part of the network.
-        operation: &'static str,
-        /// What Candle said.
-        source: candle_core::Error,
-    },
-    /// A spectrogram of another shape than the encoder reads.
-    #[error(
-        "the encoder reads {n_mels} mel bins and an even number of at most {frames} frames, not a spectrogram of shape {found:?}"
-    )]
-    MelShape {
-        /// Bins of this model.
-        n_mels: usize,
-        /// Frames of its whole window.
-        frames: usize,
-        /// What came.
-        found: Vec<usize>,
-    },
-    /// Encoded audio of another shape than the decoder reads.
-    #[error("the decoder reads encoded audio of shape (positions, {width}), not {found:?}")]
-    EncodedShape {
-        /// Width of this model.
-        width: usize,
-        /// What came.
-        found: Vec<usize>,
-    },
-    /// No such row.
-    #[error("there is no row {row} among {rows}")]
-    NoSuchRow {
-        /// What was asked for.
-        row: usize,
-        /// How many there are.
-        rows: usize,
-    },
-    /// A row was named twice in one pass.
-    #[error("row {row} is named twice in one pass")]
-    RowTwice {
-        /// The row.
-        row: usize,
-    },
-    /// Rows of different items cannot be copied: they hear different audio.
-    #[error("rows {from} and {to} are of different items")]
-    OtherItem {
-        /// Copied from.
-        from: usize,
-        /// Copied to.
-        to: usize,
-    },
-    /// The row cannot take so many tokens.
-    #[error(
-        "row {row} with {length} tokens has no room for {more} more, its capacity is {capacity}"
-    )]
-    RowFull {
-        /// The row.
-        row: usize,
-        /// Tokens that it has.
-        length: usize,
-        /// Tokens that should come.
-        more: usize,
-        /// Most tokens of a row.
-        capacity: usize,
-    },
-    /// A prefill without tokens.
-    #[error("row {row} was given no tokens")]
-    NoTokens {
-        /// The row.
-        row: usize,
-    },
-    /// A token that the vocabulary does not have.
-    #[error("token {token} is outside of the vocabulary of {vocab_size}")]
-    UnknownToken {
-        /// The token.
-        token: u32,
-        /// Size of the vocabulary.
-        vocab_size: usize,
-    },
-    /// Logits were asked for behind the tokens given.
-    #[error("logits after token {asked} were asked for, but only {tokens} tokens were given")]
-    AskedBehindEnd {
-        /// Index asked for.
-        asked: usize,
-        /// Tokens given.
-        tokens: usize,
-    },
 }
 
 impl Model {
@@ -416,6 +328,17 @@ impl Model {
         state: &mut State,
         prompts: &[Prefill<'_>],
     ) -> Result<Vec<Vec<Vec<f32>>>, ModelError> {
+        let logits = self.estimate_rows(state, prompts)?.into_iter();
+        let exact = |row: Vec<Logits>| row.into_iter().map(Logits::exact).collect();
+        Ok(logits.map(exact).collect())
+    }
+
+    /// As [`Model::prefill_rows`], with logits that may be estimates.
+    pub(crate) fn estimate_rows(
+        &self,
+        state: &mut State,
+        prompts: &[Prefill<'_>],
+    ) -> Result<Vec<Vec<Logits>>, ModelError> {
         let mut spans = Vec::with_capacity(prompts.len());
         let mut asked = Vec::new();
         let mut first = 0;
@@ -461,7 +384,8 @@ impl Model {
             })
             .collect();
         let asked: Vec<usize> = (0..spans.len()).collect();
-        self.pass(state, &spans, &asked)
+        let logits = self.pass(state, &spans, &asked)?;
+        Ok(logits.into_iter().map(Logits::exact).collect())
     }
 
     fn pass(
@@ -469,7 +393,7 @@ impl Model {
         state: &mut State,
         spans: &[Span<'_>],
         asked: &[usize],
-    ) -> Result<Vec<Vec<f32>>, ModelError> {
+    ) -> Result<Vec<Logits>, ModelError> {
         self.check_spans(state, spans)?;
         if spans.is_empty() {
             return Ok(Vec::new());

@@ -1,0 +1,171 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Then, testing::values};
+
+fn split(weight: &[f32], ins: usize) -> (Int8Matrix, Arc<SplitMatrix>) {
+    let matrix = Int8Matrix::pack(weight, ins);
+    let split = Arc::new(SplitMatrix::new(&matrix));
+    (matrix, split)
+}
+
+/// Every value is that of the whole matrix, but for roundings of f32.
+fn check(ins: usize, outs: usize, rows: usize, seed: u32) {
+    let (matrix, split) = split(&values(seed, outs * ins), ins);
+    let x = values(seed + 1, rows * ins);
+    for level in Level::available() {
+        let mut expected = vec![0.0; rows * outs];
+        matrix.products(level, Input::plain(&x), &[], Then::Nothing, &mut expected);
+        let found = split.estimates(level, Input::plain(&x));
+        assert_eq!(found.len(), rows);
+        for (found, expected) in found.into_iter().zip(expected.chunks_exact(outs)) {
+            for (found, expected) in found.exact().iter().zip(expected) {
+                let tolerance = 1e-6 * (4.0 * ins as f32 + 4.0);
+                let what = format!("{level}, ({rows}, {ins}) by {outs}");
+                assert!(
+                    (found - expected).abs() < tolerance,
+                    "{what}: {found} for {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_settled_equals_the_whole_matrix_on_odd_shapes() {
+    for (ins, outs, rows) in [
+        (1, 1, 1),
+        (3, 33, 2),
+        (8, 32, 15),
+        (12, 65, 3),
+        (84, 100, 9),
+        (384, 97, 4),
+        (1280, 40, 16),
+    ] {
+        check(ins, outs, rows, 7);
+    }
+    // Enough to be shared by threads.
+    check(512, 5_000, 2, 3);
+}
+
+#[test]
+fn rows_come_back_as_they_were_rounded() {
+    let weight = values(5, 50 * 37);
+    let (_, split) = split(&weight, 37);
+    for (index, row) in weight.chunks_exact(37).enumerate() {
+        let mut out = vec![0.0; 37];
+        split.row(index, &mut out);
+        let step = row
+            .iter()
+            .fold(0.0_f32, |largest, value| largest.max(value.abs()))
+            / 127.0;
+        for (found, value) in out.iter().zip(row) {
+            assert!((found - value).abs() <= 0.501 * step);
+        }
+    }
+}
+
+/// The `count` highest values and where they are, the first of equal ones first.
+fn highest(values: &[f32], count: usize) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..values.len()).collect();
+    places.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
+    places.truncate(count);
+    places
+}
+
+/// Returns how many outputs were settled.
+fn check_highest(split: &Arc<SplitMatrix>, level: Level, x: &[f32], count: usize) -> u32 {
+    let mut estimates = split.estimates(level, Input::plain(x)).remove(0);
+    let mut expected = estimates.clone().exact();
+    let estimated = highest(estimates.values(), 1);
+    // The favourite is forbidden, as tokens are, and stays so.
+    expected[estimated[0]] = f32::NEG_INFINITY;
+    estimates.values_mut()[estimated[0]] = f32::NEG_INFINITY;
+    estimates.settle(3..5);
+    estimates.settle_highest(count);
+    let places = highest(&expected, count);
+    assert_eq!(highest(estimates.values(), count), places, "{level}");
+    for place in places {
+        assert_eq!(
+            estimates.values()[place].to_bits(),
+            expected[place].to_bits()
+        );
+    }
+    let settled = estimates.settled.iter().map(|word| word.count_ones()).sum();
+    assert_eq!(estimates.exact(), expected, "settled twice");
+    settled
+}
+
+#[test]
+fn the_highest_are_found_and_few_are_settled_for_them() {
+    let (ins, outs) = (384, 20_000);
+    let (_, split) = split(&values(5, ins * outs), ins);
+    for level in Level::available() {
+        for seed in 0..10 {
+            let x = values(100 + seed, ins);
+            for (count, most) in [(1, 600), (6, 1_200)] {
+                let settled = check_highest(&split, level, &x, count);
+                assert!(settled <= most, "{settled} were settled for {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_equal_outputs_the_first_is_the_highest() {
+    let ins = 64;
+    let row = values(1, ins);
+    let weight = row.repeat(70);
+    let (_, split) = split(&weight, ins);
+    let mut estimates = split.estimates(Level::best(), Input::plain(&row)).remove(0);
+    estimates.settle_highest(1);
+    assert!(
+        estimates
+            .values()
+            .iter()
+            .all(|value| value.to_bits() == estimates.values()[0].to_bits())
+    );
+}
+
+#[test]
+fn inputs_that_are_not_finite_give_nan_and_no_panic() {
+    let (ins, outs) = (16, 40);
+    let (_, split) = split(&values(1, ins * outs), ins);
+    let mut x = values(2, 2 * ins);
+    x[3] = f32::NAN;
+    for level in Level::available() {
+        let [mut bad, mut good] = split.estimates(level, Input::plain(&x)).try_into().unwrap();
+        for (estimates, is_nan) in [(&mut bad, true), (&mut good, false)] {
+            estimates.settle_highest(1);
+            estimates.settle(30..50);
+            assert!(
+                estimates
+                    .values()
+                    .iter()
+                    .all(|value| value.is_nan() == is_nan)
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Rows of any spread: mostly zeros with outliers, constant, far from zero.
+    #[test]
+    fn the_highest_are_found_in_uneven_weights(
+        seed in 0_u32..1_000_000,
+        ins in 1_usize..100,
+        power in 1_i32..8,
+        shift in -2.0_f32..2.0,
+        count in 1_usize..8,
+    ) {
+        let outs = 300;
+        let weight: Vec<f32> = values(seed, ins * outs).iter().map(|x| (x / 2.0).powi(power) + shift).collect();
+        let (_, split) = split(&weight, ins);
+        let x: Vec<f32> = values(seed + 1, ins).iter().map(|x| x.powi(power)).collect();
+        for level in Level::available() {
+            check_highest(&split, level, &x, count);
+        }
+    }
+}
