@@ -55,7 +55,7 @@ pub fn feed_forward(level: Level, x: &mut [f32], norm: Norm<'_>, [widen, narrow]
         bias: narrow.bias,
         then: Then::Add,
     };
-    x.par_chunks_mut(task_rows(level) * ins)
+    x.par_chunks_mut(task_rows(level, rows) * ins)
         .for_each_init(Scratch::default, |scratch, x| {
             let Scratch { inputs, between } = scratch;
             between.resize(x.len() / ins * inner, 0.0);

@@ -130,7 +130,7 @@ impl Int8Matrix {
 
     /// Threads share the rows.
     fn many(&self, level: Level, x: Input<'_>, rest: Rest<'_>, out: &mut [f32]) {
-        let task_rows = task_rows(level);
+        let task_rows = task_rows(level, out.len() / self.outs);
         x.values
             .par_chunks(task_rows * self.ins)
             .zip(out.par_chunks_mut(task_rows * self.outs))
@@ -214,10 +214,21 @@ pub(crate) fn share_outputs(
     });
 }
 
-/// Rows of one task, in whole tiles: bytes of 48 rows of 1536 inputs stay in the second-level cache beside the panel, and
-/// CPUs with AMX have more of it.
-fn task_rows(level: Level) -> usize {
-    48_usize.next_multiple_of(tile_rows(level))
+/// Rows of one task where threads share `rows` rows: whole tiles, so many that the threads end about together.
+fn task_rows(level: Level, rows: usize) -> usize {
+    // Bytes of 48 rows of 1536 inputs stay in the second-level cache beside the panel, and CPUs with AMX have more of it.
+    const MOST: usize = 48;
+    let (tile, threads) = (tile_rows(level), rayon::current_num_threads());
+    // What the weights cost to come to the thread, in rows.
+    let weights = tile / 4;
+    let longest = |task: &usize| {
+        let (whole, rest) = (rows / task, rows % task);
+        let rounds = whole.div_ceil(threads) * (task + weights);
+        let has_more = rest > 0 && whole.is_multiple_of(threads);
+        rounds + if has_more { rest + weights } else { 0 }
+    };
+    let sizes = (1..=MOST.div_ceil(tile)).rev().map(|tiles| tiles * tile);
+    sizes.min_by_key(longest).unwrap_or(tile)
 }
 
 /// [`PANEL`] outputs of a matrix.

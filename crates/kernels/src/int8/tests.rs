@@ -274,3 +274,21 @@ fn a_matrix_is_what_its_parts_make_and_the_layout_has_a_number() {
         assert!(again(outs, ins).is_none(), "({outs}, {ins})");
     }
 }
+
+/// Rows of the tasks of each size, of a pool of `threads`.
+fn check_tasks(threads: usize, rows: usize, expected: usize) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let found = pool.unwrap().install(|| task_rows(Level::PORTABLE, rows));
+    assert_eq!(found, expected, "{rows} rows on {threads} threads");
+}
+
+#[test]
+fn threads_end_about_together() {
+    check_tasks(1, 1500, 48);
+    check_tasks(2, 1500, 48);
+    // 116 and 108 rows, where tasks of 48 would give 128 and 96.
+    check_tasks(2, 224, 36);
+    check_tasks(2, 40, 24);
+    check_tasks(16, 224, 24);
+    check_tasks(16, 25, 12);
+}

@@ -14,6 +14,9 @@ use super::vector;
 
 /// Below this many multiplications an operation stays on one thread: waking another one costs 10 to 50 µs.
 pub(super) const PARALLEL_FROM: usize = 1 << 20;
+/// The same for products of few rows, whose weights come from memory: one thread gets little more than half of what two
+/// do.
+const PARALLEL_PRODUCTS_FROM: usize = 1 << 16;
 
 /// Up to this many rows a linear layer is read row by row; above, Candle's blocked product is faster.
 const FEW_ROWS: usize = 16;
@@ -238,7 +241,7 @@ fn few_products(matrix: &[f32], inputs: &[&[f32]], out: &mut [f32]) {
     let width = inputs.first().map_or(1, |input| input.len());
     let outs = matrix.len() / width;
     let mut rows: Vec<&mut [f32]> = out.chunks_exact_mut(outs).collect();
-    if matrix.len() * inputs.len() < PARALLEL_FROM {
+    if matrix.len() * inputs.len() < PARALLEL_PRODUCTS_FROM {
         return vector::products(matrix, inputs, &mut rows);
     }
     let per_task = outs.div_ceil(2 * rayon::current_num_threads());
