@@ -17,7 +17,7 @@ use tracing::debug;
 use self::turns::{Pass, Turns, Waiting, together};
 use crate::decode::attempt::{Attempt, Progress};
 use crate::decode::language;
-use crate::model::Logits;
+use crate::model::{Logits, Prediction};
 use crate::state::State;
 use crate::transcription::Transcription;
 use crate::whisper::model_error;
@@ -275,40 +275,42 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
         } = self;
         let begin = [whisper.vocabulary().start_of_transcript()];
         // Place and number of its rows, and what they read.
-        let (mut readers, mut reads) = (Vec::new(), Vec::new());
+        let (mut readers, mut reads, mut greedy) = (Vec::new(), Vec::new(), Vec::new());
         for (index, place) in places.iter().enumerate() {
             let of_place = place.as_ref().map_or_else(Vec::new, |place| {
                 place.reads(state.rows_of(index).start, &begin)
             });
             if !of_place.is_empty() {
                 readers.push((index, of_place.len()));
+                let is_greedy = place.as_ref().is_some_and(Place::is_greedy);
+                greedy.extend(of_place.iter().map(|_| is_greedy));
                 reads.extend(of_place);
             }
         }
         let began = Instant::now();
-        let logits = whisper.model().estimate_rows(state, &reads);
-        match logits.map_err(model_error) {
+        let predicted = whisper.model().predict_rows(state, &reads, &greedy);
+        match predicted.map_err(model_error) {
             Err(error) => {
                 for (index, _) in readers {
                     self.dismiss(index, Err(error.clone()));
                 }
             }
-            Ok(logits) => {
+            Ok(predicted) => {
                 let took = began.elapsed();
-                let mut logits = logits.into_iter();
-                let mut of_places: Vec<Vec<Vec<Logits>>> = vec![Vec::new(); places.len()];
+                let mut predicted = predicted.into_iter();
+                let mut of_places: Vec<Vec<Vec<Prediction>>> = vec![Vec::new(); places.len()];
                 for (index, rows) in readers {
-                    of_places[index] = logits.by_ref().take(rows).collect();
+                    of_places[index] = predicted.by_ref().take(rows).collect();
                 }
                 // Rules, the sum of exponentials and the search go over the vocabulary several times: half a
                 // millisecond for eight rows.
                 let choices: Vec<Option<Choice>> = places
                     .par_iter_mut()
                     .zip(of_places)
-                    .map(|(place, logits)| {
-                        let place = place.as_mut().filter(|_| !logits.is_empty())?;
+                    .map(|(place, predicted)| {
+                        let place = place.as_mut().filter(|_| !predicted.is_empty())?;
                         place.transcription.decoded(took);
-                        place.choose(whisper, logits)
+                        place.choose(whisper, predicted)
                     })
                     .collect();
                 for (index, choice) in choices.into_iter().enumerate() {
@@ -402,22 +404,28 @@ impl Place {
         }
     }
 
-    /// Logits for each row that the place read.
-    fn choose(&mut self, whisper: &Whisper, mut logits: Vec<Vec<Logits>>) -> Option<Choice> {
+    /// Whether the best token of each row that the place reads is enough for it.
+    fn is_greedy(&self) -> bool {
+        matches!(&self.stage, Stage::Attempt(attempt) if attempt.is_greedy())
+    }
+
+    /// What was predicted for each row that the place read.
+    fn choose(&mut self, whisper: &Whisper, predicted: Vec<Vec<Prediction>>) -> Option<Choice> {
         match &mut self.stage {
             Stage::Window(_) => None,
             Stage::Language => {
-                self.detect_language(whisper, logits.first_mut().and_then(|row| row.first_mut()));
+                let first = predicted.into_iter().flatten().next();
+                self.detect_language(whisper, first.and_then(Prediction::logits));
                 Some(Choice::Language)
             }
             Stage::Attempt(attempt) => {
-                let progress = attempt.take(whisper.vocabulary(), logits.into_iter());
+                let progress = attempt.take(whisper.vocabulary(), predicted.into_iter());
                 Some(Choice::Tokens(progress))
             }
         }
     }
 
-    fn detect_language(&mut self, whisper: &Whisper, logits: Option<&mut Logits>) {
+    fn detect_language(&mut self, whisper: &Whisper, logits: Option<Logits>) {
         let allowed = self.transcription.languages_to_detect().unwrap_or_default();
         let detected =
             logits.and_then(|logits| language::choose(whisper.vocabulary(), allowed, logits));

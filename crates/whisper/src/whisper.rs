@@ -117,7 +117,8 @@ impl Whisper {
             let loaded = load::load(checkpoint, &opened.device, options);
             (load::outcome(vocabulary), loaded)
         });
-        let (vocabulary, (model, sha256, packed)) = (vocabulary?, loaded?);
+        let (vocabulary, (mut model, sha256, packed)) = (vocabulary?, loaded?);
+        model.forbid(vocabulary.suppressed())?;
         let threads = rayon::ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|index| format!("whisper-{index}"))

@@ -2,9 +2,14 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{DEVIATIONS, LOW_MIDDLE, PAIR, SplitMatrix};
+use super::{LOW_MIDDLE, PAIR, SplitMatrix};
 use crate::int8::{GROUP, PANEL};
 use crate::level::{Isa, Kernel, Level};
+
+/// Standard deviations that an estimate is trusted to. Two outputs change places if the difference of their errors is
+/// seven deviations of such a difference, which a normal one is once in 10^12 times; there are some 10^2 outputs close
+/// enough to matter.
+pub(super) const DEVIATIONS: f32 = 5.0;
 
 /// Outputs of a [`SplitMatrix`] for one row of inputs: estimates, of which those that matter can be settled.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A token is chosen among 51,865 outputs, and the weights of these outputs are more than half of what a small model
 //! reads from memory for it. The upper four bits of each weight say which outputs may be the highest; the lower four are
-//! read for these alone, and then their values are those of [`Int8Matrix`], but for how f32 rounds.
+//! read for these alone, and then their values are those of [`Int8Matrix`](crate::Int8Matrix), but for how f32 rounds.
 //!
 //! ```text
 //! weight + 128 = 16 · high + low
@@ -14,19 +14,18 @@
 //! inputs 0..8 of an output: four bytes, the upper halves of which are of inputs 4..8
 //! ```
 //!
-//! How far an estimate is off is known as well as a sum of many small independent errors is (see [`DEVIATIONS`]): what is
+//! How far an estimate is off is known as well as a sum of many small independent errors is (see `estimates.rs`): what is
 //! lost is not a bound, but an output that is missed once in more tokens than will ever be spoken.
 
 mod estimates;
+mod pack;
 mod tile;
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 pub use estimates::Estimates;
 
-use crate::int8::{GROUP, Input, Inputs, Int8Matrix, OFFSET, PANEL, share_outputs};
+use crate::int8::{GROUP, Input, Inputs, OFFSET, PANEL, share_outputs};
 use crate::level::{Isa, Kernel, Level};
 
 /// Inputs of a pair of groups, whose halves share bytes.
@@ -35,10 +34,6 @@ const PAIR: usize = 2 * GROUP;
 const TWICE_MIDDLE: i32 = 15;
 /// Where the lower halves begin to count: `weight = 16 · (high − 7.5) + low − 8`.
 const LOW_MIDDLE: i32 = 8;
-/// Standard deviations that an estimate is trusted to. Two outputs change places if the difference of their errors is
-/// seven deviations of such a difference, which a normal one is once in 10^12 times; there are some 10^2 outputs close
-/// enough to matter.
-const DEVIATIONS: f32 = 5.0;
 
 /// A weight matrix `(outs, ins)` of bytes in two halves of four bits.
 #[derive(Debug)]
@@ -59,48 +54,6 @@ pub struct SplitMatrix {
 }
 
 impl SplitMatrix {
-    /// Splits the weights of `matrix`.
-    pub fn new(matrix: &Int8Matrix) -> Self {
-        let (ins, outs) = (matrix.ins(), matrix.outs());
-        let panels = outs.div_ceil(PANEL);
-        let half = ins.next_multiple_of(PAIR) / 2;
-        let mut split = Self {
-            ins,
-            outs,
-            high: vec![0; panels * PANEL * half],
-            low: vec![0; outs * half],
-            scales: vec![0.0; panels * PANEL],
-            high_sums: vec![0; panels * PANEL],
-            low_means: vec![0.0; panels * PANEL],
-            deviations: vec![0.0; panels],
-        };
-        let level = Level::best();
-        split
-            .high
-            .par_chunks_mut(PANEL * half)
-            .zip(split.low.par_chunks_mut(PANEL * half))
-            .zip(split.scales.par_chunks_mut(PANEL))
-            .zip(split.high_sums.par_chunks_mut(PANEL))
-            .zip(split.low_means.par_chunks_mut(PANEL))
-            .zip(&mut split.deviations)
-            .enumerate()
-            .for_each(
-                |(index, (((((high, low), scales), high_sums), low_means), deviation))| {
-                    let panel = matrix.panel(index);
-                    scales.copy_from_slice(panel.scales);
-                    let weights = panel.weights;
-                    let sums = level.dispatch(SplitPanel { weights, high, low });
-                    for (lane, scale) in scales.iter().enumerate() {
-                        high_sums[lane] = sums.high[lane];
-                        let (mean, spread) = sums.low(lane, 2 * half);
-                        low_means[lane] = mean - LOW_MIDDLE as f32;
-                        *deviation = deviation.max(scale * spread);
-                    }
-                },
-            );
-        split
-    }
-
     /// Inputs.
     pub fn ins(&self) -> usize {
         self.ins
@@ -184,76 +137,6 @@ impl SplitMatrix {
     fn low_of(&self, output: usize) -> &[u8] {
         let half = self.ins.next_multiple_of(PAIR) / 2;
         &self.low[output * half..][..half]
-    }
-}
-
-/// A panel of bytes → its halves, and their sums.
-struct SplitPanel<'a> {
-    /// `(groups, PANEL, GROUP)`.
-    weights: &'a [i8],
-    /// `(pairs, PANEL, GROUP)`.
-    high: &'a mut [u8],
-    /// Up to [`PANEL`] outputs of `(pairs, GROUP)`.
-    low: &'a mut [u8],
-}
-
-/// Of each output of a panel.
-struct HalfSums {
-    high: [i32; PANEL],
-    low: [i32; PANEL],
-    low_squares: [i32; PANEL],
-}
-
-impl HalfSums {
-    /// Mean and standard deviation of the lower halves of the `count` weights of an output.
-    fn low(&self, lane: usize, count: usize) -> (f32, f32) {
-        let count = count as f32;
-        let mean = self.low[lane] as f32 / count;
-        let variance = self.low_squares[lane] as f32 / count - mean * mean;
-        (mean, variance.max(0.0).sqrt())
-    }
-}
-
-impl Kernel for SplitPanel<'_> {
-    type Output = HalfSums;
-
-    #[inline(always)]
-    fn run<I: Isa>(self) -> HalfSums {
-        const BYTES: usize = PANEL * GROUP;
-        let groups = self.weights.as_chunks::<BYTES>().0;
-        let stride = self.high.len() / PANEL;
-        let (mut high_sums, mut low_sums, mut squares) = ([0; BYTES], [0; BYTES], [0; BYTES]);
-        for (pair, high) in self.high.as_chunks_mut::<BYTES>().0.iter_mut().enumerate() {
-            let first = &groups[2 * pair];
-            let second = groups.get(2 * pair + 1).unwrap_or(&[0; BYTES]);
-            let mut low = [0; BYTES];
-            for at in 0..BYTES {
-                // Adding 128 is turning the highest bit.
-                let [a, b] = [first[at], second[at]].map(|byte| byte.cast_unsigned() ^ 0x80);
-                high[at] = a >> 4 | b & 0xf0;
-                low[at] = a & 15 | b << 4;
-                high_sums[at] += i32::from(a >> 4) + i32::from(b >> 4);
-                let [a, b] = [a, b].map(|byte| i32::from(byte & 15));
-                low_sums[at] += a + b;
-                squares[at] += a * a + b * b;
-            }
-            let lanes = self.low.chunks_exact_mut(stride);
-            for (out, low) in lanes.zip(low.as_chunks::<GROUP>().0) {
-                out[pair * GROUP..][..GROUP].copy_from_slice(low);
-            }
-        }
-        let of_lanes = |sums: [i32; BYTES]| {
-            let mut of_lanes = [0; PANEL];
-            for (sum, bytes) in of_lanes.iter_mut().zip(sums.as_chunks::<GROUP>().0) {
-                *sum = bytes.iter().sum();
-            }
-            of_lanes
-        };
-        HalfSums {
-            high: of_lanes(high_sums),
-            low: of_lanes(low_sums),
-            low_squares: of_lanes(squares),
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Then, testing::values};
+use crate::{Int8Matrix, Then, testing::values};
 
 fn split(weight: &[f32], ins: usize) -> (Int8Matrix, Arc<SplitMatrix>) {
     let matrix = Int8Matrix::pack(weight, ins);
@@ -111,6 +111,30 @@ fn the_highest_are_found_and_few_are_settled_for_them() {
     }
 }
 
+/// An outlier leaves small weights to the lower halves, and inputs like these weights make the estimate half as large
+/// again as the value; the highest output is another.
+#[test]
+fn outliers_do_not_hide_the_highest() {
+    let ins = 512;
+    let x: Vec<f32> = values(3, ins).iter().map(|x| 3.5 * x).collect();
+    let mut with_outlier = x.clone();
+    with_outlier[0] = 127.0;
+    let highest: Vec<f32> = x.iter().map(|x| 1.05 * x).collect();
+    let mut weight = values(4, 64 * ins);
+    weight[7 * ins..][..ins].copy_from_slice(&with_outlier);
+    weight[40 * ins..][..ins].copy_from_slice(&highest);
+    let mut x = x;
+    x[0] = 0.0;
+    let (_, split) = split(&weight, ins);
+    for level in Level::available() {
+        let mut estimates = split.estimates(level, Input::plain(&x)).remove(0);
+        assert!(estimates.values()[7] > 1.2 * estimates.values()[40]);
+        estimates.settle_highest(1);
+        assert!(estimates.values()[7] < estimates.values()[40], "{level}");
+        assert_ne!(estimates.settled[0] & 1 << 40, 0, "an estimate stands");
+    }
+}
+
 #[test]
 fn of_equal_outputs_the_first_is_the_highest() {
     let ins = 64;
@@ -164,8 +188,12 @@ proptest! {
         let weight: Vec<f32> = values(seed, ins * outs).iter().map(|x| (x / 2.0).powi(power) + shift).collect();
         let (_, split) = split(&weight, ins);
         let x: Vec<f32> = values(seed + 1, ins).iter().map(|x| x.powi(power)).collect();
+        // What the decoder gives is like the weights of the output that it means.
+        let like = weight[100 * ins..][..ins].iter().zip(&x);
+        let like: Vec<f32> = like.map(|(weight, x)| weight + 0.1 * x).collect();
         for level in Level::available() {
             check_highest(&split, level, &x, count);
+            check_highest(&split, level, &like, count);
         }
     }
 }

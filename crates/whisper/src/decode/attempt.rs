@@ -2,7 +2,7 @@
 
 use super::search::{Advance, Search};
 use super::{Outcome, Request, rules};
-use crate::model::Logits;
+use crate::model::Prediction;
 use crate::vocabulary::Vocabulary;
 use crate::{Prefill, WhisperError};
 
@@ -68,18 +68,26 @@ impl Attempt {
         }
     }
 
-    /// Takes the logits of a pass: for each of the [`reads`](Self::reads) those that it asked for.
+    /// Whether the best token is enough for each of the next pass's reads: of those that follow a word, nothing but the
+    /// tokens that are never said is forbidden.
+    pub(crate) fn is_greedy(&self) -> bool {
+        matches!(self.stage, Stage::Tokens(_)) && self.search.takes_the_best()
+    }
+
+    /// Takes what a pass predicted: for each of the [`reads`](Self::reads) what it asked for.
     pub(crate) fn take(
         &mut self,
         vocabulary: &Vocabulary,
-        logits: impl Iterator<Item = Vec<Logits>>,
+        predicted: impl Iterator<Item = Vec<Prediction>>,
     ) -> Progress {
-        let mut rows: Vec<Logits> = logits.flatten().collect();
+        let mut rows: Vec<Prediction> = predicted.flatten().collect();
         if matches!(self.stage, Stage::Prompt(_)) && rows.len() > 1 {
-            let mut start = rows.swap_remove(0);
-            self.no_speech_prob = vocabulary
-                .no_speech()
-                .map_or(0.0, |token| rules::probability(&mut start, token));
+            let start = rows.swap_remove(0).logits();
+            self.no_speech_prob = start
+                .zip(vocabulary.no_speech())
+                .map_or(0.0, |(mut start, token)| {
+                    rules::probability(&mut start, token)
+                });
         }
         match self.search.advance(vocabulary, rows) {
             Advance::Continue { sources } => {

@@ -17,7 +17,7 @@ pub(crate) struct Detected {
 pub(crate) fn choose(
     vocabulary: &Vocabulary,
     allowed: &[String],
-    logits: &mut Logits,
+    mut logits: Logits,
 ) -> Option<Detected> {
     let of_logits = |(code, &token): (&String, &u32)| {
         let token = token as usize;

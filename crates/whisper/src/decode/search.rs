@@ -5,7 +5,7 @@
 
 use super::Request;
 use super::rules;
-use crate::model::{Logits, log_sum_exp};
+use crate::model::{Best, Logits, Prediction, log_sum_exp};
 use crate::vocabulary::Vocabulary;
 
 /// One attempt on its way: hypotheses, and those that have ended.
@@ -84,27 +84,28 @@ impl Search {
             .map(|hypothesis| hypothesis.tokens.last().copied().unwrap_or_default())
     }
 
-    /// Takes one row of logits for each live hypothesis.
-    pub(crate) fn advance(&mut self, vocabulary: &Vocabulary, mut logits: Vec<Logits>) -> Advance {
+    /// Whether the best token of each row is all that is looked at, where words may follow.
+    pub(crate) fn takes_the_best(&self) -> bool {
+        self.beam_size == 1 && self.temperature <= 0.0 && !self.timestamps
+    }
+
+    /// Takes what was predicted for each live hypothesis.
+    pub(crate) fn advance(
+        &mut self,
+        vocabulary: &Vocabulary,
+        predicted: Vec<Prediction>,
+    ) -> Advance {
         if self.max_new_tokens == 0 {
             return Advance::Done(self.best());
         }
-        let mut rows = Vec::with_capacity(logits.len());
-        for (hypothesis, logits) in self.hypotheses.iter().zip(&mut logits) {
-            let chosen = &hypothesis.tokens;
-            rules::apply(vocabulary, self.timestamps, chosen, logits, self.looks_at());
-            let logits = logits.values();
-            let total = log_sum_exp(logits);
-            if !total.is_finite() {
-                return Advance::NotFinite;
-            }
-            rows.push(Row { logits, total });
-        }
-        let end_of_text = vocabulary.end_of_text();
-        let sources = if self.beam_size > 1 {
-            self.keep_best(end_of_text, &rows)
+        let sources = if let Some(Prediction::Best(best)) = predicted.first() {
+            self.take_best(vocabulary.end_of_text(), *best)
         } else {
-            self.take_one(end_of_text, &rows)
+            let logits = predicted.into_iter().filter_map(Prediction::logits);
+            self.take_logits(vocabulary, logits.collect())
+        };
+        let Some(sources) = sources else {
+            return Advance::NotFinite;
         };
         let longest = self.hypotheses.first().map_or(0, |h| h.tokens.len());
         let done = self.hypotheses.is_empty()
@@ -115,6 +116,40 @@ impl Search {
         } else {
             Advance::Continue { sources }
         }
+    }
+
+    /// The rows that hypotheses continue; `None` where there is no usable number.
+    fn take_logits(
+        &mut self,
+        vocabulary: &Vocabulary,
+        mut logits: Vec<Logits>,
+    ) -> Option<Vec<usize>> {
+        let mut rows = Vec::with_capacity(logits.len());
+        for (hypothesis, logits) in self.hypotheses.iter().zip(&mut logits) {
+            let chosen = &hypothesis.tokens;
+            rules::apply(vocabulary, self.timestamps, chosen, logits, self.looks_at());
+            let logits = logits.values();
+            let total = log_sum_exp(logits);
+            if !total.is_finite() {
+                return None;
+            }
+            rows.push(Row { logits, total });
+        }
+        let end_of_text = vocabulary.end_of_text();
+        Some(if self.beam_size > 1 {
+            self.keep_best(end_of_text, &rows)
+        } else {
+            self.take_one(end_of_text, &rows)
+        })
+    }
+
+    /// As [`Self::take_logits`] of the one hypothesis.
+    fn take_best(&mut self, end_of_text: u32, best: Best) -> Option<Vec<usize>> {
+        let log_prob = best.logit - best.total;
+        log_prob.is_finite().then(|| {
+            self.append(end_of_text, best.token, log_prob);
+            vec![0]
+        })
     }
 
     /// How many of the highest logits of a row matter.
@@ -128,7 +163,7 @@ impl Search {
 
     /// One hypothesis: the best token, or one drawn at the temperature.
     fn take_one(&mut self, end_of_text: u32, rows: &[Row<'_>]) -> Vec<usize> {
-        let (Some(mut hypothesis), Some(row)) = (self.hypotheses.pop(), rows.first()) else {
+        let Some(row) = rows.first() else {
             return Vec::new();
         };
         let token = if self.temperature > 0.0 {
@@ -136,14 +171,22 @@ impl Search {
         } else {
             best_token(row.logits)
         };
-        hypothesis.sum_log_prob += row.logits[token as usize] - row.total;
+        self.append(end_of_text, token, row.logits[token as usize] - row.total);
+        vec![0]
+    }
+
+    /// The one hypothesis goes on, or ends.
+    fn append(&mut self, end_of_text: u32, token: u32, log_prob: f32) {
+        let Some(mut hypothesis) = self.hypotheses.pop() else {
+            return;
+        };
+        hypothesis.sum_log_prob += log_prob;
         if token == end_of_text {
             self.ended.push(hypothesis);
         } else {
             hypothesis.tokens.push(token);
             self.hypotheses.push(hypothesis);
         }
-        vec![0]
     }
 
     /// Several hypotheses: the best continuations of all, those that end set aside.
@@ -336,8 +379,10 @@ mod tests {
                     let x = values(&format!("step {step}"), rows * width);
                     let logits = SplitMatrix::estimates(&matrix, Level::best(), Input::plain(&x));
                     let as_exact = |row: &Estimates| Logits::Exact(row.clone().exact());
-                    let exact_logits = logits.iter().map(as_exact).collect();
-                    let logits = logits.into_iter().map(Logits::Estimates).collect();
+                    let exact_logits = logits.iter().map(as_exact);
+                    let exact_logits = exact_logits.map(Prediction::Logits).collect();
+                    let logits = logits.into_iter().map(Logits::Estimates);
+                    let logits = logits.map(Prediction::Logits).collect();
                     let advances = [
                         estimated.advance(&vocabulary, logits),
                         exact.advance(&vocabulary, exact_logits),

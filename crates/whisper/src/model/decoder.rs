@@ -7,10 +7,11 @@ use rayon::prelude::*;
 use super::{
     attention::{self, AudioKeys},
     layers::{FeedForward, Linear, Projection, Source},
-    logits::Logits,
     matrix::{Matrix, Room},
     norm::LayerNorm,
+    ops::BestTokens,
     output::Output,
+    prediction::{Asked, Prediction},
 };
 use crate::{
     checkpoint::LoadError,
@@ -95,14 +96,14 @@ impl Decoder {
         Ok(())
     }
 
-    /// Appends the tokens of each span to its row; returns the logits after each of the `asked` tokens, counted over
-    /// all spans.
+    /// Appends the tokens of each span to its row; predicts what follows each of the `asked` tokens.
     pub(super) fn forward(
         &self,
         state: &mut State,
         spans: &[Span<'_>],
-        asked: &[u32],
-    ) -> candle_core::Result<Vec<Logits>> {
+        asked: &[Asked],
+        may_be_said: Option<&BestTokens>,
+    ) -> candle_core::Result<Vec<Prediction>> {
         let mut x = self.embed(spans)?;
         let mut caches = state.caches(spans)?;
         let mut rooms = Rooms::default();
@@ -112,10 +113,12 @@ impl Decoder {
         // Everything before the output matrix, which is most of the work for a small model, is narrowed to what
         // was asked for.
         if asked.len() != x.dim(0)? {
-            x = x.index_select(&Tensor::new(asked, x.device())?, 0)?;
+            let tokens: Vec<u32> = asked.iter().map(|asked| asked.token).collect();
+            x = x.index_select(&Tensor::new(tokens, x.device())?, 0)?;
         }
         let output = self.output.as_ref().unwrap_or(&self.tokens);
-        output.logits(&x, &self.norm)
+        let best: Vec<bool> = asked.iter().map(|asked| asked.best).collect();
+        output.predictions(&x, &self.norm, &best, may_be_said)
     }
 
     fn embed(&self, spans: &[Span<'_>]) -> candle_core::Result<Tensor> {

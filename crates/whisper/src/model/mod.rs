@@ -18,6 +18,7 @@ mod norm;
 mod ops;
 mod output;
 mod plan;
+mod prediction;
 pub(crate) mod shelf;
 mod vector;
 
@@ -36,8 +37,14 @@ use self::{
     decoder::Decoder,
     encoder::{Encoder, FRAMES_PER_POSITION},
     layers::{Source, computing},
+    ops::BestTokens,
+    prediction::Asked,
 };
-pub(crate) use self::{layers::Kept, logits::Logits};
+pub(crate) use self::{
+    layers::Kept,
+    logits::Logits,
+    prediction::{Best, Prediction},
+};
 use crate::{
     Cancel,
     checkpoint::{Checkpoint, LoadError},
@@ -60,6 +67,7 @@ pub struct Model {
     decoder: Decoder,
     parameters: u64,
     arithmetic: Arithmetic,
+    may_be_said: Option<BestTokens>,
 }
 
 /// Tokens to append to one row, and which of their logits are wanted.
@@ -129,7 +137,22 @@ impl Model {
             config: config.clone(),
             device: device.clone(),
             arithmetic,
+            may_be_said: None,
         })
+    }
+
+    /// These tokens are not to be said. Devices other than the host then choose the best of the others themselves.
+    ///
+    /// # Errors
+    /// [`LoadError::Device`] where the device has no room.
+    pub(crate) fn forbid(&mut self, tokens: &[u32]) -> Result<(), LoadError> {
+        let choice = BestTokens::new(tokens, self.config.vocab_size, &self.device);
+        let on_device = |source| LoadError::Device {
+            tensor: "suppress_tokens".to_owned(),
+            source,
+        };
+        self.may_be_said = Some(choice.map_err(on_device)?);
+        Ok(())
     }
 
     /// Whether a model would have packed weights, which can be kept.
@@ -328,21 +351,23 @@ impl Model {
         state: &mut State,
         prompts: &[Prefill<'_>],
     ) -> Result<Vec<Vec<Vec<f32>>>, ModelError> {
-        let logits = self.estimate_rows(state, prompts)?.into_iter();
-        let exact = |row: Vec<Logits>| row.into_iter().map(Logits::exact).collect();
-        Ok(logits.map(exact).collect())
+        let predicted = self.predict_rows(state, prompts, &[])?.into_iter();
+        Ok(predicted.map(exact).collect())
     }
 
-    /// As [`Model::prefill_rows`], with logits that may be estimates.
-    pub(crate) fn estimate_rows(
+    /// As [`Model::prefill_rows`], with logits that may be estimates. Of the rows that are marked in `greedy` (which may
+    /// be shorter) the best token is enough.
+    pub(crate) fn predict_rows(
         &self,
         state: &mut State,
         prompts: &[Prefill<'_>],
-    ) -> Result<Vec<Vec<Logits>>, ModelError> {
+        greedy: &[bool],
+    ) -> Result<Vec<Vec<Prediction>>, ModelError> {
         let mut spans = Vec::with_capacity(prompts.len());
         let mut asked = Vec::new();
         let mut first = 0;
-        for prompt in prompts {
+        for (index, prompt) in prompts.iter().enumerate() {
+            let best = greedy.get(index).copied().unwrap_or(false);
             spans.push(Span {
                 row: prompt.row,
                 length: state.len(prompt.row),
@@ -355,12 +380,12 @@ impl Model {
                         tokens: prompt.tokens.len(),
                     });
                 }
-                asked.push(first + index);
+                asked.push((first + index, best));
             }
             first += prompt.tokens.len();
         }
-        let mut logits = self.pass(state, &spans, &asked)?.into_iter();
-        let per_row = |prompt: &Prefill<'_>| logits.by_ref().take(prompt.asked.len()).collect();
+        let mut predicted = self.pass(state, &spans, &asked)?.into_iter();
+        let per_row = |prompt: &Prefill<'_>| predicted.by_ref().take(prompt.asked.len()).collect();
         Ok(prompts.iter().map(per_row).collect())
     }
 
@@ -383,31 +408,32 @@ impl Model {
                 tokens: std::slice::from_ref(token),
             })
             .collect();
-        let asked: Vec<usize> = (0..spans.len()).collect();
-        let logits = self.pass(state, &spans, &asked)?;
-        Ok(logits.into_iter().map(Logits::exact).collect())
+        let asked: Vec<(usize, bool)> = (0..spans.len()).map(|token| (token, false)).collect();
+        self.pass(state, &spans, &asked).map(exact)
     }
 
+    /// `asked`: indices of tokens, counted over all spans, and whether the best that follows is enough.
     fn pass(
         &self,
         state: &mut State,
         spans: &[Span<'_>],
-        asked: &[usize],
-    ) -> Result<Vec<Logits>, ModelError> {
+        asked: &[(usize, bool)],
+    ) -> Result<Vec<Prediction>, ModelError> {
         self.check_spans(state, spans)?;
         if spans.is_empty() {
             return Ok(Vec::new());
         }
-        let asked: Vec<u32> = asked
-            .iter()
-            .filter_map(|index| u32::try_from(*index).ok())
-            .collect();
-        let logits = self
+        let asked_for = |&(token, best): &(usize, bool)| {
+            let token = u32::try_from(token).ok()?;
+            Some(Asked { token, best })
+        };
+        let asked: Vec<Asked> = asked.iter().filter_map(asked_for).collect();
+        let predicted = self
             .decoder
-            .forward(state, spans, &asked)
+            .forward(state, spans, &asked, self.may_be_said.as_ref())
             .map_err(computing("the decoder"))?;
         state.grow(spans);
-        Ok(logits)
+        Ok(predicted)
     }
 
     /// Checks an item of [`Model::start`]: `(1, positions, d_model)`.
@@ -480,6 +506,12 @@ impl Model {
     }
 }
 
+/// Logits of predictions of which all were asked for.
+fn exact(predicted: Vec<Prediction>) -> Vec<Vec<f32>> {
+    let logits = predicted.into_iter().filter_map(Prediction::logits);
+    logits.map(Logits::exact).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -548,6 +580,93 @@ mod tests {
         for (host, elsewhere) in host.concat().iter().zip(elsewhere.concat()) {
             // Other kernels, another order of sums; logits up to 8.
             assert!((host - elsewhere).abs() < 1e-4, "{host} and {elsewhere}");
+        }
+    }
+
+    /// The first of the highest of those that are not forbidden.
+    fn best_of(mut logits: Vec<f32>, forbidden: &[u32]) -> Best {
+        for token in forbidden {
+            logits[*token as usize] = f32::NEG_INFINITY;
+        }
+        let logit = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let token = (0_u32..).zip(&logits).find(|(_, other)| **other >= logit);
+        Best {
+            token: token.unwrap().0,
+            logit,
+            total: log_sum_exp(&logits),
+        }
+    }
+
+    #[test]
+    fn other_devices_choose_the_best_token_that_may_be_said() {
+        let directory = tempfile::tempdir().unwrap();
+        TinyCheckpoint::multilingual()
+            .write(directory.path())
+            .unwrap();
+        let checkpoint = Checkpoint::open(directory.path()).unwrap();
+        for precision in [Precision::F32, Precision::F16] {
+            let load = || Model::load_as(&checkpoint, &Device::Cpu, precision, Level::best());
+            on_another_device(|| {
+                let mut model = load().unwrap();
+                let window = MelExtractor::new(80).stream_of(&audio(5, 60_000));
+                let encoded = model.encode_each(&[&window.window(448).unwrap()]).unwrap();
+                let tokens = [[1, 2, 3], [4, 5, 6], [7, 8, 9]];
+                let prompts: Vec<Prefill<'_>> = (0..)
+                    .zip(&tokens)
+                    .map(|(row, tokens)| Prefill {
+                        row,
+                        tokens,
+                        asked: &[0, 2],
+                    })
+                    .collect();
+                let start = |model: &Model| model.start(&encoded, 3).unwrap();
+                let logits = model.prefill_rows(&mut start(&model), &prompts).unwrap();
+                let favourite = |row: &Vec<f32>| best_of(row.clone(), &[]).token;
+                let forbidden: Vec<u32> = logits[0].iter().map(favourite).collect();
+                model.forbid(&forbidden).unwrap();
+                for greedy in [&[true, false, true][..], &[true; 3], &[]] {
+                    let predicted = model
+                        .predict_rows(&mut start(&model), &prompts, greedy)
+                        .unwrap();
+                    for (row, (predicted, expected)) in predicted.iter().zip(&logits).enumerate() {
+                        assert_eq!(predicted.len(), 2);
+                        for (predicted, expected) in predicted.iter().zip(expected) {
+                            let is_greedy = greedy.get(row) == Some(&true);
+                            match predicted {
+                                Prediction::Logits(logits) if !is_greedy => {
+                                    assert_eq!(logits.values(), expected);
+                                }
+                                Prediction::Best(best) if is_greedy => {
+                                    let expected = best_of(expected.clone(), &forbidden);
+                                    assert_eq!(best.token, expected.token);
+                                    assert_eq!(best.logit.to_bits(), expected.logit.to_bits());
+                                    assert!((best.total - expected.total).abs() < 1e-4);
+                                }
+                                other => panic!("row {row} of {greedy:?}: {other:?}"),
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn of_equal_logits_the_first_is_chosen_on_a_device_too() {
+        let logits = [
+            [1.0, 5.0, 9.0, 5.0, -1.0],
+            [f32::NEG_INFINITY, -3.0, 0.0, -4.0, -3.0],
+            [0.0, f32::NAN, 0.0, 2.0, 1.0],
+        ];
+        let logits = Tensor::new(&logits, &Device::Cpu).unwrap();
+        let choice = BestTokens::new(&[2, 77], 5, &Device::Cpu).unwrap();
+        for number_type in [candle_core::DType::F32, candle_core::DType::F16] {
+            let found = choice
+                .of_rows(&logits.to_dtype(number_type).unwrap())
+                .unwrap();
+            assert_eq!((found[0].token, found[1].token), (1, 1));
+            assert!((found[0].total - (2.0 + (-4.0_f32).exp()).ln() - 5.0).abs() < 0.01);
+            assert!(found[2].total.is_nan(), "{:?}", found[2]);
         }
     }
 

@@ -10,7 +10,7 @@ use candle_core::{
 use half::{f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
-use super::vector;
+use super::{prediction::Best, vector};
 
 /// Below this many multiplications an operation stays on one thread: waking another one costs 10 to 50 µs.
 pub(super) const PARALLEL_FROM: usize = 1 << 20;
@@ -182,6 +182,64 @@ pub(super) fn to_host_rows(x: &Tensor) -> Result<Vec<Vec<f32>>> {
         wide
     };
     Ok(narrow.into_par_iter().map(widen).collect())
+}
+
+/// Finds the best token of rows of logits on their device, where what would come to the host is a ten-thousandth.
+#[derive(Debug)]
+pub(super) struct BestTokens {
+    /// 0 for tokens that may be said, −∞ for others.
+    mask: Tensor,
+    /// Each token's number, which f32 holds exactly.
+    numbers: Tensor,
+    /// A number behind all.
+    none: Tensor,
+}
+
+impl BestTokens {
+    /// `forbidden` may not be said, of `vocab_size` tokens.
+    pub(super) fn new(forbidden: &[u32], vocab_size: usize, device: &Device) -> Result<Self> {
+        let mut mask = vec![0.0_f32; vocab_size];
+        for token in forbidden {
+            if let Some(value) = mask.get_mut(*token as usize) {
+                *value = f32::NEG_INFINITY;
+            }
+        }
+        let behind = vocab_size as f32;
+        Ok(Self {
+            mask: Tensor::from_vec(mask, vocab_size, device)?,
+            numbers: Tensor::arange(0.0, behind, device)?,
+            none: Tensor::full(behind, vocab_size, device)?,
+        })
+    }
+
+    /// `(rows, vocab)`. Of equal logits the first is the best, which is why `argmax` will not do: it takes any of them
+    /// on a GPU, and in f16 many are equal.
+    pub(super) fn of_rows(&self, logits: &Tensor) -> Result<Vec<Best>> {
+        let logits = logits.to_dtype(DType::F32)?.broadcast_add(&self.mask)?;
+        let highest = logits.max_keepdim(1)?;
+        let sums = logits.broadcast_sub(&highest)?.exp()?.sum_keepdim(1)?;
+        let totals = (sums.log()? + &highest)?;
+        let numbers = self.numbers.broadcast_as(logits.shape())?;
+        let none = self.none.broadcast_as(logits.shape())?;
+        let is_highest = logits.broadcast_eq(&highest)?;
+        let tokens = is_highest.where_cond(&numbers, &none)?.min_keepdim(1)?;
+        let found = Tensor::cat(&[tokens, highest, totals], 1)?;
+        let found: Vec<Vec<f32>> = found.to_vec2()?;
+        let best = |row: &Vec<f32>| match row[..] {
+            [token, logit, total] => Best {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "the number of a token"
+                )]
+                token: token as u32,
+                logit,
+                total,
+            },
+            _ => unreachable!("three columns were put together"),
+        };
+        Ok(found.iter().map(best).collect())
+    }
 }
 
 /// Whether the loops of `vector` work on this tensor.

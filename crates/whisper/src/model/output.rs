@@ -9,7 +9,8 @@ use super::{
     logits::Logits,
     matrix::Matrix,
     norm::LayerNorm,
-    ops::{self, with_slices},
+    ops::{self, BestTokens, with_slices},
+    prediction::Prediction,
 };
 
 /// Weights `(vocab, width)`.
@@ -31,19 +32,30 @@ impl From<Matrix> for Output {
 }
 
 impl Output {
-    /// `norm(x) · weightᵀ` on the host: `(rows, width)` → logits for each row.
-    pub(super) fn logits(&self, x: &Tensor, norm: &LayerNorm) -> Result<Vec<Logits>> {
+    /// `norm(x) · weightᵀ`, `(rows, width)` → logits for each row on the host; for those in `best`, on another device,
+    /// the best token that `may_be_said`.
+    pub(super) fn predictions(
+        &self,
+        x: &Tensor,
+        norm: &LayerNorm,
+        best: &[bool],
+        may_be_said: Option<&BestTokens>,
+    ) -> Result<Vec<Prediction>> {
         match self {
             Self::Tensor(weight) => {
-                let rows = ops::to_host_rows(&ops::products(&norm.forward(x)?, weight)?)?;
-                Ok(rows.into_iter().map(Logits::Exact).collect())
+                let logits = ops::products(&norm.forward(x)?, weight)?;
+                match may_be_said {
+                    Some(choice) if !ops::is_host(&logits) => choose(&logits, best, choice),
+                    _ => to_host(&logits),
+                }
             }
             Self::Split(matrix, level) => with_slices(
                 [x, &norm.weight, &norm.bias].map(Some),
                 |[x, weight, bias]| {
                     let x = Input::normed(x, Norm { weight, bias });
                     let rows = matrix.estimates(*level, x);
-                    rows.into_iter().map(Logits::Estimates).collect()
+                    let logits = rows.into_iter().map(Logits::Estimates);
+                    logits.map(Prediction::Logits).collect()
                 },
             ),
         }
@@ -69,4 +81,38 @@ impl Output {
             }
         }
     }
+}
+
+fn to_host(logits: &Tensor) -> Result<Vec<Prediction>> {
+    let rows = ops::to_host_rows(logits)?.into_iter();
+    let predictions = rows.map(Logits::Exact).map(Prediction::Logits);
+    Ok(predictions.collect())
+}
+
+/// The rows in `best` as their best tokens, of which little comes to the host, the others whole.
+fn choose(logits: &Tensor, best: &[bool], choice: &BestTokens) -> Result<Vec<Prediction>> {
+    let of = |wanted: bool| -> Result<Option<Tensor>> {
+        let rows = (0_u32..).zip(best).filter(|(_, best)| **best == wanted);
+        let rows: Vec<u32> = rows.map(|(row, _)| row).collect();
+        match rows.len() {
+            0 => Ok(None),
+            count if count == best.len() => Ok(Some(logits.clone())),
+            _ => {
+                let rows = Tensor::new(rows, logits.device())?;
+                logits.index_select(&rows, 0).map(Some)
+            }
+        }
+    };
+    let chosen = match of(true)? {
+        None => Vec::new(),
+        Some(logits) => choice.of_rows(&logits)?,
+    };
+    let whole = match of(false)? {
+        None => Vec::new(),
+        Some(logits) => to_host(&logits)?,
+    };
+    let mut chosen = chosen.into_iter().map(Prediction::Best);
+    let mut whole = whole.into_iter();
+    let next = |best: &bool| if *best { chosen.next() } else { whole.next() };
+    Ok(best.iter().filter_map(next).collect())
 }
