@@ -23,6 +23,7 @@ use crate::announce;
 use crate::config::{Config, ModelArgs};
 use crate::fault::Fault;
 use crate::lifecycle::{self, Grace, Signals};
+use crate::memory;
 use crate::metrics::Metrics;
 use crate::model_store::{self, Report};
 use crate::queue::policy::BatchLimits;
@@ -431,6 +432,7 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
 /// # Errors
 /// One line that says what is wrong and what to do.
 pub fn load(model: &ModelArgs, report: Report) -> Result<Whisper, String> {
+    memory::keep_no_large_blocks();
     let checkpoint = model_store::open(model, report).map_err(|error| chain(&error))?;
     Whisper::load(&checkpoint, model.device, model.load_options()).map_err(|error| chain(&error))
 }
