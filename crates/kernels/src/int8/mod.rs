@@ -26,6 +26,8 @@ use rayon::prelude::*;
 pub use feed_forward::{Layer, feed_forward};
 pub(crate) use inputs::Inputs;
 pub use inputs::{Input, Norm};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use tile::x86::group;
 pub(crate) use tile::{Rows, Sums, Tiles, prefetch, rows as tile_rows};
 
 use crate::level::Level;

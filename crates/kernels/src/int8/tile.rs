@@ -160,7 +160,7 @@ fn portable<const ROWS: usize>(panel: &[i8], rows: Rows<'_>, sums: &mut [[i32; P
 }
 
 #[cfg(target_arch = "x86_64")]
-mod x86 {
+pub(super) mod x86 {
     #[allow(
         clippy::wildcard_imports,
         reason = "every second name here is an instruction"
@@ -174,7 +174,7 @@ mod x86 {
     /// # Safety
     /// `bytes` has four bytes from `at` on.
     #[inline(always)]
-    unsafe fn group(bytes: *const u8, at: usize) -> i32 {
+    pub(crate) unsafe fn group(bytes: *const u8, at: usize) -> i32 {
         // SAFETY: promised by the caller; the read need not be aligned.
         unsafe { bytes.add(at).cast::<i32>().read_unaligned() }
     }

@@ -59,11 +59,6 @@ impl SplitMatrix {
         self.ins
     }
 
-    /// Outputs.
-    pub fn outs(&self) -> usize {
-        self.outs
-    }
-
     /// Writes row `index` of the matrix, as it was rounded, to `out` of `ins` values.
     ///
     /// # Panics

@@ -108,16 +108,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::{GROUP, PAIR, PANEL};
-
-    /// The four bytes of a group, to be broadcast.
-    ///
-    /// # Safety
-    /// `bytes` has four bytes from `at` on.
-    #[inline(always)]
-    unsafe fn group(bytes: *const i8, at: usize) -> i32 {
-        // SAFETY: promised by the caller; the read need not be aligned.
-        unsafe { bytes.add(at).cast::<i32>().read_unaligned() }
-    }
+    use crate::int8::group;
 
     /// Two vectors of 16 sums for each row.
     ///
@@ -131,7 +122,7 @@ mod x86 {
         stride: usize,
         out: &mut [[i32; PANEL]; ROWS],
     ) {
-        let (weights, inputs) = (panel.as_ptr(), bytes.as_ptr());
+        let (weights, inputs) = (panel.as_ptr(), bytes.as_ptr().cast());
         let halves = _mm512_set1_epi8(15);
         let mut sums = [[_mm512_setzero_si512(); 2]; ROWS];
         for pair in 0..stride / PAIR {
@@ -198,7 +189,7 @@ mod x86 {
                         for (row, short) in short.iter_mut().enumerate() {
                             let at = row * stride + pair * PAIR;
                             for (weights, at) in [(low, at), (high, at + GROUP)] {
-                                let input = _mm256_set1_epi32(group(bytes.as_ptr(), at));
+                                let input = _mm256_set1_epi32(group(bytes.as_ptr().cast(), at));
                                 let products = _mm256_maddubs_epi16(weights, input);
                                 *short = _mm256_add_epi16(*short, products);
                             }
