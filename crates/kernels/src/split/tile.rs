@@ -2,7 +2,9 @@
 
 use super::PAIR;
 use crate::int8::{GROUP, Inputs, OFFSET, PANEL};
-use crate::level::{Instructions, Level};
+#[cfg(target_arch = "x86_64")]
+use crate::level::Instructions;
+use crate::level::Level;
 
 /// Rows of signed bytes, padded to whole pairs of groups.
 pub(super) struct Rows {
