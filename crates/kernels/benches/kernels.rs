@@ -1,7 +1,9 @@
 //! Each kernel at each level of this CPU, in the shapes of Whisper tiny and base, on one thread.
 
+use std::sync::Arc;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kernels::{Input, Int8Matrix, KeysValues, Level, Then, attend_to_all};
+use kernels::{Input, Int8Matrix, KeysValues, Level, SplitMatrix, Then, attend_to_all};
 
 fn values(count: usize) -> Vec<f32> {
     let mut state = 1_u32;
@@ -34,6 +36,31 @@ fn int8(criterion: &mut Criterion) {
         for level in Level::available() {
             group.bench_function(level.to_string(), |bench| {
                 bench.iter(|| matrix.products(level, Input::plain(&x), &bias, then, &mut out));
+            });
+        }
+    }
+}
+
+/// The highest of the outputs of a vocabulary, as a token is chosen. `int8` has the whole matrix in the same shapes.
+fn split(criterion: &mut Criterion) {
+    let (ins, outs) = (384, 51_865);
+    let matrix = Int8Matrix::pack(&values(ins * outs), ins);
+    let matrix = Arc::new(SplitMatrix::new(&matrix));
+    for rows in [1, 8] {
+        let mut group = criterion.benchmark_group(format!("split/{rows} x {ins} x {outs}"));
+        group
+            .sample_size(10)
+            .throughput(Throughput::Elements((2 * rows * ins * outs) as u64));
+        let x = values(rows * ins);
+        for level in Level::available() {
+            group.bench_function(level.to_string(), |bench| {
+                bench.iter(|| {
+                    let mut rows = matrix.estimates(level, Input::plain(&x));
+                    for row in &mut rows {
+                        row.settle_highest(1);
+                    }
+                    rows
+                });
             });
         }
     }
@@ -74,6 +101,7 @@ fn on_one_thread(criterion: &mut Criterion) {
     // Fails only when there is a pool already, which then has the threads it has.
     pool.use_current_thread().build_global().ok();
     int8(criterion);
+    split(criterion);
     attention(criterion);
 }
 
