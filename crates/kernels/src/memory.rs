@@ -1,4 +1,4 @@
-//! Memory for results.
+//! Memory: for results, and ahead of its use.
 
 use rayon::prelude::*;
 
@@ -20,6 +20,19 @@ pub fn zeros(count: usize) -> Vec<f32> {
     let mut values = pieces.into_flattened();
     values.truncate(count);
     values
+}
+
+/// Asks for memory that is read soon.
+#[inline(always)]
+pub(crate) fn prefetch(values: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.chunks(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, which may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
 }
 
 #[cfg(test)]

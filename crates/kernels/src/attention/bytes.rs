@@ -1,38 +1,37 @@
 //! Attention in products of bytes, for CPUs that have an instruction for them.
 //!
-//! - Scores are products of rounded queries and keys, with a scale for each row. What all keys have in common is taken
-//!   from them first: it adds the same to every score of a query, which the softmax does not see, and would cost
-//!   precision (SageAttention, Zhang et al. 2024).
-//! - Weights of the softmax have 16 bits below the largest of their row, in two bytes, whose products are taken apart
-//!   from each other. With one byte, many small weights beside a large one would all become zero.
+//! Keys come in blocks, and the softmax runs along with them, as in `float.rs`.
+//!
+//! - Scores are products of rounded queries and keys, with a scale for each query and for each block of keys. What all
+//!   keys have in common is taken from them first: it adds the same to every score of a query, which the softmax does
+//!   not see, and would cost precision (SageAttention, Zhang et al. 2024).
+//! - Weights of the softmax are bytes, of which a block's largest uses all: see `weights.rs`.
 //! - Values are rounded with a scale for each column.
 
-use super::Rows;
-use crate::{
-    int8::{self, Inputs, Int8Matrix, PANEL, Sums, Tiles, tile_rows},
-    level::{Isa, Kernel, Level},
-    math,
-};
+mod weights;
 
-/// More positions than these could overflow a sum of bytes.
-pub(super) const POSITIONS: usize = 1 << 16;
-/// Bytes of a weight.
-const PLANES: usize = 2;
-/// The weight of a row's largest score.
-const ONE: f32 = 65_535.0;
+use super::{Out, Rows};
+use crate::{
+    int8::{self, Inputs, Int8Matrix, MOST_TILE_ROWS, PANEL, Sums, Tiles, tile_rows},
+    level::{Isa, Kernel, Level},
+    memory::prefetch,
+};
+use weights::{Soften, Weights};
+
+/// Keys of a block, whole panels. 24 queries' scores of them are 24 kB, beside 16 kB of keys and as much of values.
+const BLOCK: usize = 256;
 
 /// Keys and values of one head.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
-    /// `(positions, head width)`.
+    /// `(positions, head width)`, with one scale for each block.
     keys: Int8Matrix,
     /// `(head width, positions padded to whole panels)`.
     values: Int8Matrix,
 }
 
 impl super::Head for Head {
-    /// In whole tiles: with 1500 keys, scores of 24 are 144 kB and their weights 72 kB, beside 200 kB of keys and values.
-    /// Each weight has two rows, so they are whole tiles, too.
+    /// In whole tiles, so many that a block's keys and values come to the innermost cache for more than one.
     fn queries(level: Level) -> usize {
         24_usize.next_multiple_of(tile_rows(level))
     }
@@ -46,19 +45,11 @@ impl super::Head for Head {
         positions: usize,
         width: usize,
     ) -> Self {
-        let keys = level.dispatch(Centre {
-            rows: keys,
-            positions,
-            width,
-        });
+        let [keys, values] = [keys, values].map(|rows| rows.parts(width).take(positions));
         let padded = positions.next_multiple_of(PANEL);
         Self {
-            keys: Int8Matrix::pack_with(level, &keys, width),
-            values: Int8Matrix::pack_columns(
-                level,
-                values.parts(width).take(positions),
-                [width, padded],
-            ),
+            keys: Int8Matrix::pack_centred(level, keys, [positions, width], BLOCK),
+            values: Int8Matrix::pack_columns(level, values, [width, padded]),
         }
     }
 
@@ -66,314 +57,170 @@ impl super::Head for Head {
         self.keys.outs()
     }
 
-    fn attend(&self, level: Level, queries: Rows<'_>, scratch: &mut Scratch, out: &mut [f32]) {
-        let count = out.len() / self.keys.ins();
-        self.score(level, queries, count, scratch);
-        level.dispatch(Soften {
-            scores: &mut scratch.scores,
-            positions: self.positions(),
-            weights: &mut scratch.weights,
+    fn attend(&self, level: Level, queries: Rows<'_>, scratch: &mut Scratch, out: Out<'_>) {
+        let (positions, width) = (self.keys.outs(), self.keys.ins());
+        let Scratch {
+            queries: inputs,
+            scores,
+            weights,
+            tile,
+            sums,
+        } = scratch;
+        inputs.fill_around_zero(level, queries.parts(width).take(out.rows), width);
+        // Those of the next call, most often, which lie far from each other.
+        for query in queries.parts(width).skip(out.rows).take(out.rows) {
+            prefetch(query);
+        }
+        weights.start(out.rows);
+        sums.clear();
+        sums.resize(out.rows * width.next_multiple_of(PANEL), 0.0);
+        for first in (0..positions).step_by(BLOCK) {
+            let count = BLOCK.min(positions - first);
+            let stride = count.next_multiple_of(PANEL);
+            scores.resize(out.rows * stride, 0);
+            self.score(level, inputs, first, scores);
+            level.dispatch(Soften {
+                scores,
+                count,
+                query_scales: &inputs.scales,
+                key_scale: self.keys.panel(first / PANEL).scales[0],
+                weights,
+            });
+            self.mix(level, weights, first, tile, sums);
+        }
+        level.dispatch(Divide {
+            sums,
+            totals: weights.totals(),
+            scales: self.values.scales(),
+            width,
+            out,
         });
-        self.mix(level, &scratch.weights, out);
     }
 }
 
+type Tile = [[i32; PANEL]; MOST_TILE_ROWS];
+
 #[derive(Default)]
 pub(super) struct Scratch {
-    /// The head's queries: `(queries, head width)`.
-    own: Vec<f32>,
-    /// The same in bytes.
+    /// The head's queries in bytes.
     queries: Inputs,
-    /// `(queries, positions padded to whole panels)`.
-    scores: Vec<f32>,
+    /// `(queries, positions of a block padded to whole panels)`.
+    scores: Vec<i32>,
     weights: Weights,
+    tile: Tile,
+    /// Sums of values by their weights so far: `(queries, head width padded to whole panels)`.
+    sums: Vec<f32>,
 }
 
 impl Head {
-    /// Fills the scores.
-    fn score(&self, level: Level, queries: Rows<'_>, count: usize, scratch: &mut Scratch) {
-        let (positions, width) = (self.keys.outs(), self.keys.ins());
-        let Scratch {
-            own,
-            queries: inputs,
-            scores,
-            ..
-        } = scratch;
-        own.clear();
-        for query in queries.parts(width).take(count) {
-            own.extend_from_slice(query);
-        }
-        inputs.fill_around_zero(level, own, width);
-        let queries = &*inputs;
-        let stride = positions.next_multiple_of(PANEL);
-        scores.resize(count * stride, 0.0);
+    /// Fills the scores of the keys from `first` on, without scales.
+    fn score(&self, level: Level, queries: &Inputs, first: usize, scores: &mut [i32]) {
+        let count = queries.scales.len();
+        let stride = scores.len() / count;
         let tiles = Tiles::new(level, count);
-        let mut sums = Sums::default();
-        for start in (0..positions).step_by(PANEL) {
-            let panel = self.keys.panel(start / PANEL);
+        for start in (0..stride).step_by(PANEL) {
+            let panel = self.keys.panel((first + start) / PANEL);
             let mut row = 0;
             while row < count {
                 let rows = queries.rows(row, count - row);
-                for row in (row..count).take(tile_rows(level)) {
-                    int8::prefetch(&scores[row * stride + start..]);
-                }
-                let done = tiles.sums(panel.weights, panel.corrections, rows, &mut sums);
-                level.dispatch(Scale {
-                    sums: &sums[..done],
-                    rows: &queries.scales[row..],
-                    columns: panel.scales,
-                    out: &mut scores[row * stride + start..],
+                let sums = Sums {
+                    values: &mut scores[row * stride + start..],
+                    stride,
+                };
+                row += tiles.sums(panel.weights, panel.corrections, rows, sums);
+            }
+        }
+    }
+
+    /// Adds values of the positions from `first` on by their weights.
+    fn mix(
+        &self,
+        level: Level,
+        weights: &Weights,
+        first: usize,
+        tile: &mut Tile,
+        sums: &mut [f32],
+    ) {
+        let count = weights.rows();
+        let stride = sums.len() / count;
+        let tiles = Tiles::new(level, count);
+        for start in (0..stride).step_by(PANEL) {
+            let panel = self.values.panel(start / PANEL);
+            let part = &panel.weights[first * PANEL..][..weights.stride() * PANEL];
+            let mut row = 0;
+            while row < count {
+                let rows = int8::Rows {
+                    bytes: weights.bytes(row),
+                    stride: weights.stride(),
+                };
+                let done = tiles.sums(part, &[0; PANEL], rows, Sums::rows(tile));
+                level.dispatch(Add {
+                    tile: &tile[..done],
+                    factors: weights.factors(row),
+                    sums: &mut sums[row * stride + start..],
                     stride,
                 });
                 row += done;
             }
         }
     }
-
-    /// Sums of values by their weights: `(queries, head width)`.
-    fn mix(&self, level: Level, weights: &Weights, out: &mut [f32]) {
-        let width = self.values.outs();
-        let tiles = Tiles::new(level, PLANES * weights.totals.len());
-        let mut sums = Sums::default();
-        for start in (0..width).step_by(PANEL) {
-            let panel = self.values.panel(start / PANEL);
-            let mut query = 0;
-            while query < weights.totals.len() {
-                let rows = int8::Rows {
-                    bytes: &weights.bytes[PLANES * query * weights.stride..],
-                    stride: weights.stride,
-                };
-                let done = tiles.sums(panel.weights, &[0; PANEL], rows, &mut sums) / PLANES;
-                level.dispatch(Join {
-                    sums: &sums[..PLANES * done],
-                    totals: &weights.totals[query..],
-                    scales: panel.scales,
-                    out: &mut out[query * width + start..],
-                    width,
-                    count: PANEL.min(width - start),
-                });
-                query += done;
-            }
-        }
-    }
 }
 
-/// Rows without their mean.
-struct Centre<'a> {
-    rows: Rows<'a>,
-    positions: usize,
-    width: usize,
-}
-
-impl Kernel for Centre<'_> {
-    type Output = Vec<f32>;
-
-    #[inline(always)]
-    fn run<I: Isa>(self) -> Vec<f32> {
-        let mut mean = vec![0.0; self.width];
-        let mut centred = Vec::with_capacity(self.positions * self.width);
-        for row in self.rows.parts(self.width) {
-            for (mean, value) in mean.iter_mut().zip(row) {
-                *mean += value;
-            }
-            centred.extend_from_slice(row);
-        }
-        for mean in &mut mean {
-            *mean /= self.positions as f32;
-        }
-        for row in centred.chunks_exact_mut(self.width) {
-            for (value, mean) in row.iter_mut().zip(&mean) {
-                *value -= mean;
-            }
-        }
-        centred
-    }
-}
-
-/// Sums → scores.
-struct Scale<'a> {
-    sums: &'a [[i32; PANEL]],
-    rows: &'a [f32],
-    columns: &'a [f32],
-    /// Rows of `stride` values, of which the first [`PANEL`] are written.
-    out: &'a mut [f32],
+/// Adds the integer sums of a block.
+struct Add<'a> {
+    tile: &'a [[i32; PANEL]],
+    /// Of what there is, and of what comes.
+    factors: &'a [[f32; 2]],
+    /// Rows of `stride` values, of which the first [`PANEL`] change.
+    sums: &'a mut [f32],
     stride: usize,
 }
 
-impl Kernel for Scale<'_> {
+impl Kernel for Add<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Some(columns) = self.columns.first_chunk::<PANEL>() else {
-            return;
-        };
-        for ((sums, row), out) in self
-            .sums
+        for ((tile, [before, new]), sums) in self
+            .tile
             .iter()
-            .zip(self.rows)
-            .zip(self.out.chunks_mut(self.stride))
+            .zip(self.factors)
+            .zip(self.sums.chunks_mut(self.stride))
         {
-            for ((out, sum), column) in out.iter_mut().zip(sums).zip(columns) {
-                *out = *sum as f32 * (row * column);
+            for (sum, tile) in sums.iter_mut().zip(tile) {
+                *sum = *sum * before + *tile as f32 * new;
             }
         }
     }
 }
 
-/// Weights of some queries, not yet divided by their total.
-#[derive(Default)]
-struct Weights {
-    /// `(queries, PLANES, positions padded to whole panels)`, high bytes before low ones.
-    bytes: Vec<u8>,
-    stride: usize,
-    totals: Vec<f32>,
-}
-
-/// Rows of scores → weights `65535 · e^(score − largest)`.
-struct Soften<'a> {
-    /// `(queries, positions padded to whole panels)`.
-    scores: &'a mut [f32],
-    positions: usize,
-    weights: &'a mut Weights,
-}
-
-impl Kernel for Soften<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self) {
-        let stride = self.positions.next_multiple_of(PANEL);
-        let count = self.scores.len() / stride;
-        let weights = self.weights;
-        weights.stride = stride;
-        weights.bytes.resize(count * PLANES * stride, 0);
-        weights.totals.clear();
-        for (scores, bytes) in self
-            .scores
-            .chunks_exact_mut(stride)
-            .zip(weights.bytes.chunks_exact_mut(PLANES * stride))
-        {
-            scores[self.positions..].fill(f32::NEG_INFINITY);
-            let largest = math::maximum(f32::NEG_INFINITY, scores);
-            let (high, low) = bytes.split_at_mut(stride);
-            weights.totals.push(soften::<I>(scores, largest, high, low));
-        }
-    }
-}
-
-/// Returns the sum of what was written.
-#[inline(always)]
-fn soften<I: Isa>(scores: &[f32], largest: f32, high: &mut [u8], low: &mut [u8]) -> f32 {
-    /// 1.5 * 2^23: adding it rounds to the nearest integer, whose bits are then the low bits of the sum.
-    const ROUND: f32 = 12_582_912.0;
-    /// Divides [`PANEL`], so there is no rest.
-    const LANES: usize = 16;
-    let mut lanes = [0.0; LANES];
-    for ((scores, high), low) in scores
-        .as_chunks::<LANES>()
-        .0
-        .iter()
-        .zip(high.as_chunks_mut::<LANES>().0)
-        .zip(low.as_chunks_mut::<LANES>().0)
-    {
-        let mut rounded = [0; LANES];
-        for lane in 0..LANES {
-            let weight = weight::<I>(scores[lane] - largest);
-            lanes[lane] += weight;
-            rounded[lane] = (weight + ROUND).to_bits();
-        }
-        for lane in 0..LANES {
-            let [first, second, ..] = rounded[lane].to_le_bytes();
-            low[lane] = first;
-            high[lane] = second;
-        }
-    }
-    lanes.iter().sum()
-}
-
-/// `65535 · e^x` for x ≤ 0, within 3e-6 of relative error, which is less than the rounding to 16 bits that follows:
-/// 2^n times a polynomial (minimax of degree 4 for 2^r) of the rest.
-#[inline(always)]
-fn weight<I: Isa>(x: f32) -> f32 {
-    const SERIES: [f32; 5] = [
-        0.999_999_3,
-        0.693_121_8,
-        0.240_247_44,
-        0.055_917_86,
-        0.009_570_097,
-    ];
-    /// Rounds to the nearest integer, which the low bits of the sum then are.
-    const ROUND: f32 = 12_582_912.0;
-    let x = x * std::f32::consts::LOG2_E;
-    // A comparison that fails on NaN, which is to stay.
-    let x = if x < -100.0 { -100.0 } else { x };
-    let rounded = x + ROUND;
-    let r = x - (rounded - ROUND);
-    let mut series = SERIES[4] * ONE;
-    for coefficient in [SERIES[3], SERIES[2], SERIES[1], SERIES[0]] {
-        series = math::mul_add::<I>(series, r, coefficient * ONE);
-    }
-    let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits());
-    series * f32::from_bits(exponent.wrapping_add(127) << 23)
-}
-
-/// Sums of both bytes of each weight → values.
-struct Join<'a> {
-    sums: &'a [[i32; PANEL]],
+/// Sums → means of values.
+struct Divide<'a> {
+    /// `(queries, head width padded to whole panels)`.
+    sums: &'a [f32],
     totals: &'a [f32],
+    /// Of the values' columns.
     scales: &'a [f32],
-    /// Rows of `width` values, of which the first `count` are written.
-    out: &'a mut [f32],
     width: usize,
-    count: usize,
+    out: Out<'a>,
 }
 
-impl Kernel for Join<'_> {
+impl Kernel for Divide<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Some(scales) = self.scales.first_chunk::<PANEL>() else {
-            return;
-        };
-        let pairs = self.sums.as_chunks::<PLANES>().0;
-        for (([high, low], total), out) in pairs
-            .iter()
+        let padded = self.width.next_multiple_of(PANEL);
+        for ((sums, total), out) in self
+            .sums
+            .chunks_exact(padded)
             .zip(self.totals)
-            .zip(self.out.chunks_mut(self.width))
+            .zip(self.out.values.chunks_mut(self.out.stride))
         {
-            let mut values = [0.0; PANEL];
-            for lane in 0..PANEL {
-                // In f32, as the sum of large weights over many positions would not fit an integer.
-                let sum = high[lane] as f32 * 256.0 + low[lane] as f32;
-                values[lane] = sum * (scales[lane] / total);
-            }
-            match out.first_chunk_mut::<PANEL>() {
-                Some(out) if self.count == PANEL => *out = values,
-                _ => out[..self.count].copy_from_slice(&values[..self.count]),
+            let inverse = 1.0 / total;
+            for ((out, sum), scale) in out[..self.width].iter_mut().zip(sums).zip(self.scales) {
+                *out = sum * (scale * inverse);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::level::{Fused, Plain};
-
-    #[test]
-    fn weights_are_powers_of_e() {
-        for i in 0..=4000_i16 {
-            let x = f32::from(-i) / 200.0;
-            let exact = 65_535.0 * f64::from(x).exp();
-            for found in [weight::<Plain>(x), weight::<Fused>(x)] {
-                let error = (f64::from(found) - exact).abs() / exact;
-                assert!(error < 4e-6, "e^{x}: relative error {error:e}");
-                assert!(found.round() <= ONE, "e^{x} does not fit");
-            }
-        }
-        assert!(weight::<Fused>(f32::NEG_INFINITY) < 0.01);
-        assert!(weight::<Fused>(f32::NAN).is_nan());
     }
 }

@@ -6,7 +6,7 @@
 //! Keys are in panels of 32 positions, values in panels of 32 dimensions, so that neither product needs a sum across
 //! a vector.
 
-use super::Rows;
+use super::{Out, Rows};
 use crate::{
     level::{Isa, Kernel, Level},
     math,
@@ -70,7 +70,7 @@ impl<E: Element> super::Head for Head<E> {
         self.positions
     }
 
-    fn attend(&self, level: Level, queries: Rows<'_>, scratch: &mut Scratch, out: &mut [f32]) {
+    fn attend(&self, level: Level, queries: Rows<'_>, scratch: &mut Scratch, out: Out<'_>) {
         level.dispatch(Block {
             head: self,
             queries,
@@ -94,8 +94,7 @@ struct Block<'a, E> {
     /// The head's queries are the first columns.
     queries: Rows<'a>,
     scratch: &'a mut Scratch,
-    /// `(queries, head width)`.
-    out: &'a mut [f32],
+    out: Out<'a>,
 }
 
 impl<E: Element> Kernel for Block<'_, E> {
@@ -109,7 +108,7 @@ impl<E: Element> Kernel for Block<'_, E> {
             ref keys,
             ref values,
         } = *self.head;
-        let count = self.out.len() / width;
+        let count = self.out.rows;
         let mut softmax = [(f32::NEG_INFINITY, 0.0_f32); QUERIES];
         let stride = POSITIONS.min(positions.next_multiple_of(COLUMNS));
         let Scratch { scores, sums } = self.scratch;
@@ -154,9 +153,10 @@ impl<E: Element> Kernel for Block<'_, E> {
                 panel::add_products::<I, E>(scores, stride, 0, values, sums);
             }
         }
-        for (row, (out, (_, total))) in self.out.chunks_exact_mut(width).zip(softmax).enumerate() {
+        let rows = self.out.values.chunks_mut(self.out.stride);
+        for (row, (out, (_, total))) in rows.zip(softmax).take(count).enumerate() {
             let scale = 1.0 / total;
-            for (panel, out) in out.chunks_mut(COLUMNS).enumerate() {
+            for (panel, out) in out[..width].chunks_mut(COLUMNS).enumerate() {
                 for (out, sum) in out.iter_mut().zip(&sums[panel * count + row]) {
                     *out = sum * scale;
                 }

@@ -42,7 +42,7 @@ pub fn attend_to_all(level: Level, qkv: &[f32], width: usize, heads: usize, out:
         stride: 3 * width,
     };
     let parts = [width, 2 * width];
-    if level.multiplies_bytes() && positions <= bytes::POSITIONS {
+    if level.multiplies_bytes() {
         let packed: Vec<bytes::Head> = pack(level, rows, parts, positions, width / heads, heads);
         attend(level, &packed, rows, width, out);
     } else {
@@ -84,7 +84,7 @@ impl KeysValues {
             stride: 2 * width,
         };
         let (parts, head_width) = ([0, width], width / heads);
-        let heads = if level.multiplies_bytes() && positions <= bytes::POSITIONS {
+        let heads = if level.multiplies_bytes() {
             Heads::Bytes(pack(level, rows, parts, positions, head_width, heads))
         } else {
             Heads::Bf16(pack(level, rows, parts, positions, head_width, heads))
@@ -162,8 +162,15 @@ trait Head: Send + Sync {
 
     fn positions(&self) -> usize;
 
-    /// Up to [`Head::queries`] queries, which begin with the head's first column. `out`: `(queries, head width)`.
-    fn attend(&self, level: Level, queries: Rows<'_>, scratch: &mut Self::Scratch, out: &mut [f32]);
+    /// Up to [`Head::queries`] queries, which begin with the head's first column, as many as `out` has rows.
+    fn attend(&self, level: Level, queries: Rows<'_>, scratch: &mut Self::Scratch, out: Out<'_>);
+}
+
+/// Where the attention of one head goes: its width of values at the beginning of each row, rows `stride` apart.
+struct Out<'a> {
+    values: &'a mut [f32],
+    stride: usize,
+    rows: usize,
 }
 
 /// `parts`: the first column of keys and of values.
@@ -193,18 +200,9 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
     }
     let head_width = width / heads.len();
     let block_rows = H::queries(level);
-    let one = |scratch: &mut H::Scratch, head: usize, first: usize, out: &mut [f32]| {
+    let one = |scratch: &mut H::Scratch, head: usize, first: usize, out: Out<'_>| {
         let queries = queries.from(first, head * head_width);
         heads[head].attend(level, queries, scratch, out);
-    };
-    // Of rows `first` and those after it, columns of one head.
-    let put = |head: usize, from: &[f32], out: &mut [f32]| {
-        for (from, out) in from
-            .chunks_exact(head_width)
-            .zip(out.chunks_exact_mut(width))
-        {
-            out[head * head_width..][..head_width].copy_from_slice(from);
-        }
     };
     let is_much = positions * out.len() * 2 >= PARALLEL_FROM;
     if is_much && count <= block_rows {
@@ -213,11 +211,21 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
         by_head
             .par_chunks_exact_mut(count * head_width)
             .enumerate()
-            .for_each_init(H::Scratch::default, |scratch, (head, out)| {
+            .for_each_init(H::Scratch::default, |scratch, (head, values)| {
+                let out = Out {
+                    values,
+                    stride: head_width,
+                    rows: count,
+                };
                 one(scratch, head, 0, out);
             });
         for (head, from) in by_head.chunks_exact(count * head_width).enumerate() {
-            put(head, from, out);
+            for (from, out) in from
+                .chunks_exact(head_width)
+                .zip(out.chunks_exact_mut(width))
+            {
+                out[head * head_width..][..head_width].copy_from_slice(from);
+            }
         }
         return;
     }
@@ -225,13 +233,16 @@ fn attend<H: Head>(level: Level, heads: &[H], queries: Rows<'_>, width: usize, o
     // cache once for all of them.
     let tasks = TASKS_PER_THREAD * rayon::current_num_threads();
     let task_rows = block_rows * (count / block_rows / tasks).clamp(1, MOST_BLOCKS_PER_TASK);
-    let task = |(scratch, block_out): &mut (H::Scratch, Vec<f32>), task: usize, out: &mut [f32]| {
+    let task = |scratch: &mut H::Scratch, task: usize, out: &mut [f32]| {
         for head in 0..heads.len() {
             for (block, out) in out.chunks_mut(block_rows * width).enumerate() {
-                block_out.resize(out.len() / heads.len(), 0.0);
-                let first = task * task_rows + block * block_rows;
-                one(scratch, head, first, block_out);
-                put(head, block_out, out);
+                let rows = out.len() / width;
+                let out = Out {
+                    values: &mut out[head * head_width..],
+                    stride: width,
+                    rows,
+                };
+                one(scratch, head, task * task_rows + block * block_rows, out);
             }
         }
     };

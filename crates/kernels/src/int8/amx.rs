@@ -19,7 +19,10 @@ use std::{
     marker::PhantomData,
 };
 
-use super::{GROUP, PANEL, tile::Rows};
+use super::{
+    GROUP, PANEL,
+    tile::{Rows, Sums},
+};
 
 /// Rows and outputs of a register of sums.
 pub(super) const ROWS: usize = 16;
@@ -75,13 +78,11 @@ impl Registers {
         panel: &[i8],
         corrections: &[i32; PANEL],
         rows: Rows<'_>,
-        sums: &mut [[i32; PANEL]],
+        sums: &mut Sums<'_>,
     ) -> usize {
         let Rows { bytes, stride } = rows;
-        assert!(
-            (1..=2).contains(&BLOCKS) && sums.len() >= BLOCKS * ROWS,
-            "sums of {BLOCKS} blocks of rows"
-        );
+        assert!((1..=2).contains(&BLOCKS), "{BLOCKS} blocks of rows");
+        let out = sums.room(BLOCKS * ROWS);
         assert!(
             stride >= INPUTS
                 && bytes.len() >= BLOCKS * ROWS * stride
@@ -101,7 +102,7 @@ impl Registers {
                 let weights = panel.as_ptr().add((stride - INPUTS) * PANEL);
                 add::<BLOCKS>(rest.as_ptr().cast(), INPUTS, weights);
             }
-            end::<BLOCKS>(sums.as_mut_ptr());
+            end::<BLOCKS>(out, sums.stride);
         }
         BLOCKS * ROWS
     }
@@ -201,27 +202,27 @@ unsafe fn last_inputs<const BLOCKS: usize>(
     last
 }
 
-/// Writes sums of `BLOCKS * ROWS` rows.
+/// Writes sums of `BLOCKS * ROWS` rows, `stride` apart.
 ///
 /// # Safety
 /// Registers are set up, and there is room for them.
 #[inline(always)]
-unsafe fn end<const BLOCKS: usize>(sums: *mut [i32; PANEL]) {
+unsafe fn end<const BLOCKS: usize>(sums: *mut i32, stride: usize) {
     // SAFETY: promised by the caller.
     unsafe {
         asm!(
             "tilestored [{to} + {apart}], tmm0",
             "tilestored [{to} + {apart} + 64], tmm1",
             to = in(reg) sums,
-            apart = in(reg) size_of::<[i32; PANEL]>(),
+            apart = in(reg) stride * size_of::<i32>(),
             options(nostack, preserves_flags),
         );
         if BLOCKS == 2 {
             asm!(
                 "tilestored [{to} + {apart}], tmm2",
                 "tilestored [{to} + {apart} + 64], tmm3",
-                to = in(reg) sums.add(ROWS),
-                apart = in(reg) size_of::<[i32; PANEL]>(),
+                to = in(reg) sums.add(ROWS * stride),
+                apart = in(reg) stride * size_of::<i32>(),
                 options(nostack, preserves_flags),
             );
         }

@@ -20,10 +20,8 @@ pub(super) struct Finish<'a, 'b> {
     /// Of the inputs, one for each row.
     pub(super) input_scales: &'a [f32],
     pub(super) input_centres: &'a [f32],
-    pub(super) panel: Panel<'a>,
-    pub(super) rest: Rest<'a>,
-    /// The first of the outputs.
-    pub(super) output: usize,
+    pub(super) columns: &'a Columns,
+    pub(super) then: Then,
     /// Where in each of `out` the outputs go.
     pub(super) start: usize,
     pub(super) out: &'a mut [&'b mut [f32]],
@@ -34,9 +32,6 @@ impl Kernel for Finish<'_, '_> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Some(columns) = Columns::new(self.panel, self.rest.bias, self.output) else {
-            return;
-        };
         for (index, sums) in self.sums.iter().enumerate() {
             let row = Row {
                 sums,
@@ -46,20 +41,20 @@ impl Kernel for Finish<'_, '_> {
             let out = &mut self.out[index][self.start..];
             // A whole panel goes where it belongs at once; the last one may be less.
             if let Some(out) = out.first_chunk_mut::<PANEL>() {
-                row.write::<I>(&columns, self.rest.then, out);
+                row.write::<I>(self.columns, self.then, out);
             } else {
                 let mut padded = [0.0; PANEL];
                 let count = out.len().min(PANEL);
                 padded[..count].copy_from_slice(out);
-                row.write::<I>(&columns, self.rest.then, &mut padded);
+                row.write::<I>(self.columns, self.then, &mut padded);
                 out.copy_from_slice(&padded[..count]);
             }
         }
     }
 }
 
-/// What the rows of a tile share.
-struct Columns {
+/// What all rows share of a panel.
+pub(super) struct Columns {
     scales: [f32; PANEL],
     /// What an input of 1 everywhere would give.
     ones: [f32; PANEL],
@@ -67,20 +62,26 @@ struct Columns {
 }
 
 impl Columns {
-    #[inline(always)]
-    fn new(panel: Panel<'_>, all_bias: &[f32], output: usize) -> Option<Self> {
-        let scales = *panel.scales.first_chunk::<PANEL>()?;
-        let corrections = panel.corrections.first_chunk::<PANEL>()?;
-        let mut bias = [0.0; PANEL];
-        if let Some(part) = all_bias.get(output..) {
-            let count = part.len().min(PANEL);
-            bias[..count].copy_from_slice(&part[..count]);
+    /// Of a panel, whose first output is `output`; `bias` is that of all outputs.
+    pub(super) fn new(panel: Panel<'_>, bias: &[f32], output: usize) -> Self {
+        let mut columns = Self {
+            scales: [0.0; PANEL],
+            ones: [0.0; PANEL],
+            bias: [0.0; PANEL],
+        };
+        columns.scales.copy_from_slice(panel.scales);
+        for ((ones, correction), scale) in columns
+            .ones
+            .iter_mut()
+            .zip(panel.corrections)
+            .zip(panel.scales)
+        {
+            *ones = *correction as f32 * (-1.0 / OFFSET as f32) * scale;
         }
-        let mut ones = [0.0; PANEL];
-        for lane in 0..PANEL {
-            ones[lane] = corrections[lane] as f32 * (-1.0 / OFFSET as f32) * scales[lane];
+        for (to, bias) in columns.bias.iter_mut().zip(bias.iter().skip(output)) {
+            *to = *bias;
         }
-        Some(Self { scales, ones, bias })
+        columns
     }
 }
 
@@ -97,7 +98,7 @@ impl Row<'_> {
         match then {
             Then::Gelu => {
                 for (lane, out) in out.iter_mut().enumerate() {
-                    *out = math::gelu::<I>(self.value::<I>(columns, lane));
+                    *out = math::gelu_for_bytes::<I>(self.value::<I>(columns, lane));
                 }
             }
             Then::Add => {

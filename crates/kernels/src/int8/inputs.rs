@@ -9,8 +9,10 @@ use crate::{
 /// Rows of values that a product reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) norm: Option<Norm<'a>>,
+    values: &'a [f32],
+    /// From a row to the next; none where they are as long as the product's inputs.
+    stride: Option<usize>,
+    norm: Option<Norm<'a>>,
 }
 
 /// A layer norm, see [`math::layer_norm`]: as many weights and biases as a row has values.
@@ -25,15 +27,28 @@ pub struct Norm<'a> {
 impl<'a> Input<'a> {
     /// The values as they are.
     pub fn plain(values: &'a [f32]) -> Self {
-        Self { values, norm: None }
+        Self {
+            values,
+            stride: None,
+            norm: None,
+        }
+    }
+
+    /// Rows that begin `stride` values after each other, and may overlap: the steps of a convolution over values that lie
+    /// in the order of time.
+    pub fn overlapping(values: &'a [f32], stride: usize) -> Self {
+        Self {
+            stride: Some(stride),
+            ..Self::plain(values)
+        }
     }
 
     /// The layer norm of each row. It is computed where a row is rounded, so that what it gives stays in the innermost
     /// cache.
     pub fn normed(values: &'a [f32], norm: Norm<'a>) -> Self {
         Self {
-            values,
             norm: Some(norm),
+            ..Self::plain(values)
         }
     }
 
@@ -42,20 +57,32 @@ impl<'a> Input<'a> {
     /// # Panics
     /// When there are no such rows, or the norm is of another width.
     pub(super) fn rows(&self, ins: usize) -> usize {
-        assert!(
-            self.values.len().is_multiple_of(ins),
-            "{} values are not rows of {ins}",
-            self.values.len()
-        );
+        let count = self.values.len();
         if let Some(Norm { weight, bias }) = self.norm {
             assert!(weight.len() == ins && bias.len() == ins, "a norm of {ins}");
         }
-        self.values.len() / ins
+        let Some(stride) = self.stride else {
+            assert!(
+                count.is_multiple_of(ins),
+                "{count} values are not rows of {ins}"
+            );
+            return count / ins;
+        };
+        assert!(
+            stride > 0 && count >= ins,
+            "{count} values are no rows of {ins}, {stride} apart"
+        );
+        (count - ins) / stride + 1
     }
 
-    /// These rows instead, with the same norm.
-    pub(super) fn of(&self, values: &'a [f32]) -> Self {
-        Self { values, ..*self }
+    /// Up to `count` rows of `ins` values from `row` on.
+    pub(super) fn part(&self, ins: usize, row: usize, count: usize) -> Self {
+        let stride = self.stride.unwrap_or(ins);
+        let count = count.min(self.rows(ins) - row);
+        Self {
+            values: &self.values[row * stride..][..(count - 1) * stride + ins],
+            ..*self
+        }
     }
 }
 
@@ -66,7 +93,7 @@ pub(crate) struct Inputs {
     bytes: Vec<u8>,
     /// One for each row.
     pub(crate) scales: Vec<f32>,
-    /// One for each row.
+    /// One for each row; none where rows are around zero.
     pub(crate) centres: Vec<f32>,
     /// Memory for the norm of one row.
     normed: Vec<f32>,
@@ -84,13 +111,26 @@ impl Inputs {
     /// As [`Inputs::quantise`], in the memory of earlier ones.
     pub(super) fn fill(&mut self, level: Level, x: Input<'_>, ins: usize) {
         let inputs = self;
-        level.dispatch(Quantise::<true> { x, ins, inputs });
+        level.dispatch(Quantise { x, ins, inputs });
     }
 
-    /// Rounds rows of `ins` values around zero, in the memory of earlier ones.
-    pub(crate) fn fill_around_zero(&mut self, level: Level, x: &[f32], ins: usize) {
-        let (x, inputs) = (Input::plain(x), self);
-        level.dispatch(Quantise::<false> { x, ins, inputs });
+    /// Rounds rows around zero, in the memory of earlier ones: the first `ins` values of each of `rows`.
+    pub(crate) fn fill_around_zero<'a>(
+        &mut self,
+        level: Level,
+        rows: impl Iterator<Item = &'a [f32]>,
+        ins: usize,
+    ) {
+        let inputs = self;
+        level.dispatch(QuantiseAroundZero { rows, ins, inputs });
+    }
+
+    /// Forgets earlier rows; those that come have `ins` values. Returns their stride.
+    fn start(&mut self, ins: usize) -> usize {
+        self.stride = ins.next_multiple_of(GROUP);
+        self.scales.clear();
+        self.centres.clear();
+        self.stride
     }
 
     /// The bytes of up to `count` rows from `row` on.
@@ -102,45 +142,36 @@ impl Inputs {
     }
 }
 
-struct Quantise<'a, const CENTRED: bool> {
+struct Quantise<'a> {
     x: Input<'a>,
     ins: usize,
     inputs: &'a mut Inputs,
 }
 
-impl<const CENTRED: bool> Kernel for Quantise<'_, CENTRED> {
+impl Kernel for Quantise<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self) {
         let inputs = self.inputs;
-        let stride = self.ins.next_multiple_of(GROUP);
-        let Input { values, norm } = self.x;
-        let rows = values.len() / self.ins;
-        inputs.stride = stride;
+        let rows = self.x.rows(self.ins);
+        let Input { values, norm, .. } = self.x;
+        let apart = self.x.stride.unwrap_or(self.ins);
+        let stride = inputs.start(self.ins);
         // Padding keeps what was there: its weights are zero.
         inputs.bytes.resize(rows * stride, 0);
-        inputs.scales.clear();
-        inputs.centres.clear();
         let normed = &mut inputs.normed;
         normed.resize(if norm.is_some() { self.ins } else { 0 }, 0.0);
-        for (mut x, bytes) in values
-            .chunks_exact(self.ins)
-            .zip(inputs.bytes.chunks_exact_mut(stride))
-        {
+        for (row, bytes) in inputs.bytes.chunks_exact_mut(stride).enumerate() {
+            let mut x = &values[row * apart..][..self.ins];
             if let Some(Norm { weight, bias }) = norm {
                 math::layer_norm::<I>(x, weight, bias, normed);
                 x = normed;
             }
-            let (centre, reach) = if CENTRED {
-                let (least, largest) = extremes(x);
-                // Halves first: the difference could be too large for a number.
-                let (low, high) = (least * 0.5, largest * 0.5);
-                (low + high, high - low)
-            } else {
-                (0.0, largest(x))
-            };
-            let scale = reach / 127.0;
+            let (least, largest) = extremes(x);
+            // Halves first: the difference could be too large for a number.
+            let (low, high) = (least * 0.5, largest * 0.5);
+            let (centre, scale) = (low + high, (high - low) / 127.0);
             let inverse = inverse(scale);
             for (byte, value) in bytes.iter_mut().zip(x) {
                 *byte = to_offset_byte((value - centre) * inverse);
@@ -148,6 +179,33 @@ impl<const CENTRED: bool> Kernel for Quantise<'_, CENTRED> {
             inputs.scales.push(scale);
             inputs.centres.push(centre);
         }
+    }
+}
+
+struct QuantiseAroundZero<'a, R> {
+    rows: R,
+    ins: usize,
+    inputs: &'a mut Inputs,
+}
+
+impl<'a, R: Iterator<Item = &'a [f32]>> Kernel for QuantiseAroundZero<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let inputs = self.inputs;
+        let stride = inputs.start(self.ins);
+        for (index, row) in self.rows.enumerate() {
+            let row = &row[..self.ins];
+            inputs.bytes.resize((index + 1) * stride, 0);
+            let scale = largest(row) / 127.0;
+            let inverse = inverse(scale);
+            for (byte, value) in inputs.bytes[index * stride..].iter_mut().zip(row) {
+                *byte = to_offset_byte(value * inverse);
+            }
+            inputs.scales.push(scale);
+        }
+        inputs.bytes.truncate(inputs.scales.len() * stride);
     }
 }
 

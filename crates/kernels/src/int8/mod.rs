@@ -19,6 +19,7 @@ mod feed_forward;
 mod finish;
 mod inputs;
 mod pack;
+mod pack_audio;
 mod tile;
 
 use rayon::prelude::*;
@@ -28,10 +29,12 @@ pub(crate) use inputs::Inputs;
 pub use inputs::{Input, Norm};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use tile::x86::group;
-pub(crate) use tile::{Rows, Sums, Tiles, prefetch, rows as tile_rows};
+pub(crate) use tile::{
+    MOST_ROWS as MOST_TILE_ROWS, Rows, Sums, Tiles, prefetch, rows as tile_rows,
+};
 
 use crate::level::Level;
-use finish::{Finish, Rest};
+use finish::{Columns, Finish, Rest};
 
 /// Outputs side by side in a panel: two vectors of 16 sums.
 pub(crate) const PANEL: usize = 32;
@@ -91,6 +94,11 @@ impl Int8Matrix {
         self.outs
     }
 
+    /// One for each output, padded to whole panels.
+    pub(crate) fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
     /// Size in memory.
     pub fn bytes(&self) -> usize {
         self.weights.len() + 8 * self.scales.len()
@@ -133,11 +141,11 @@ impl Int8Matrix {
     /// Threads share the rows.
     fn many(&self, level: Level, x: Input<'_>, rest: Rest<'_>, out: &mut [f32]) {
         let task_rows = task_rows(level, out.len() / self.outs);
-        x.values
-            .par_chunks(task_rows * self.ins)
-            .zip(out.par_chunks_mut(task_rows * self.outs))
-            .for_each_init(Inputs::default, |inputs, (values, out)| {
-                inputs.fill(level, x.of(values), self.ins);
+        out.par_chunks_mut(task_rows * self.outs)
+            .enumerate()
+            .for_each_init(Inputs::default, |inputs, (task, out)| {
+                let x = x.part(self.ins, task * task_rows, task_rows);
+                inputs.fill(level, x, self.ins);
                 self.rows(level, inputs, rest, out);
             });
     }
@@ -159,9 +167,10 @@ impl Int8Matrix {
     ) {
         let width = out.first().map_or(0, |row| row.len());
         let tiles = Tiles::new(level, out.len());
-        let mut sums = Sums::default();
+        let mut sums = [[0; PANEL]; MOST_TILE_ROWS];
         for start in (0..width).step_by(PANEL) {
             let panel = self.panel((first + start) / PANEL);
+            let columns = Columns::new(panel, rest.bias, first + start);
             let mut row = 0;
             while row < out.len() {
                 let left = out.len() - row;
@@ -169,14 +178,18 @@ impl Int8Matrix {
                 for out in out[row..].iter().take(tile_rows(level)) {
                     prefetch(&out[start..]);
                 }
-                let count = tiles.sums(panel.weights, panel.corrections, inputs_left, &mut sums);
+                let count = tiles.sums(
+                    panel.weights,
+                    panel.corrections,
+                    inputs_left,
+                    Sums::rows(&mut sums),
+                );
                 level.dispatch(Finish {
                     sums: &sums[..count],
                     input_scales: &inputs.scales[row..][..count],
                     input_centres: &inputs.centres[row..][..count],
-                    panel,
-                    rest,
-                    output: first + start,
+                    columns: &columns,
+                    then: rest.then,
                     start,
                     out: &mut out[row..][..count],
                 });

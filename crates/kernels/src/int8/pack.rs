@@ -45,21 +45,6 @@ impl Int8Matrix {
         packed
     }
 
-    /// Rounds and packs a matrix that is stored the other way round: its inputs are the first `ins` of `columns`, each
-    /// with `outs` values first. A column with a value that is not finite gets the scale NaN.
-    pub(crate) fn pack_columns<'a>(
-        level: Level,
-        columns: impl Iterator<Item = &'a [f32]> + Clone,
-        [outs, ins]: [usize; 2],
-    ) -> Self {
-        let mut packed = Self::zeros(outs, ins);
-        level.dispatch(PackColumns {
-            columns: columns.take(ins),
-            packed: &mut packed,
-        });
-        packed
-    }
-
     /// What a change of the packing changes, for packed matrices that are kept.
     pub const LAYOUT: u32 = 1;
 
@@ -95,7 +80,7 @@ impl Int8Matrix {
         })
     }
 
-    fn zeros(outs: usize, ins: usize) -> Self {
+    pub(super) fn zeros(outs: usize, ins: usize) -> Self {
         let [packed, padded] = Self::packed_lengths([outs, ins]);
         Self {
             ins,
@@ -137,59 +122,6 @@ impl Kernel for PackPanel<'_> {
             }
             self.scales[lane] = scale;
             self.corrections[lane] = -OFFSET * sum;
-        }
-    }
-}
-
-/// Columns of weights → a matrix.
-struct PackColumns<'a, C> {
-    columns: C,
-    packed: &'a mut Int8Matrix,
-}
-
-impl<'a, C: Iterator<Item = &'a [f32]> + Clone> Kernel for PackColumns<'_, C> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self) {
-        let Self { columns, packed } = self;
-        let outs = packed.outs;
-        // Sizes as bits, see `largest`.
-        let mut largest = vec![0; outs];
-        for column in columns.clone() {
-            for (largest, value) in largest.iter_mut().zip(column) {
-                *largest = (*largest).max(value.to_bits() & 0x7fff_ffff);
-            }
-        }
-        let mut inverses = vec![0.0; packed.scales.len()];
-        for ((largest, scale), inverse) in largest.iter().zip(&mut packed.scales).zip(&mut inverses)
-        {
-            *scale = super::inputs::largest(&[f32::from_bits(*largest)]) / 127.0;
-            *inverse = super::inputs::inverse(*scale);
-        }
-        let panel_size = packed.panel_size();
-        let mut sums = vec![0; packed.corrections.len()];
-        for (index, column) in columns.enumerate() {
-            for (panel, values) in column[..outs].chunks(PANEL).enumerate() {
-                let from = panel * PANEL;
-                let group = panel * panel_size + index / GROUP * PANEL * GROUP;
-                let group = packed.weights[group..][..PANEL * GROUP]
-                    .as_chunks_mut::<GROUP>()
-                    .0;
-                for (((bytes, value), inverse), sum) in group
-                    .iter_mut()
-                    .zip(values)
-                    .zip(&inverses[from..])
-                    .zip(&mut sums[from..])
-                {
-                    let byte = to_byte(value * inverse);
-                    bytes[index % GROUP] = byte;
-                    *sum += i32::from(byte);
-                }
-            }
-        }
-        for (correction, sum) in packed.corrections.iter_mut().zip(sums) {
-            *correction = -OFFSET * sum;
         }
     }
 }

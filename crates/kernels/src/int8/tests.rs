@@ -40,7 +40,7 @@ fn check(ins: usize, outs: usize, rows: usize, seed: u32) {
     let matrix = Int8Matrix::pack(&weight, ins);
     let expected = plain(&weight, ins, &x, &bias);
     #[expect(clippy::cast_possible_truncation, reason = "what is computed in f32")]
-    let gelu = |x: f64| f64::from(math::gelu::<Plain>(x as f32));
+    let gelu = |x: f64| f64::from(math::gelu_for_bytes::<Plain>(x as f32));
     for level in Level::available() {
         for (what, then) in [
             ("nothing", Then::Nothing),
@@ -169,6 +169,28 @@ fn zeros_give_the_bias_and_what_is_not_finite_shows() {
             matrix.products(level, Input::plain(&x), &bias, Then::Nothing, &mut out);
             assert!(out[..33].iter().all(|value| value.is_finite()), "{level}");
             assert!(out[33..].iter().all(|value| value.is_nan()), "{level}");
+        }
+    }
+}
+
+#[test]
+fn rows_that_overlap_are_those_that_were_copied() {
+    let (ins, outs) = (12, 37);
+    let matrix = Int8Matrix::pack(&values(1, outs * ins), ins);
+    for stride in [1, 4, 8, 12, 15] {
+        for rows in [1, 24, 25, 130] {
+            let x = values(2, (rows - 1) * stride + ins + stride / 2);
+            let copied: Vec<f32> = (0..rows)
+                .flat_map(|row| &x[row * stride..][..ins])
+                .copied()
+                .collect();
+            let products = |x| {
+                let mut out = vec![f32::NAN; rows * outs];
+                matrix.products(Level::best(), x, &[], Then::Gelu, &mut out);
+                out
+            };
+            let found = products(Input::overlapping(&x, stride));
+            assert_eq!(found, products(Input::plain(&copied)), "{rows}, {stride}");
         }
     }
 }

@@ -5,18 +5,47 @@ use super::amx;
 use super::{GROUP, OFFSET, PANEL};
 use crate::level::{Instructions, Level};
 
-/// Sums of the rows of a tile, of which a level may fill fewer.
-pub(crate) type Sums = [[i32; PANEL]; 32];
+/// Where the sums of a tile go: [`PANEL`] to each row, rows `stride` apart.
+pub(crate) struct Sums<'a> {
+    pub(crate) values: &'a mut [i32],
+    pub(crate) stride: usize,
+}
+
+impl<'a> Sums<'a> {
+    /// Rows one after the other.
+    pub(crate) fn rows(rows: &'a mut [[i32; PANEL]]) -> Self {
+        Self {
+            values: rows.as_flattened_mut(),
+            stride: PANEL,
+        }
+    }
+
+    /// What `count` rows are written to.
+    ///
+    /// # Panics
+    /// When there is no room for them, or rows overlap.
+    pub(super) fn room(&mut self, count: usize) -> *mut i32 {
+        assert!(
+            count > 0
+                && self.stride >= PANEL
+                && self.values.len() >= (count - 1) * self.stride + PANEL,
+            "sums of {count} rows"
+        );
+        self.values.as_mut_ptr()
+    }
+}
 
 /// Rows of the largest tile of a level: as many as have sums in registers beside the weights. They fill 24 of 32 vector
 /// registers, and four of the eight of AMX.
 pub(crate) fn rows(level: Level) -> usize {
     match level.instructions() {
-        Instructions::AmxInt8 => 32,
+        Instructions::AmxInt8 => MOST_ROWS,
         _ => VECTOR_ROWS,
     }
 }
 
+/// Of all levels.
+pub(crate) const MOST_ROWS: usize = 32;
 const VECTOR_ROWS: usize = 12;
 
 /// Rows of bytes with the offset, each `stride` long, a whole number of groups.
@@ -57,7 +86,7 @@ impl Tiles {
         panel: &[i8],
         corrections: &[i32],
         rows: Rows<'_>,
-        sums: &mut Sums,
+        mut sums: Sums<'_>,
     ) -> usize {
         let Ok(corrections) = <&[i32; PANEL]>::try_from(corrections) else {
             unreachable!("a panel has {PANEL} outputs");
@@ -70,12 +99,12 @@ impl Tiles {
             && count >= amx::ROWS
         {
             return if count >= 2 * amx::ROWS {
-                registers.sums::<2>(panel, corrections, rows, sums)
+                registers.sums::<2>(panel, corrections, rows, &mut sums)
             } else {
-                registers.sums::<1>(panel, corrections, rows, sums)
+                registers.sums::<1>(panel, corrections, rows, &mut sums)
             };
         }
-        of_vectors(self.level, panel, corrections, rows, count, sums)
+        of_vectors(self.level, panel, corrections, rows, count, &mut sums)
     }
 }
 
@@ -86,7 +115,7 @@ fn of_vectors(
     corrections: &[i32; PANEL],
     rows: Rows<'_>,
     count: usize,
-    sums: &mut Sums,
+    sums: &mut Sums<'_>,
 ) -> usize {
     match count {
         VECTOR_ROWS.. => tile::<VECTOR_ROWS>(level, panel, corrections, rows, sums),
@@ -102,27 +131,26 @@ fn tile<const ROWS: usize>(
     panel: &[i8],
     corrections: &[i32; PANEL],
     rows: Rows<'_>,
-    sums: &mut Sums,
+    sums: &mut Sums<'_>,
 ) -> usize {
-    let Some(sums) = sums.first_chunk_mut::<ROWS>() else {
-        unreachable!("no tile has more than {VECTOR_ROWS} rows");
-    };
     assert!(rows.bytes.len() >= ROWS * rows.stride, "rows of a tile");
+    #[cfg(target_arch = "x86_64")]
+    let (out, stride) = (sums.room(ROWS), sums.stride);
     match level.instructions() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level says that the CPU has the instructions, and the lengths were checked above: `ROWS` rows of
-        // `stride` bytes, and as many groups in the panel.
+        // `stride` bytes, as many groups in the panel, and room for the sums.
         Instructions::Avx512Vnni | Instructions::AmxInt8 => unsafe {
-            x86::avx512_vnni::<ROWS>(panel, corrections, rows, sums);
+            x86::avx512_vnni::<ROWS>(panel, corrections, rows, out, stride);
         },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Instructions::AvxVnni => unsafe {
-            x86::avx_vnni::<ROWS>(panel, corrections, rows, sums);
+            x86::avx_vnni::<ROWS>(panel, corrections, rows, out, stride);
         },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Instructions::Avx2 => unsafe { x86::avx2::<ROWS>(panel, rows, sums) },
+        Instructions::Avx2 => unsafe { x86::avx2::<ROWS>(panel, rows, out, stride) },
         _ => portable::<ROWS>(panel, rows, sums),
     }
     ROWS
@@ -143,8 +171,14 @@ pub(crate) fn prefetch(out: &[f32]) {
     let _ = out;
 }
 
-fn portable<const ROWS: usize>(panel: &[i8], rows: Rows<'_>, sums: &mut [[i32; PANEL]; ROWS]) {
-    for (row, sums) in rows.bytes.chunks_exact(rows.stride).zip(sums) {
+fn portable<const ROWS: usize>(panel: &[i8], rows: Rows<'_>, sums: &mut Sums<'_>) {
+    for (row, sums) in rows
+        .bytes
+        .chunks_exact(rows.stride)
+        .zip(sums.values.chunks_mut(sums.stride))
+        .take(ROWS)
+    {
+        let sums = &mut sums[..PANEL];
         sums.fill(0);
         for (inputs, weights) in row
             .chunks_exact(GROUP)
@@ -182,13 +216,15 @@ pub(super) mod x86 {
     /// Two vectors of 16 sums for each row.
     ///
     /// # Safety
-    /// The CPU has the instructions; `rows` has `ROWS` rows of `stride` bytes, and `panel` `stride * PANEL`.
+    /// The CPU has the instructions; `rows` has `ROWS` rows of its stride, and `panel` as many times [`PANEL`] weights.
+    /// [`PANEL`] sums may be written to each of `ROWS` rows from `out` on, `stride` apart.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     pub(super) unsafe fn avx512_vnni<const ROWS: usize>(
         panel: &[i8],
         corrections: &[i32; PANEL],
         rows: Rows<'_>,
-        out: &mut [[i32; PANEL]; ROWS],
+        out: *mut i32,
+        stride: usize,
     ) {
         let (weights, inputs) = (panel.as_ptr(), rows.bytes.as_ptr());
         // SAFETY: reads stay inside of what the caller promised: group `g` of row `r` ends at `r * stride + 4 g + 4`,
@@ -211,9 +247,10 @@ pub(super) mod x86 {
                     sums[1] = _mm512_dpbusd_epi32(sums[1], input, high);
                 }
             }
-            for (out, sums) in out.iter_mut().zip(&sums) {
-                _mm512_storeu_si512(out.as_mut_ptr().cast(), sums[0]);
-                _mm512_storeu_si512(out.as_mut_ptr().add(16).cast(), sums[1]);
+            for (row, sums) in sums.iter().enumerate() {
+                let out = out.add(row * stride);
+                _mm512_storeu_si512(out.cast(), sums[0]);
+                _mm512_storeu_si512(out.add(16).cast(), sums[1]);
             }
         }
     }
@@ -227,11 +264,12 @@ pub(super) mod x86 {
         panel: &[i8],
         corrections: &[i32; PANEL],
         rows: Rows<'_>,
-        out: &mut [[i32; PANEL]; ROWS],
+        out: *mut i32,
+        stride: usize,
     ) {
         // SAFETY: passed on; halves and groups of rows are within what was promised.
         unsafe {
-            in_parts::<ROWS, true>(panel, corrections, rows, out);
+            in_parts::<ROWS, true>(panel, corrections, rows, out, stride);
         }
     }
 
@@ -244,11 +282,12 @@ pub(super) mod x86 {
     pub(super) unsafe fn avx2<const ROWS: usize>(
         panel: &[i8],
         rows: Rows<'_>,
-        out: &mut [[i32; PANEL]; ROWS],
+        out: *mut i32,
+        stride: usize,
     ) {
         // SAFETY: as above.
         unsafe {
-            in_parts::<ROWS, false>(panel, &[0; PANEL], rows, out);
+            in_parts::<ROWS, false>(panel, &[0; PANEL], rows, out, stride);
         }
     }
 
@@ -259,18 +298,35 @@ pub(super) mod x86 {
         panel: &[i8],
         corrections: &[i32; PANEL],
         rows: Rows<'_>,
-        out: &mut [[i32; PANEL]; ROWS],
+        out: *mut i32,
+        stride: usize,
     ) {
         for half in 0..2 {
             let mut row = 0;
             // SAFETY: `row` and those after it are below ROWS.
             unsafe {
                 while row + 4 <= ROWS {
-                    part::<ROWS, 4, VNNI>(panel, corrections, rows, out, row, half);
+                    part::<4, VNNI>(
+                        panel,
+                        corrections,
+                        rows,
+                        out.add(row * stride),
+                        stride,
+                        row,
+                        half,
+                    );
                     row += 4;
                 }
                 while row < ROWS {
-                    part::<ROWS, 1, VNNI>(panel, corrections, rows, out, row, half);
+                    part::<1, VNNI>(
+                        panel,
+                        corrections,
+                        rows,
+                        out.add(row * stride),
+                        stride,
+                        row,
+                        half,
+                    );
                     row += 1;
                 }
             }
@@ -280,13 +336,14 @@ pub(super) mod x86 {
     /// Rows `row .. row + PART` with outputs `16 * half .. 16 * half + 16`.
     ///
     /// # Safety
-    /// As [`in_parts`], and `row + PART` is at most `ROWS`.
+    /// As [`in_parts`] for these rows; `out` is that of `row`.
     #[inline(always)]
-    unsafe fn part<const ROWS: usize, const PART: usize, const VNNI: bool>(
+    unsafe fn part<const PART: usize, const VNNI: bool>(
         panel: &[i8],
         corrections: &[i32; PANEL],
         rows: Rows<'_>,
-        out: &mut [[i32; PANEL]; ROWS],
+        out: *mut i32,
+        stride: usize,
         row: usize,
         half: usize,
     ) {
@@ -312,11 +369,7 @@ pub(super) mod x86 {
                 }
             }
             for (index, sums) in sums.iter().enumerate() {
-                let out = out
-                    .as_mut_ptr()
-                    .add(row + index)
-                    .cast::<i32>()
-                    .add(16 * half);
+                let out = out.add(index * stride + 16 * half);
                 _mm256_storeu_si256(out.cast(), sums[0]);
                 _mm256_storeu_si256(out.add(8).cast(), sums[1]);
             }
@@ -384,13 +437,13 @@ mod tests {
             let as_they_are = level.multiplies_bytes().then_some(([0; PANEL], 0));
             for (corrections, offset) in as_they_are.into_iter().chain([(corrections, OFFSET)]) {
                 let tiles = Tiles::new(level, count);
-                let (mut row, mut sums) = (0, Sums::default());
+                let (mut row, mut sums) = (0, [[0; PANEL]; MOST_ROWS]);
                 while row < count {
                     let rest = Rows {
                         bytes: &inputs[row * stride..],
                         stride,
                     };
-                    let done = tiles.sums(&panel, &corrections, rest, &mut sums);
+                    let done = tiles.sums(&panel, &corrections, rest, Sums::rows(&mut sums));
                     assert!((1..=rows(level)).contains(&done), "{level}: {done} rows");
                     for (index, sums) in sums[..done].iter().enumerate() {
                         let row = row + index;

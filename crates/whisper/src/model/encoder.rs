@@ -5,20 +5,16 @@ use candle_transformers::models::whisper::Config;
 
 use super::{
     attention,
+    convolutions::{Convolutions, FRAMES_PER_POSITION},
     layers::{FeedForward, Linear, Projection, Source},
     matrix::Room,
     norm::LayerNorm,
-    ops,
 };
 use crate::{checkpoint::LoadError, precision::Arithmetic};
 
-/// Positions per mel frame: the second convolution takes every other one.
-pub(super) const FRAMES_PER_POSITION: usize = 2;
-
 #[derive(Debug)]
 pub(super) struct Encoder {
-    convolutions: [Linear; 2],
-    positions: Tensor,
+    convolutions: Convolutions,
     layers: Vec<Layer>,
     norm: LayerNorm,
 }
@@ -46,14 +42,7 @@ impl Encoder {
         let source = source.at("encoder");
         let width = config.d_model;
         Ok(Self {
-            convolutions: [
-                Linear::load_convolution(&source.at("conv1"), config.num_mel_bins, width)?,
-                Linear::load_convolution(&source.at("conv2"), width, width)?,
-            ],
-            positions: source.tensor(
-                "embed_positions.weight",
-                &[config.max_source_positions, width],
-            )?,
+            convolutions: Convolutions::load(&source, config)?,
             layers: (0..config.encoder_layers)
                 .map(|index| Layer::load(&source.at(&format!("layers.{index}")), config))
                 .collect::<Result<_, _>>()?,
@@ -70,7 +59,7 @@ impl Encoder {
     ) -> candle_core::Result<Option<Tensor>> {
         let (windows, _, frames) = mel.dims3()?;
         let positions = frames / FRAMES_PER_POSITION;
-        let mut x = self.convolve(mel)?;
+        let mut x = self.convolutions.forward(mel)?;
         let mut rooms = Rooms::default();
         for layer in &self.layers {
             if is_given_up() {
@@ -80,25 +69,6 @@ impl Encoder {
         }
         let x = self.norm.forward(&x)?;
         x.reshape((windows, positions, ())).map(Some)
-    }
-
-    /// `(windows, n_mels, frames)` → `(windows * frames / 2, width)`.
-    fn convolve(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
-        let (windows, _, frames) = mel.dims3()?;
-        let positions = frames / FRAMES_PER_POSITION;
-        let x = mel.to_dtype(self.positions.dtype())?;
-        let x = x.transpose(1, 2)?.contiguous()?;
-        let [first, second] = &self.convolutions;
-        let x = first.forward_gelu(&ops::unfold(&x, 1)?)?;
-        let x = x.reshape((windows, frames, ()))?;
-        let x = second.forward_gelu(&ops::unfold(&x, FRAMES_PER_POSITION)?)?;
-        // A trimmed window takes the first positions: its audio starts where the window does.
-        let table = self.positions.narrow(0, 0, positions)?;
-        if windows == 1 {
-            return x + table;
-        }
-        let x = x.reshape((windows, positions, ()))?;
-        x.broadcast_add(&table)?.flatten_to(1)
     }
 }
 

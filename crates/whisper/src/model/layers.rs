@@ -241,6 +241,11 @@ impl Linear {
         })
     }
 
+    /// Weight and bias.
+    pub(super) fn parts(&self) -> (&Matrix, &Tensor) {
+        (&self.weight, &self.bias)
+    }
+
     pub(super) fn forward(&self, x: &Tensor, room: &mut Room) -> candle_core::Result<Tensor> {
         self.weight.linear(x, None, &self.bias, false, room)
     }
@@ -323,7 +328,7 @@ impl FeedForward {
 
     /// The values of `x` may be overwritten.
     pub(super) fn forward(&self, x: Tensor) -> candle_core::Result<Tensor> {
-        let layers = [&self.widen, &self.narrow].map(|layer| (&layer.weight, &layer.bias));
+        let layers = [&self.widen, &self.narrow].map(Linear::parts);
         Matrix::feed_forward(x, &self.norm, layers)
     }
 }

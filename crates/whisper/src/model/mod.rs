@@ -8,6 +8,7 @@
 //! ```
 
 pub(crate) mod attention;
+mod convolutions;
 mod decoder;
 mod encoder;
 mod error;
@@ -34,8 +35,9 @@ pub(crate) use self::{ops::are_host, vector::log_sum_exp};
 pub use self::error::ModelError;
 use self::{
     attention::CacheShape,
+    convolutions::FRAMES_PER_POSITION,
     decoder::Decoder,
-    encoder::{Encoder, FRAMES_PER_POSITION},
+    encoder::Encoder,
     layers::{Source, computing},
     ops::BestTokens,
     prediction::Asked,

@@ -95,7 +95,7 @@ pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<T
 }
 
 /// Rows that are handled together by one thread, so that a task is worth its dispatch.
-const ROWS_PER_TASK: usize = 32;
+pub(super) const ROWS_PER_TASK: usize = 32;
 /// Multiplications per value that a norm or an activation is worth.
 const NORM_COST: usize = 8;
 

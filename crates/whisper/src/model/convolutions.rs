@@ -1,0 +1,149 @@
+//! What is in front of the encoder's layers: two convolutions of width 3 over time, each with a GELU, and the table of
+//! positions.
+
+use candle_core::{Device, Tensor};
+use candle_transformers::models::whisper::Config;
+use kernels::{Input, Int8Matrix, Level, Then};
+use rayon::prelude::*;
+
+use super::{
+    layers::{Linear, Source},
+    matrix::Matrix,
+    ops::{self, with_slices},
+    vector,
+};
+use crate::checkpoint::LoadError;
+
+/// Mel frames per position: the second convolution takes every other one.
+pub(super) const FRAMES_PER_POSITION: usize = 2;
+
+#[derive(Debug)]
+pub(super) struct Convolutions {
+    layers: [Linear; 2],
+    positions: Tensor,
+}
+
+impl Convolutions {
+    /// `source`: the encoder.
+    pub(super) fn load(source: &Source<'_>, config: &Config) -> Result<Self, LoadError> {
+        let width = config.d_model;
+        Ok(Self {
+            layers: [
+                Linear::load_convolution(&source.at("conv1"), config.num_mel_bins, width)?,
+                Linear::load_convolution(&source.at("conv2"), width, width)?,
+            ],
+            positions: source.tensor(
+                "embed_positions.weight",
+                &[config.max_source_positions, width],
+            )?,
+        })
+    }
+
+    /// `(windows, n_mels, frames)` → `(windows * frames / 2, width)`.
+    pub(super) fn forward(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
+        if let [
+            (Matrix::Int8(first, level), _),
+            (Matrix::Int8(second, _), _),
+        ] = self.layers.each_ref().map(Linear::parts)
+        {
+            return self.in_bytes(mel, *level, [first, second]);
+        }
+        let (windows, _, frames) = mel.dims3()?;
+        let positions = frames / FRAMES_PER_POSITION;
+        let x = mel.to_dtype(self.positions.dtype())?;
+        let x = x.transpose(1, 2)?.contiguous()?;
+        let [first, second] = &self.layers;
+        let x = first.forward_gelu(&ops::unfold(&x, 1)?)?;
+        let x = x.reshape((windows, frames, ()))?;
+        let x = second.forward_gelu(&ops::unfold(&x, FRAMES_PER_POSITION)?)?;
+        // A trimmed window takes the first positions: its audio starts where the window does.
+        let table = self.positions.narrow(0, 0, positions)?;
+        if windows == 1 {
+            return x + table;
+        }
+        let x = x.reshape((windows, positions, ()))?;
+        x.broadcast_add(&table)?.flatten_to(1)
+    }
+
+    /// Without copies of what each step sees: rows that overlap are multiplied where they lie.
+    fn in_bytes(
+        &self,
+        mel: &Tensor,
+        level: Level,
+        matrices: [&Int8Matrix; 2],
+    ) -> candle_core::Result<Tensor> {
+        let (windows, n_mels, frames) = mel.dims3()?;
+        let width = matrices[1].outs();
+        let positions = frames / FRAMES_PER_POSITION;
+        let mut out = kernels::zeros(windows * positions * width);
+        let [first_bias, second_bias] = self.layers.each_ref().map(|layer| layer.parts().1);
+        let mel = mel.contiguous()?;
+        with_slices(
+            [&mel, first_bias, second_bias, &self.positions].map(Some),
+            |[mel, first_bias, second_bias, table]| {
+                let mut first = Padded::new(frames, n_mels);
+                let mut second = Padded::new(frames, width);
+                for (mel, out) in mel
+                    .chunks_exact(n_mels * frames)
+                    .zip(out.chunks_exact_mut(positions * width))
+                {
+                    first.fill_transposed(mel);
+                    let x = first.steps(1);
+                    matrices[0].products(level, x, first_bias, Then::Gelu, second.own());
+                    let x = second.steps(FRAMES_PER_POSITION);
+                    matrices[1].products(level, x, second_bias, Then::Gelu, out);
+                    // As above.
+                    out.par_chunks_mut(width)
+                        .zip(table.par_chunks(width))
+                        .with_min_len(ops::ROWS_PER_TASK)
+                        .for_each(|(out, table)| vector::add(out, table));
+                }
+            },
+        )?;
+        Tensor::from_vec(out, (windows * positions, width), &Device::Cpu)
+    }
+}
+
+/// Steps of time with one of zeros before and one behind: `(length + 2, channels)`.
+struct Padded {
+    values: Vec<f32>,
+    channels: usize,
+}
+
+impl Padded {
+    fn new(length: usize, channels: usize) -> Self {
+        Self {
+            values: kernels::zeros((length + 2) * channels),
+            channels,
+        }
+    }
+
+    /// What is between the zeros.
+    fn own(&mut self) -> &mut [f32] {
+        let end = self.values.len() - self.channels;
+        &mut self.values[self.channels..end]
+    }
+
+    /// From `(channels, length)`.
+    fn fill_transposed(&mut self, rows: &[f32]) {
+        let channels = self.channels;
+        let length = rows.len() / channels;
+        self.own()
+            .par_chunks_mut(ops::ROWS_PER_TASK * channels)
+            .enumerate()
+            .for_each(|(task, steps)| {
+                let from = task * ops::ROWS_PER_TASK;
+                for (channel, row) in rows.chunks_exact(length).enumerate() {
+                    let values = &row[from..];
+                    for (step, value) in steps.chunks_exact_mut(channels).zip(values) {
+                        step[channel] = *value;
+                    }
+                }
+            });
+    }
+
+    /// What a convolution sees at every `stride`-th step.
+    fn steps(&self, stride: usize) -> Input<'_> {
+        Input::overlapping(&self.values, stride * self.channels)
+    }
+}
