@@ -20,14 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests/fixtures/audio"
 
 DESCRIPTION = """\
-Measures wyoming-stt beside faster-whisper, whisper.cpp, transformers and wyoming-faster-whisper on this machine, in
-rounds in which all take turns, and writes tables and a chart. Checkpoints are made here: official shapes, random
-weights, made so that everybody says the same 32 words. Nothing is downloaded but Python packages.
+Measures wyoming-stt beside faster-whisper, whisper.cpp, OpenVINO, transformers and wyoming-faster-whisper on this
+machine, in rounds in which all take turns, and writes tables and a chart. Checkpoints are made here: official shapes,
+random weights, made so that everybody says the same 32 words. Nothing is downloaded but Python packages.
 """
 EPILOG = """\
 what is measured:
   engines  each engine in a process of its own: 3, 10 and 30 s of audio, and 2 and 8 utterances of 10 s at once
-  avx2     the same with every engine limited to AVX2
+  avx2     the same with every engine limited to AVX2, without OpenVINO, which cannot be
   wire     the servers through their Wyoming port: latency with 1, 2 and 8 connections, start, memory
 
 DIR then has report.md, chart.svg and results.json; --redraw makes the first two from the last.
@@ -157,7 +157,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     add("--redraw", action="store_true", help="measure nothing: tables and chart of DIR/results.json again")
     add("--test", action="store_true", help="measure nothing: run the tests of the benchmark itself")
     # `run` fills these in.
-    for name in ("work", "server", "race", "transformers", "whisper-cpp"):
+    for name in ("work", "server", "race", "transformers", "whisper-cpp", "openvino"):
         add(f"--{name}", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
@@ -183,6 +183,7 @@ def main() -> None:
             race=chosen.race,
             transformers=chosen.transformers,
             whisper_cpp=chosen.whisper_cpp,
+            openvino=chosen.openvino,
         ),
         out=chosen.out,
     )

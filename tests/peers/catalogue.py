@@ -23,6 +23,8 @@ class Places:
     transformers: Path
     # A Python that has a whisper.cpp compiled for this CPU; may be missing.
     whisper_cpp: Path
+    # A Python that has OpenVINO; may be missing.
+    openvino: Path
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ class Contender:
 OURS = "wyoming-stt"
 BOTH = ("exact", "dynamic")
 
-# What limits the others to AVX2.
+# How `openvino_export.py` rounds, and what that is called here.
+OPENVINO_KINDS = {"w8": "int8 weights", "int8": "int8"}
+
+# What limits the others to AVX2; OpenVINO, limited so, stops with an error of its own.
 CTRANSLATE2_AVX2 = {"CT2_FORCE_CPU_ISA": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 TORCH_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
@@ -58,6 +63,7 @@ def engines(places: Places) -> list[Contender]:
         *(ours(places, precision) for precision in ("f32", "int8")),
         *(faster_whisper(kind) for kind in ("int8", "float32")),
         *(whisper_cpp(kind, native(places)) for kind in ("f16", "q8_0", "q5_1")),
+        *(openvino(places, kind) for kind in OPENVINO_KINDS),
         *(transformers(places, dtype) for dtype in ("float32", "bfloat16")),
     ]
 
@@ -94,6 +100,12 @@ def whisper_cpp(kind: str, interpreter: Path) -> Contender:
     arguments = python("whisper_cpp_engine.py", f"{{model}}/ggml-{kind}.bin", "{threads}")[1:]
     command = (str(interpreter), *arguments)
     return Contender(f"whisper-cpp-{kind}", "whisper.cpp", f"whisper.cpp {kind}", command, BOTH)
+
+
+def openvino(places: Places, kind: str) -> Contender:
+    """OpenVINO GenAI."""
+    command = (str(places.openvino), *python("openvino_engine.py", f"{{model}}/openvino-{kind}", "{threads}")[1:])
+    return Contender(f"openvino-{kind}", "OpenVINO", f"OpenVINO {OPENVINO_KINDS[kind]}", command)
 
 
 def transformers(places: Places, dtype: str, env: Mapping[str, str] | None = None) -> Contender:
@@ -150,4 +162,6 @@ def missing(places: Places) -> dict[str, str]:
         absent["transformers"] = "torch and transformers could not be installed"
         for family in ("faster-whisper", "wyoming-faster-whisper"):
             absent.setdefault(family, "its converter needs torch and transformers, which could not be installed")
+    if not places.openvino.exists():
+        absent["OpenVINO"] = "it, or the torch that its converter needs, could not be installed"
     return absent

@@ -14,7 +14,8 @@ TITLES = {
 NOTES = {
     "engines": (
         "Milliseconds from samples to words. `N × 10 s` are N utterances at once, until the last one's words: a batch"
-        " for wyoming-stt and transformers, two workers of one thread each for faster-whisper and whisper.cpp."
+        " for wyoming-stt and transformers, workers of one thread each for faster-whisper, whisper.cpp and OpenVINO."
+        " OpenVINO int8 also rounds what comes into the encoder's products, by spectrograms made up for it."
     ),
     "avx2": (
         "whisper.cpp is the registry's wheel, built for AVX2; above, it is compiled for this CPU where there is a"
