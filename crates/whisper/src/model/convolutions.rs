@@ -48,6 +48,11 @@ impl Convolutions {
         {
             return self.in_bytes(mel, *level, [first, second]);
         }
+        self.over_copies(mel)
+    }
+
+    /// With copies of what each step sees, on any device.
+    fn over_copies(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
         let (windows, _, frames) = mel.dims3()?;
         let positions = frames / FRAMES_PER_POSITION;
         let x = mel.to_dtype(self.positions.dtype())?;
@@ -145,5 +150,33 @@ impl Padded {
     /// What a convolution sees at every `stride`-th step.
     fn steps(&self, stride: usize) -> Input<'_> {
         Input::overlapping(&self.values, stride * self.channels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        checkpoint::Checkpoint, model::Model, precision::Precision, testing::TinyCheckpoint,
+    };
+
+    #[test]
+    fn in_bytes_they_are_what_they_are_over_copies() {
+        let directory = tempfile::tempdir().unwrap();
+        TinyCheckpoint::large_v3().write(directory.path()).unwrap();
+        let checkpoint = Checkpoint::open(directory.path()).unwrap();
+        for level in Level::available() {
+            let model = Model::load_as(&checkpoint, &Device::Cpu, Precision::Int8, level).unwrap();
+            let convolutions = &model.encoder.convolutions;
+            // One step for each task, and more than one.
+            for (windows, frames) in [(1, 2), (1, 448), (3, 96)] {
+                let mel = Tensor::randn(0_f32, 1.0, (windows, 128, frames), &Device::Cpu).unwrap();
+                let values = |x: Tensor| x.to_vec2::<f32>().unwrap();
+                let found = values(convolutions.forward(&mel).unwrap());
+                let expected = values(convolutions.over_copies(&mel).unwrap());
+                assert_eq!(found.len(), windows * frames / FRAMES_PER_POSITION);
+                assert!(found == expected, "{level}: {windows} of {frames}");
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::{checkpoint::LoadError, precision::Arithmetic};
 
 #[derive(Debug)]
 pub(super) struct Encoder {
-    convolutions: Convolutions,
+    pub(super) convolutions: Convolutions,
     layers: Vec<Layer>,
     norm: LayerNorm,
 }

@@ -54,6 +54,28 @@ fn an_encoder_that_is_cancelled_stops_and_one_that_is_not_gives_the_same() {
 }
 
 #[test]
+fn windows_in_one_pass_are_what_each_is_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    TinyCheckpoint::large_v3().write(directory.path()).unwrap();
+    let checkpoint = Checkpoint::open(directory.path()).unwrap();
+    let precision = Precision::Int8;
+    let model = Model::load_as(&checkpoint, &Device::Cpu, precision, Level::best()).unwrap();
+    let extractor = MelExtractor::new(128);
+    let windows = [5, 6].map(|seed| extractor.stream_of(&audio(seed, 60_000)).window(704));
+    let windows = windows.map(Result::unwrap);
+    let cancels = [Cancel::default(), Cancel::default()];
+    let together = model
+        .encode_unless(&cancels.each_ref(), &windows.each_ref())
+        .unwrap()
+        .unwrap();
+    let values = |encoded: &Tensor| encoded.to_vec2::<f32>().unwrap();
+    let alone = model.encode_each(&windows.each_ref()).unwrap();
+    for (index, alone) in alone.iter().enumerate() {
+        assert_eq!(values(&together.get(index).unwrap()), values(alone));
+    }
+}
+
+#[test]
 fn other_devices_compute_the_same_as_the_loops_for_the_cpu() {
     let directory = tempfile::tempdir().unwrap();
     let tiny = TinyCheckpoint::large_v3();
