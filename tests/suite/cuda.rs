@@ -17,7 +17,7 @@ fn printed(command: &mut Command) -> String {
 
 #[test]
 fn the_scripts_are_bash() {
-    for script in ["build", "check"] {
+    for script in ["build", "check", "check-kernels"] {
         printed(Command::new("bash").arg("-n").arg(folder().join(script)));
     }
 }
@@ -49,6 +49,15 @@ fn the_toolkit_is_pinned_with_sums_and_of_one_release() {
         let text = std::fs::read_to_string(folder().join("../../..").join(document)).unwrap();
         assert!(text.contains("CUDA 13.0"), "{document}");
     }
+}
+
+#[test]
+fn the_kernels_give_on_a_cpu_what_plain_loops_do() {
+    let said = printed(&mut Command::new(folder().join("check-kernels")));
+    assert!(
+        said.ends_with("results of the CUDA kernels are right"),
+        "{said}"
+    );
 }
 
 /// A library with a function of integers and floats in registers and on the stack, and a program that calls it.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use whisper::device::Opened;
-use whisper::{Input, Level, Options, PackedWeights, Whisper};
+use whisper::{Fused, Input, Level, Options, PackedWeights, Whisper};
 
 use crate::announce;
 use crate::config::{Config, ModelArgs};
@@ -402,6 +402,7 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
         let began = Instant::now();
         let whisper = load(&model, Report::Log)?;
         tell_device(whisper.device());
+        tell_fused(whisper.fused());
         tell_packed(whisper.packed());
         languages
             .check(&whisper.info().languages)
@@ -459,6 +460,23 @@ fn tell_device(opened: &Opened) {
             instead = %Level::best(),
             "this CPU has AMX, but the system keeps it from this process"
         );
+    }
+}
+
+/// Whether a GPU computes with our own kernels.
+fn tell_fused(fused: &Fused) {
+    match fused {
+        Fused::Used => info!("using this program's own kernels: they gave what Candle's give"),
+        Fused::Wrong { kernel, off } => warn!(
+            kernel,
+            off,
+            "not using this program's own kernels, since on this GPU one of them gave something else than Candle's: please report this"
+        ),
+        Fused::Failed { error } => warn!(
+            reason = chain(error),
+            "not using this program's own kernels, since they do not start on this GPU: please report this"
+        ),
+        _ => {}
     }
 }
 

@@ -26,7 +26,7 @@ pub use device::DeviceChoice;
 pub use kernels::Level;
 pub use load::PackedWeights;
 pub use mel::{LogMel, MelError, MelExtractor, MelStream};
-pub use model::{Model, ModelError, Prefill};
+pub use model::{Fused, Model, ModelError, Prefill};
 pub use options::{Cancel, Input, Language, Options, Task};
 pub use precision::Precision;
 pub use state::State;

@@ -40,8 +40,16 @@ pub(crate) fn load(
     options: LoadOptions,
 ) -> Result<(Model, String, PackedWeights), LoadError> {
     let level = options.level.unwrap_or_else(Level::best);
-    let load =
-        |kept: Kept<'_>| Model::load_kept(checkpoint, device, options.precision, level, kept);
+    let load = |kept: Kept<'_>| {
+        Model::load_kept(
+            checkpoint,
+            device,
+            options.precision,
+            level,
+            options.fused,
+            kept,
+        )
+    };
     if !(options.keep_packed && Model::is_packed(device, options.precision, level)) {
         let (model, sha256) = with_sha256(checkpoint, || load(Kept::No))?;
         return Ok((model, sha256, PackedWeights::None));

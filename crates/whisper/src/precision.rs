@@ -25,21 +25,24 @@ pub enum Precision {
 pub(crate) enum Arithmetic {
     /// Candle's and our own f32.
     F32,
-    /// Candle's f16.
-    F16,
+    /// Candle's f16; and whether the device has kernels of our own beside.
+    F16 {
+        /// That they are used.
+        fused: bool,
+    },
     /// The kernels of this level.
     Int8(Level),
 }
 
 impl Precision {
-    /// `None` where the device cannot.
+    /// `None` where the device cannot. Whether it has kernels of our own is for others to say.
     pub(crate) fn on(self, is_cpu: bool, level: Level) -> Option<Arithmetic> {
         match self {
-            Self::Auto if !is_cpu => Some(Arithmetic::F16),
+            Self::Auto if !is_cpu => Some(Arithmetic::F16 { fused: false }),
             // Without instructions for it, int8 is slower than f32.
             Self::Auto if level > Level::PORTABLE => Some(Arithmetic::Int8(level)),
             Self::Auto | Self::F32 => Some(Arithmetic::F32),
-            Self::F16 => (!is_cpu).then_some(Arithmetic::F16),
+            Self::F16 => (!is_cpu).then_some(Arithmetic::F16 { fused: false }),
             Self::Int8 => is_cpu.then_some(Arithmetic::Int8(level)),
         }
     }
@@ -60,16 +63,21 @@ impl Arithmetic {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
-            Self::F16 => "f16",
+            Self::F16 { .. } => "f16",
             Self::Int8(_) => "int8",
         }
+    }
+
+    /// Whether kernels of our own compute on a device other than the host.
+    pub(crate) fn has_fused(self) -> bool {
+        self == Self::F16 { fused: true }
     }
 
     /// Number type of the tensors between two operations.
     pub(crate) fn number_type(self) -> DType {
         match self {
             Self::F32 | Self::Int8(_) => DType::F32,
-            Self::F16 => DType::F16,
+            Self::F16 { .. } => DType::F16,
         }
     }
 }
@@ -83,11 +91,12 @@ mod tests {
         for level in Level::available() {
             let int8 = Some(Arithmetic::Int8(level));
             let f32 = Some(Arithmetic::F32);
+            let f16 = Some(Arithmetic::F16 { fused: false });
             let fastest = if level > Level::PORTABLE { int8 } else { f32 };
             for (precision, on_cpu, elsewhere) in [
-                (Precision::Auto, fastest, Some(Arithmetic::F16)),
+                (Precision::Auto, fastest, f16),
                 (Precision::F32, f32, f32),
-                (Precision::F16, None, Some(Arithmetic::F16)),
+                (Precision::F16, None, f16),
                 (Precision::Int8, int8, None),
             ] {
                 assert_eq!(precision.on(true, level), on_cpu, "{precision:?}");

@@ -13,8 +13,8 @@ use crate::transcript::Transcript;
 use crate::transcription::Transcription;
 use crate::vocabulary::Vocabulary;
 use crate::{
-    Checkpoint, DeviceChoice, Input, Language, Level, LoadError, MelError, MelExtractor, MelStream,
-    Model, ModelError, Precision,
+    Checkpoint, DeviceChoice, Fused, Input, Language, Level, LoadError, MelError, MelExtractor,
+    MelStream, Model, ModelError, Precision,
 };
 
 /// Utterances of a list that are transcribed at the same time, at most.
@@ -72,7 +72,7 @@ pub struct ModelInfo {
 }
 
 /// How to load.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
     /// CPU threads; 0 for one per core.
     pub threads: usize,
@@ -84,6 +84,20 @@ pub struct LoadOptions {
     /// Whether int8 weights are kept, as the kernels read them, in a file beside the checkpoint's where its folder can
     /// be written to. Later loads then need not read and round the whole checkpoint.
     pub keep_packed: bool,
+    /// Whether a GPU computes with kernels of this program's own too, after a check that they give what Candle's give.
+    pub fused: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            precision: Precision::default(),
+            level: None,
+            keep_packed: false,
+            fused: true,
+        }
+    }
 }
 
 /// A model with its vocabulary. Immutable: it can be shared, and each batch has its own state.
@@ -149,6 +163,11 @@ impl Whisper {
     /// Where it computes.
     pub fn device(&self) -> &Opened {
         &self.opened
+    }
+
+    /// What became of this program's own kernels for GPUs.
+    pub fn fused(&self) -> &Fused {
+        self.model.fused()
     }
 
     /// What became of its packed weights.

@@ -7,9 +7,9 @@ use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use ::audio::Waveform;
 use whisper::{
-    Cancel, Checkpoint, DeviceChoice, Input, Language, LoadOptions, Precision, Source, Transcript,
-    Whisper, WhisperError, Window,
-    testing::{on_another_device, small_integers, word_errors},
+    Cancel, Checkpoint, DeviceChoice, Fused, Input, Language, LoadOptions, Precision, Source,
+    Transcript, Whisper, WhisperError, Window,
+    testing::{on_a_gpu, on_another_device, small_integers, word_errors},
 };
 
 /// As it is loaded by default.
@@ -81,10 +81,18 @@ fn f16_on_another_device_hears_the_words_that_f32_hears() {
     check_words_of_f32(&f16, &clips(""));
 }
 
+/// And with kernels of our own among them, in whose place are loops.
+#[test]
+fn f16_on_a_gpu_hears_the_words_that_f32_hears() {
+    let f16 = on_a_gpu(|| demo(Precision::F16));
+    assert!(matches!(f16.fused(), Fused::Used));
+    check_words_of_f32(&f16, &clips(""));
+}
+
 /// Windows of one length are encoded together there, and tokens of all are read together.
 #[test]
-fn many_at_once_on_another_device_hear_what_each_hears_alone() {
-    let f16 = on_another_device(|| demo(Precision::F16));
+fn many_at_once_on_a_gpu_hear_what_each_hears_alone() {
+    let f16 = on_a_gpu(|| demo(Precision::F16));
     let clips = clips("");
     let inputs: Vec<Input> = clips
         .iter()

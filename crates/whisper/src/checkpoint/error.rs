@@ -137,6 +137,15 @@ pub enum LoadError {
         source: candle_core::Error,
     },
 
+    /// A GPU that does nothing more for this process, after a kernel of this program's own.
+    #[error(
+        "the GPU stopped in a kernel of this program's own: load the model without them (--fused-kernels false), and please report this"
+    )]
+    OwnKernels {
+        /// What Candle said.
+        source: candle_core::Error,
+    },
+
     /// There is no such device.
     #[error("the device cannot be opened")]
     NoDevice {

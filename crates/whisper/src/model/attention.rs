@@ -7,6 +7,7 @@ use kernels::KeysValues;
 use rayon::prelude::*;
 
 use super::{
+    fused,
     matrix::Room,
     ops::{self, change, with_slice, with_slices},
     vector,
@@ -33,6 +34,9 @@ pub(super) fn bidirectional(
     arithmetic: Arithmetic,
     room: &mut Room,
 ) -> Result<Tensor> {
+    if arithmetic.has_fused() {
+        return fused::attend_to_all(qkv, windows, heads);
+    }
     if !matches!(arithmetic, Arithmetic::Int8(_)) && !ops::is_host(qkv) {
         let [queries, keys, values] = split_heads(qkv, windows, heads)?;
         return attend(&queries, &keys, &values, None);
@@ -93,7 +97,7 @@ impl AudioKeys {
     /// Splits `(positions, 2 * width)`, keys beside values, into heads.
     pub(crate) fn new(keys_values: &Tensor, heads: usize, arithmetic: Arithmetic) -> Result<Self> {
         match arithmetic {
-            Arithmetic::F32 | Arithmetic::F16 => {
+            Arithmetic::F32 | Arithmetic::F16 { .. } => {
                 Ok(Self::Split(SplitKeys::new(keys_values, heads)?))
             }
             Arithmetic::Int8(level) => {
@@ -194,6 +198,8 @@ pub(crate) struct CacheShape {
     /// Most of an item's audio.
     pub(crate) positions: usize,
     pub(crate) number_type: DType,
+    /// Whether [kernels of our own](fused) read the caches.
+    pub(crate) has_fused: bool,
 }
 
 impl CacheShape {
@@ -265,6 +271,14 @@ pub(super) fn split_heads<const PARTS: usize>(
     let parts = parts.collect::<Result<Vec<_>>>()?;
     let wrong = |parts: Vec<Tensor>| candle_core::Error::Msg(format!("{} parts", parts.len()));
     parts.try_into().map_err(wrong)
+}
+
+/// Queries `(items * count, width)` by their heads, without being moved: `(items, heads, count, head_width)`.
+pub(super) fn views_of_heads(queries: &Tensor, items: usize, heads: usize) -> Result<Tensor> {
+    let (rows, width) = queries.dims2()?;
+    queries
+        .reshape((items, rows / items, heads, width / heads))?
+        .transpose(1, 2)
 }
 
 /// Attention of all items and heads in one product, or a few that bound the memory: `queries`

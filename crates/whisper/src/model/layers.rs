@@ -107,7 +107,9 @@ impl<'a> Source<'a> {
         let put = match self.arithmetic {
             Arithmetic::F32 | Arithmetic::Int8(_) => Tensor::from_vec(values, shape, self.device),
             // Here and not on the device, which would need room for both.
-            Arithmetic::F16 => Tensor::from_vec(self.narrow(name, &values)?, shape, self.device),
+            Arithmetic::F16 { .. } => {
+                Tensor::from_vec(self.narrow(name, &values)?, shape, self.device)
+            }
         };
         put.map_err(|source| LoadError::Device {
             tensor: self.full(name),
@@ -137,7 +139,8 @@ impl<'a> Source<'a> {
     ) -> Result<Matrix, LoadError> {
         let [_, ins] = shape;
         let Arithmetic::Int8(level) = self.arithmetic else {
-            return Ok(Matrix::Tensor(self.put(name, compute()?, &shape[..])?));
+            let tensor = self.put(name, compute()?, &shape[..])?;
+            return Ok(Matrix::Tensor(tensor, self.arithmetic.has_fused()));
         };
         let matrix = match self.kept {
             Kept::No => Int8Matrix::pack(&compute()?, ins),

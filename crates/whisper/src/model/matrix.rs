@@ -11,8 +11,8 @@ use super::{
 /// A weight matrix `(out, in)`.
 #[derive(Debug)]
 pub(super) enum Matrix {
-    /// In the model's number type, on any device.
-    Tensor(Tensor),
+    /// In the model's number type, on any device, and whether that has our own kernels.
+    Tensor(Tensor, bool),
     /// Rounded and packed, on the CPU.
     Int8(Int8Matrix, Level),
 }
@@ -49,11 +49,11 @@ impl Matrix {
         room: &mut Room,
     ) -> Result<Tensor> {
         match self {
-            Self::Tensor(weight) => {
+            Self::Tensor(weight, has_fused) => {
                 let then = if gelu { Then::Gelu } else { Then::Nothing };
                 match norm {
-                    None => ops::linear(x, weight, bias, then),
-                    Some(norm) => ops::linear(&norm.forward(x)?, weight, bias, then),
+                    None => ops::linear(x, weight, bias, then, *has_fused),
+                    Some(norm) => ops::linear(&norm.forward(x)?, weight, bias, then, *has_fused),
                 }
             }
             Self::Int8(weight, level) => {
@@ -72,7 +72,9 @@ impl Matrix {
     /// `sum + x · weightᵀ + bias`. The values of `sum` may be overwritten: nothing else may read them.
     pub(super) fn add_linear(&self, sum: Tensor, x: &Tensor, bias: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Tensor(weight) => ops::linear(x, weight, bias, Then::Add(&sum)),
+            Self::Tensor(weight, has_fused) => {
+                ops::linear(x, weight, bias, Then::Add(&sum), *has_fused)
+            }
             Self::Int8(weight, level) => {
                 let add = kernels::Then::Add;
                 int8_products(weight, *level, x, None, bias, add, &sum)?;

@@ -12,6 +12,7 @@ mod convolutions;
 mod decoder;
 mod encoder;
 mod error;
+mod fused;
 mod layers;
 mod logits;
 mod matrix;
@@ -32,7 +33,6 @@ use kernels::Level;
 
 pub(crate) use self::{ops::are_host, vector::log_sum_exp};
 
-pub use self::error::ModelError;
 use self::{
     attention::CacheShape,
     convolutions::FRAMES_PER_POSITION,
@@ -42,6 +42,7 @@ use self::{
     ops::BestTokens,
     prediction::Asked,
 };
+pub use self::{error::ModelError, fused::Fused};
 pub(crate) use self::{
     layers::Kept,
     logits::Logits,
@@ -69,6 +70,7 @@ pub struct Model {
     decoder: Decoder,
     parameters: u64,
     arithmetic: Arithmetic,
+    fused: Fused,
     may_be_said: Option<BestTokens>,
 }
 
@@ -102,26 +104,36 @@ impl Model {
         precision: Precision,
         level: Level,
     ) -> Result<Self, LoadError> {
-        Self::load_kept(checkpoint, device, precision, level, Kept::No)
+        Self::load_kept(checkpoint, device, precision, level, true, Kept::No)
     }
 
-    /// As [`Model::load_as`], of packed weights or giving them to be kept.
+    /// As [`Model::load_as`], of packed weights or giving them to be kept. `fused`: whether [kernels of our own](fused)
+    /// are wanted where there are some.
     pub(crate) fn load_kept(
         checkpoint: &Checkpoint,
         device: &Device,
         precision: Precision,
         level: Level,
+        fused: bool,
         kept: Kept<'_>,
     ) -> Result<Self, LoadError> {
-        let Some(arithmetic) = precision.on(ops::is_host_device(device), level) else {
+        let Some(mut arithmetic) = precision.on(ops::is_host_device(device), level) else {
             return Err(LoadError::Precision {
                 device: crate::device::name(device),
                 precision: precision.name(),
             });
         };
+        let config = checkpoint.config();
+        let fused = if fused && matches!(arithmetic, Arithmetic::F16 { .. }) {
+            fused::check(config, device).map_err(|source| LoadError::OwnKernels { source })?
+        } else {
+            Fused::None
+        };
+        if matches!(fused, Fused::Used) {
+            arithmetic = Arithmetic::F16 { fused: true };
+        }
         let tensors = checkpoint.tensors()?;
         let source = Source::new(&tensors, device, arithmetic, kept);
-        let config = checkpoint.config();
         let output = if checkpoint.ties_output() {
             None
         } else {
@@ -139,6 +151,7 @@ impl Model {
             config: config.clone(),
             device: device.clone(),
             arithmetic,
+            fused,
             may_be_said: None,
         })
     }
@@ -181,6 +194,11 @@ impl Model {
     /// Precision of weights and arithmetic.
     pub fn precision(&self) -> &'static str {
         self.arithmetic.name()
+    }
+
+    /// Whether this program's own kernels for GPUs are used.
+    pub fn fused(&self) -> &Fused {
+        &self.fused
     }
 
     /// Mel frames of a whole window: 3000 for 30 s.
@@ -323,6 +341,7 @@ impl Model {
             tokens: self.config.max_target_positions,
             positions: self.config.max_source_positions,
             number_type: self.arithmetic.number_type(),
+            has_fused: self.arithmetic.has_fused(),
         }
     }
 

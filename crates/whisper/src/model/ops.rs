@@ -10,7 +10,7 @@ use candle_core::{
 use half::{f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
-use super::{prediction::Best, vector};
+use super::{fused, prediction::Best, vector};
 
 /// Below this many multiplications an operation stays on one thread: waking another one costs 10 to 50 µs.
 pub(super) const PARALLEL_FROM: usize = 1 << 20;
@@ -32,15 +32,22 @@ pub(super) enum Then<'a> {
     Add(&'a Tensor),
 }
 
-/// `x · weightᵀ + bias`, and what follows. `x`: `(rows, in)`, `weight`: `(out, in)`, `bias`: `(out)`.
-pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, then: Then<'_>) -> Result<Tensor> {
+/// `x · weightᵀ + bias`, and what follows. `x`: `(rows, in)`, `weight`: `(out, in)`, `bias`: `(out)`. `has_fused`: whether
+/// there are [kernels of our own](fused) for these tensors.
+pub(super) fn linear(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    then: Then<'_>,
+    has_fused: bool,
+) -> Result<Tensor> {
     if !is_host(x) {
-        let product = x.matmul(&weight.t()?)?.broadcast_add(bias)?;
-        return match then {
-            Then::Nothing => Ok(product),
-            Then::Gelu => product.gelu_erf(),
-            Then::Add(other) => product + other,
-        };
+        let product = x.matmul(&weight.t()?)?;
+        if has_fused && fused::can_finish(weight.dim(0)?) {
+            fused::finish(&product, bias, then)?;
+            return Ok(product);
+        }
+        return finish_by_candle(&product, bias, then);
     }
     let product = products(x, weight)?;
     let width = weight.dim(0)?;
@@ -54,6 +61,16 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor, then: Then<'_>)
         add_in_place(&product, other)?;
     }
     Ok(product)
+}
+
+/// Adds `bias` to each row of a product, and does what comes then, on any device.
+pub(super) fn finish_by_candle(product: &Tensor, bias: &Tensor, then: Then<'_>) -> Result<Tensor> {
+    let sum = product.broadcast_add(bias)?;
+    match then {
+        Then::Nothing => Ok(sum),
+        Then::Gelu => sum.gelu_erf(),
+        Then::Add(other) => sum + other,
+    }
 }
 
 /// `x · matrixᵀ`: `(rows, in)`, `(out, in)` → `(rows, out)`.
@@ -379,6 +396,7 @@ pub(crate) mod elsewhere {
 
     thread_local! {
         static PRETENDED: Cell<bool> = const { Cell::new(false) };
+        static HAS_FUSED: Cell<bool> = const { Cell::new(false) };
         #[cfg(test)]
         static ROOM: Cell<usize> = const { Cell::new(usize::MAX) };
     }
@@ -391,6 +409,18 @@ pub(crate) mod elsewhere {
         PRETENDED.set(true);
         let result = compute();
         PRETENDED.set(false);
+        result
+    }
+
+    pub(in crate::model) fn has_fused() -> bool {
+        HAS_FUSED.get()
+    }
+
+    /// As [`pretend`], as if the device had our own kernels.
+    pub(crate) fn pretend_fused<R>(compute: impl FnOnce() -> R) -> R {
+        HAS_FUSED.set(true);
+        let result = pretend(compute);
+        HAS_FUSED.set(false);
         result
     }
 

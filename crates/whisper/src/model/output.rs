@@ -25,7 +25,7 @@ pub(super) enum Output {
 impl From<Matrix> for Output {
     fn from(matrix: Matrix) -> Self {
         match matrix {
-            Matrix::Tensor(tensor) => Self::Tensor(tensor),
+            Matrix::Tensor(tensor, _) => Self::Tensor(tensor),
             Matrix::Int8(matrix, level) => Self::Split(Arc::new(SplitMatrix::new(&matrix)), level),
         }
     }

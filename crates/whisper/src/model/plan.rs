@@ -13,7 +13,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::attention::join;
+use super::{attention::join, fused};
 
 /// Slots of a run for each that takes part, at most: more would read more of what is thrown away than of what is kept.
 const SLOTS_PER_TAKER: usize = 2;
@@ -86,9 +86,27 @@ pub(super) struct Group {
     seen: Vec<Option<usize>>,
     /// The most of these.
     pub(super) positions: usize,
-    /// `(slots, 1, queries, positions)`: 0 for what a query sees, −∞ behind it. Nothing where all see all.
-    pub(super) mask: Option<Tensor>,
+    pub(super) sight: Sight,
     rows: Rows,
+}
+
+/// What the queries of a group see of its positions.
+#[derive(Debug)]
+pub(super) enum Sight {
+    /// All see all.
+    All,
+    /// `(slots, 1, queries, positions)`: 0 for what a query sees, −∞ behind it.
+    Masked(Tensor),
+    /// `(slots * queries)` in u32: how many of the first ones, for [kernels of our own](fused::attend_few).
+    Counted(Tensor),
+}
+
+/// What groups of a model are made for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) number_type: DType,
+    pub(super) has_fused: bool,
+    pub(super) device: &'a Device,
 }
 
 /// The rows of the pass that a group reads.
@@ -100,29 +118,19 @@ enum Rows {
 
 impl Group {
     /// `seen`: how many positions the query of a slot sees.
-    fn new(
-        run: &Run,
-        seen: impl Fn(usize, usize) -> usize,
-        number_type: DType,
-        device: &Device,
-    ) -> Result<Self> {
+    fn new(run: &Run, seen: impl Fn(usize, usize) -> usize, target: Target<'_>) -> Result<Self> {
         let seen: Vec<Option<usize>> = run
             .queries()
             .map(|query| query.map(|(slot, query)| seen(slot, query)))
             .collect();
         let positions = seen.iter().flatten().copied().max().unwrap_or(0);
-        let dims = (run.slots.len(), 1, run.queries, positions);
-        let mask = match hidden(&seen, positions) {
-            None => None,
-            Some(hidden) => Some(Tensor::from_vec(hidden, dims, device)?.to_dtype(number_type)?),
-        };
         Ok(Self {
             first: run.first,
             slots: run.slots.len(),
+            sight: Sight::new(&seen, positions, run, target)?,
             seen,
             positions,
-            mask,
-            rows: Rows::new(run, device)?,
+            rows: Rows::new(run, target.device)?,
         })
     }
 
@@ -144,6 +152,28 @@ impl Group {
             Rows::Neighbours { first, count } => x.narrow(0, *first, *count),
             Rows::Picked(rows) => x.index_select(rows, 0),
         }
+    }
+}
+
+impl Sight {
+    fn new(
+        seen: &[Option<usize>],
+        positions: usize,
+        run: &Run,
+        target: Target<'_>,
+    ) -> Result<Self> {
+        if target.has_fused && fused::are_few(run.queries) {
+            let count = |seen: &Option<usize>| Ok(u32::try_from(seen.unwrap_or(0))?);
+            let counts: Vec<u32> = seen.iter().map(count).collect::<Result<_>>()?;
+            return Tensor::new(counts, target.device).map(Self::Counted);
+        }
+        let Some(hidden) = hidden(seen, positions) else {
+            return Ok(Self::All);
+        };
+        let dims = (run.slots.len(), 1, run.queries, positions);
+        Tensor::from_vec(hidden, dims, target.device)?
+            .to_dtype(target.number_type)
+            .map(Self::Masked)
     }
 }
 
@@ -197,16 +227,13 @@ impl Groups {
     pub(super) fn new(
         takers: Vec<Taker>,
         seen: impl Fn(usize, usize) -> usize,
-        number_type: DType,
-        device: &Device,
+        target: Target<'_>,
     ) -> Result<Self> {
         let runs = runs(takers);
-        let groups = runs
-            .iter()
-            .map(|run| Group::new(run, &seen, number_type, device));
+        let groups = runs.iter().map(|run| Group::new(run, &seen, target));
         let back = match way_back(&runs) {
             None => None,
-            Some(back) => Some(Tensor::new(back, device)?),
+            Some(back) => Some(Tensor::new(back, target.device)?),
         };
         Ok(Self {
             groups: groups.collect::<Result<_>>()?,

@@ -8,8 +8,9 @@ use std::{collections::BTreeMap, ops::Range};
 use candle_core::{Device, Result, Tensor, bail};
 
 use super::{
-    attention::{CacheShape, attend, split_heads},
-    plan::{Group, Groups, Taker},
+    attention::{CacheShape, attend, split_heads, views_of_heads},
+    fused,
+    plan::{Group, Groups, Sight, Taker, Target},
 };
 use crate::state::Span;
 
@@ -73,7 +74,7 @@ impl Shelf {
         Ok(())
     }
 
-    /// `queries`: `(slots, heads, queries, head_width)`. Returns `(slots * queries, heads * head_width)`.
+    /// `queries`: `(slots, heads, queries, head_width)`, of any gaps. Returns `(slots * queries, heads * head_width)`.
     fn attend(&self, group: &Group, queries: &Tensor) -> Result<Tensor> {
         let slots = group.first..group.first + group.slots;
         // Views: what was heard so far is not copied for each token.
@@ -81,7 +82,13 @@ impl Shelf {
             self.part(part, slots.clone())?
                 .narrow(2, 0, group.positions)
         };
-        attend(queries, &front(0)?, &front(1)?, group.mask.as_ref())
+        let [keys, values] = [front(0)?, front(1)?];
+        let mask = match &group.sight {
+            Sight::Counted(seen) => return fused::attend_few(queries, &keys, &values, seen),
+            Sight::Masked(mask) => Some(mask),
+            Sight::All => None,
+        };
+        attend(&queries.contiguous()?, &keys, &values, mask)
     }
 }
 
@@ -217,10 +224,14 @@ impl Shelves {
             .into_iter()
             .map(|(slot, rows)| Taker { slot, rows })
             .collect();
-        let number_type = self.shape.number_type;
+        let target = Target {
+            number_type: self.shape.number_type,
+            has_fused: self.shape.has_fused,
+            device: &self.device,
+        };
         // A token sees those before it and itself.
         let seen = |slot: usize, query: usize| lengths[slot] + query + 1;
-        let text = Groups::new(text, seen, number_type, &self.device)?;
+        let text = Groups::new(text, seen, target)?;
         let heard = |slot: usize, _| self.heard[slot];
         Ok(Plan {
             places: text
@@ -228,7 +239,7 @@ impl Shelves {
                 .map(|group| self.places(group))
                 .collect::<Result<_>>()?,
             text,
-            audio: Groups::new(audio, heard, number_type, &self.device)?,
+            audio: Groups::new(audio, heard, target)?,
         })
     }
 
@@ -261,7 +272,7 @@ impl Shelves {
             bail!("no audio was heard");
         };
         plan.audio.attend(queries, |_, group, queries| {
-            let [queries] = split_heads(queries, group.slots, self.shape.heads)?;
+            let queries = views_of_heads(queries, group.slots, self.shape.heads)?;
             shelf.attend(group, &queries)
         })
     }
@@ -297,6 +308,7 @@ mod tests {
             tokens: 8,
             positions: 6,
             number_type: DType::F32,
+            has_fused: false,
         };
         let mut shelves = Shelves::new(4, 8, shape, &Device::Cpu).unwrap();
         for (item, positions) in [(0, 3), (2, 6), (1, 5)] {
