@@ -17,7 +17,7 @@ fn printed(command: &mut Command) -> String {
 
 #[test]
 fn the_scripts_are_bash() {
-    for script in ["build", "check", "check-kernels"] {
+    for script in ["build", "check", "check-kernels", "emulate", "toolkit.sh"] {
         printed(Command::new("bash").arg("-n").arg(folder().join(script)));
     }
 }
@@ -51,6 +51,7 @@ fn the_toolkit_is_pinned_with_sums_and_of_one_release() {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[test]
 fn the_kernels_give_on_a_cpu_what_plain_loops_do() {
     let said = printed(&mut Command::new(folder().join("check-kernels")));

@@ -1,5 +1,5 @@
 // What the 32 threads of a warp do together, and arithmetic that C++ has no words for. One instruction each, of compute
-// capability 7.5. The kernels use nothing else of CUDA but thread numbers, __shared__ and __syncthreads: ../on_cpu/warp.cuh
+// capability 7.5. The kernels use nothing else of CUDA but thread numbers, __shared__ and __syncthreads: ../../emulator/warp.cuh
 // has the same functions for a CPU.
 //
 // Who holds what is in "Matrix Fragments for mma.m16n8k8" and "ldmatrix" of the PTX ISA. Of a lane, group is its number

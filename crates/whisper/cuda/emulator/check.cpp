@@ -2,8 +2,8 @@
 // threads, and values that are no numbers. Ends with 1 and says which case failed, or with 0 and how many were right.
 
 #include "warp.cuh"
-#include "../attention.cu"
-#include "../finish.cu"
+#include "../kernels/attention.cu"
+#include "../kernels/finish.cu"
 
 #include <random>
 
@@ -57,7 +57,7 @@ static std::vector<Half> run_all(const std::vector<Half> &qkv, int windows, int 
 {
     std::vector<Half> out(qkv.size() / 3, narrow(99));
     const unsigned blocks = (positions + queries_of_block - 1) / queries_of_block;
-    launch({blocks, unsigned(heads), unsigned(windows)}, 32 * warps, order, [&] {
+    launch({blocks, unsigned(heads), unsigned(windows)}, {32 * warps}, order, [&] {
         attend_to_all<width>(qkv.data(), out.data(), positions);
     });
     return out;
@@ -115,7 +115,7 @@ static void check_few(int heads, int capacity, const std::vector<std::vector<uns
                        head_stride = split ? queries * width : width;
         const std::vector<Half> wanted = random_halves(slots * slot_stride, 1);
         std::vector<Half> out(wanted.size(), narrow(99));
-        launch({unsigned(heads), unsigned(queries), unsigned(slots)}, threads_of_few, order, [&] {
+        launch({unsigned(heads), unsigned(queries), unsigned(slots)}, {threads_of_few}, order, [&] {
             attend_few<width>(wanted.data(), keys.data(), values.data(), all_seen.data(), out.data(),
                 slot_stride, query_stride, head_stride, capacity);
         });
@@ -142,7 +142,7 @@ static void check_finish(const char *name, int rows, int width, Order order)
     std::vector<Half> bias = random_halves(width, 2), other = random_halves(rows * width, 2), out = product;
     const bool has_gelu = !std::strcmp(name, "finish_gelu"), has_other = !std::strcmp(name, "finish_add");
     const unsigned loads = rows * width / load;
-    launch({(loads + threads_of_finish - 1) / threads_of_finish}, threads_of_finish, order, [&] {
+    launch({(loads + threads_of_finish - 1) / threads_of_finish}, {threads_of_finish}, order, [&] {
         const auto kernel = has_gelu ? finish_gelu : has_other ? finish_add : finish;
         kernel(loads_of(out), loads_of(bias), has_other ? loads_of(other) : nullptr, width / load, loads);
     });
@@ -158,7 +158,7 @@ template <int width>
 static void check_width()
 {
     for (const Order order : {Order::forwards, Order::backwards}) {
-        for (const int positions : {1, 15, 64, 130})
+        for (const int positions : {1, 2, 15, 63, 64, 65, 130})
             check_all<width>(1, positions, 1, 1, order);
         check_all<width>(2, 75, 3, 1, order);
         // One key has all the weight.

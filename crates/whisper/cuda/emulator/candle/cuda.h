@@ -1,0 +1,1 @@
+// Not for GPUs of this age.
