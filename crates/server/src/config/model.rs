@@ -29,8 +29,9 @@ pub struct ModelArgs {
     /// or better, f16 on a GPU, else f32.
     #[arg(long, env = "STT_PRECISION", default_value = "auto", value_enum)]
     pub precision: PrecisionArg,
-    /// On a GPU, in f16: compute attention, and what surrounds the products, with this program's own
-    /// kernels where a check at the start finds that they give what Candle's give.
+    /// On a GPU, in f16: compute attention, what surrounds the products, and the choice of the best
+    /// token with this program's own kernels, where a check at the start finds that they give what
+    /// Candle's give.
     #[arg(long, env = "STT_FUSED_KERNELS", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false", value_parser = BoolishValueParser::new())]
     pub fused_kernels: bool,
     /// Keep int8 weights, as they are computed with, in a file beside the model's (`model.int8.packed`)

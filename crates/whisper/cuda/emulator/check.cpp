@@ -3,6 +3,7 @@
 
 #include "warp.cuh"
 #include "../kernels/attention.cu"
+#include "../kernels/best.cu"
 #include "../kernels/finish.cu"
 
 #include <random>
@@ -134,6 +135,83 @@ static void check_few(int heads, int capacity, const std::vector<std::vector<uns
     }
 }
 
+// before: tokens that each slot has already; nothing for one that takes no part.
+template <int width>
+static void check_append(int heads, int capacity, int queries, const std::vector<int> &before, Order order)
+{
+    const size_t slots = before.size(), all = heads * width, shelf = size_t(heads) * capacity * width;
+    const std::vector<Half> qkv = random_halves(slots * queries * 3 * all, 1);
+    std::vector<Half> keys = random_halves(slots * shelf, 1), values = random_halves(slots * shelf, 1);
+    std::vector<unsigned> seen;
+    for (const int own : before)
+        for (int query = 0; query < queries; query++)
+            seen.push_back(own < 0 ? 0 : own + query + 1);
+    std::vector<Half> expected_keys = keys, expected_values = values, out(slots * queries * all, narrow(99));
+    launch({unsigned(heads), unsigned(queries), unsigned(slots)}, {threads_of_few}, order, [&] {
+        append_and_attend<width>(qkv.data(), keys.data(), values.data(), seen.data(), out.data(), capacity);
+    });
+    char name[200];
+    for (size_t row = 0; row < slots * queries; row++)
+        for (int head = 0; head < heads; head++) {
+            const size_t slot = row / queries, start = slot * shelf + size_t(head) * capacity * width;
+            const Half *own = qkv.data() + row * 3 * all + head * width;
+            if (seen[row]) {
+                std::copy_n(own + all, width, &expected_keys[start + (seen[row] - 1) * width]);
+                std::copy_n(own + 2 * all, width, &expected_values[start + (seen[row] - 1) * width]);
+            }
+            std::snprintf(name, sizeof name, "append_and_attend_%d, %d queries, row %zu, head %d, which sees %u",
+                width, queries, row, head, seen[row]);
+            compare(name, attend(own, &expected_keys[start], &expected_values[start], width, seen[row], width),
+                out.data() + row * all + head * width);
+        }
+    if (keys != expected_keys || values != expected_values) {
+        std::fprintf(stderr, "append_and_attend_%d puts keys and values somewhere else\n", width);
+        std::exit(1);
+    }
+}
+
+static void check_best(std::vector<float> logits, int vocab, const std::vector<int> &forbidden, Order order)
+{
+    std::vector<Half> halves;
+    for (float &logit : logits)
+        logit = wide(halves.emplace_back(narrow(logit)));
+    std::vector<float> mask(vocab), out(logits.size() / vocab * 3, 99);
+    for (const int token : forbidden)
+        mask[token] = -INFINITY;
+    launch({unsigned(logits.size() / vocab)}, {threads_of_best}, order, [&] {
+        best_tokens(halves.data(), mask.data(), out.data(), vocab);
+    });
+    for (size_t row = 0; row < logits.size() / vocab; row++) {
+        int best = vocab;
+        double total = 0;
+        const auto logit = [&](int token) { return double(logits[row * vocab + token]) + mask[token]; };
+        for (int token = 0; token < vocab; token++)
+            if (!std::isnan(logit(token)) && (best == vocab || logit(token) > logit(best)))
+                best = token;
+        for (int token = 0; token < vocab; token++)
+            total += std::exp(logit(token) - (best == vocab ? 0 : logit(best)));
+        const float *found = &out[3 * row];
+        const double highest = best == vocab ? -INFINITY : logit(best), sum = highest + std::log(total);
+        const bool same_sum = std::isnan(total) ? std::isnan(found[2]) : std::abs(found[2] - sum) < 1e-4;
+        if (found[0] != best || found[1] != highest || !same_sum) {
+            std::fprintf(stderr, "best_tokens, row %zu of %d: %g, %g, %g instead of %d, %g, %g\n",
+                row, vocab, found[0], found[1], found[2], best, highest, sum);
+            std::exit(1);
+        }
+        right++;
+    }
+}
+
+static void check_best_tokens(Order order)
+{
+    std::vector<float> random;
+    for (const Half half : random_halves(3 * 5003, 4))
+        random.push_back(wide(half));
+    check_best(random, 5003, {0, 7, 1024, 5002}, order);
+    // Of equal ones the first; one that is no number has no part in the choice, but in the sum.
+    check_best({1, 5, 9, 5, -1, 2, 2, 2, 2, 2, NAN, 0, 3, 3, 1, NAN, NAN, NAN, NAN, NAN}, 5, {2}, order);
+}
+
 static Halves *loads_of(std::vector<Half> &halves) { return reinterpret_cast<Halves *>(halves.data()); }
 
 static void check_finish(const char *name, int rows, int width, Order order)
@@ -167,6 +245,8 @@ static void check_width()
             check_no_number<width>(part, order);
         check_few<width>(2, 9, {{1}, {9}, {0}}, order);
         check_few<width>(1, 700, {{700, 699}, {31, 333}}, order);
+        check_append<width>(2, 9, 1, {0, 8, -1, 3}, order);
+        check_append<width>(3, 300, 4, {0, 296, -1, 255}, order);
     }
 }
 
@@ -174,10 +254,12 @@ int main()
 {
     check_width<32>();
     check_width<64>();
-    for (const Order order : {Order::forwards, Order::backwards})
+    for (const Order order : {Order::forwards, Order::backwards}) {
+        check_best_tokens(order);
         for (const char *name : {"finish", "finish_gelu", "finish_add"})
             for (const int rows : {1, 3, 40})
                 check_finish(name, rows, 72, order);
+    }
     std::printf("%d results of the CUDA kernels are right\n", right);
     return 0;
 }

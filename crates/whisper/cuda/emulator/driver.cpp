@@ -7,7 +7,7 @@
 //     was compiled for
 //
 // What is wrong is said on standard error, and ends the process. With EMULATED_GPU_COUNTS in the environment, how often
-// each kernel was started is said at the end.
+// each kernel was started is said at the end, and what else the driver was asked for while serving.
 
 #include <cuda.h>
 
@@ -41,6 +41,12 @@ template <class... Values>
 // Some address that is none of anybody's.
 template <class Handle>
 Handle a_handle() { return reinterpret_cast<Handle>(new char); }
+
+void counted(const char *asked)
+{
+    std::lock_guard lock(one_at_a_time);
+    counts[asked]++;
+}
 
 CUresult allocate(CUdeviceptr *at, size_t size)
 {
@@ -146,12 +152,12 @@ CUresult cuMemGetInfo_v2(size_t *free, size_t *total) { *free = *total = size_t(
 CUresult cuStreamCreate(CUstream *stream, unsigned) { *stream = a_handle<CUstream>(); return CUDA_SUCCESS; }
 CUresult cuStreamDestroy_v2(CUstream) { return CUDA_SUCCESS; }
 CUresult cuStreamSynchronize(CUstream) { return CUDA_SUCCESS; }
-CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned) { return CUDA_SUCCESS; }
-CUresult cuEventCreate(CUevent *event, unsigned) { *event = a_handle<CUevent>(); return CUDA_SUCCESS; }
-CUresult cuEventRecord(CUevent, CUstream) { return CUDA_SUCCESS; }
+CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned) { counted("cuStreamWaitEvent"); return CUDA_SUCCESS; }
+CUresult cuEventCreate(CUevent *event, unsigned) { counted("cuEventCreate"); *event = a_handle<CUevent>(); return CUDA_SUCCESS; }
+CUresult cuEventRecord(CUevent, CUstream) { counted("cuEventRecord"); return CUDA_SUCCESS; }
 CUresult cuEventSynchronize(CUevent) { return CUDA_SUCCESS; }
 CUresult cuEventQuery(CUevent) { return CUDA_SUCCESS; }
-CUresult cuEventDestroy_v2(CUevent) { return CUDA_SUCCESS; }
+CUresult cuEventDestroy_v2(CUevent) { counted("cuEventDestroy_v2"); return CUDA_SUCCESS; }
 
 CUresult cuStreamIsCapturing(CUstream, CUstreamCaptureStatus *status)
 {
@@ -160,30 +166,34 @@ CUresult cuStreamIsCapturing(CUstream, CUstreamCaptureStatus *status)
 }
 
 CUresult cuMemAlloc_v2(CUdeviceptr *at, size_t size) { return allocate(at, size); }
-CUresult cuMemAllocAsync(CUdeviceptr *at, size_t size, CUstream) { return allocate(at, size); }
+CUresult cuMemAllocAsync(CUdeviceptr *at, size_t size, CUstream) { counted("cuMemAllocAsync"); return allocate(at, size); }
 CUresult cuMemFree_v2(CUdeviceptr at) { return release(at); }
-CUresult cuMemFreeAsync(CUdeviceptr at, CUstream) { return release(at); }
+CUresult cuMemFreeAsync(CUdeviceptr at, CUstream) { counted("cuMemFreeAsync"); return release(at); }
 
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t size, CUstream)
 {
+    counted("cuMemcpyHtoDAsync_v2");
     std::memcpy(memory(to, size), from, size);
     return CUDA_SUCCESS;
 }
 
 CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t size, CUstream)
 {
+    counted("cuMemcpyDtoHAsync_v2");
     std::memcpy(to, memory(from, size), size);
     return CUDA_SUCCESS;
 }
 
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t size, CUstream)
 {
+    counted("cuMemcpyDtoDAsync_v2");
     std::memmove(memory(to, size), memory(from, size), size);
     return CUDA_SUCCESS;
 }
 
 CUresult cuMemsetD8Async(CUdeviceptr at, unsigned char value, size_t size, CUstream)
 {
+    counted("cuMemsetD8Async");
     std::memset(memory(at, size), value, size);
     return CUDA_SUCCESS;
 }
@@ -198,6 +208,7 @@ CUresult cuModuleUnload(CUmodule) { return CUDA_SUCCESS; }
 
 CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
 {
+    counted("cuModuleGetFunction");
     std::lock_guard lock(one_at_a_time);
     static std::map<std::pair<CUmodule, std::string>, Function> known;
     const auto key = std::pair(module, std::string(name));

@@ -101,6 +101,8 @@ inline Word to_halves(float first, float second)
     return emulator::narrow(first) | Word(emulator::narrow(second)) << 16;
 }
 
+inline float to_float(Half half) { return emulator::wide(half); }
+
 inline float2 to_floats(Word halves)
 {
     return {emulator::wide(emulator::half_of(halves, 0)), emulator::wide(emulator::half_of(halves, 1))};

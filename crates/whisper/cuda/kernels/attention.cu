@@ -1,8 +1,9 @@
 // Attention on a GPU whose scores are never in memory: online softmax over blocks of keys, as in FlashAttention (Dao et
 // al., 2022). Values are halves; products, softmax and sums are in f32. Queries are scaled already.
 //
-//   attend_to_all_32, _64    every position of a window to all of them, for the encoder
-//   attend_few_32, _64       a few queries to what lies in the slots of a shelf, for the decoder
+//   attend_to_all_32, _64        every position of a window to all of them, for the encoder
+//   attend_few_32, _64           a few queries to what lies in the slots of a shelf: a decoder's tokens to the audio
+//   append_and_attend_32, _64    a few tokens to those before them, whose keys and values lie there, and to themselves
 //
 // 32 and 64 are halves of a head. Check: crates/whisper/cuda/check-kernels.
 
@@ -184,24 +185,43 @@ constexpr int threads_of_few = 512;
 // Keys whose reads are under way at once for each lane.
 constexpr int keys_at_once = 4;
 
-// queries: query q of slot s has its head h at s * slot_stride + q * query_stride + h * head_stride. keys and values:
-// (slots, heads, capacity, width). seen: (slots, queries), how many positions from the first a query sees; where that is
-// none, zeros come out. out: (slots * queries, heads * width). A block for each head, query and slot.
+// Keys and values of one head, one below the other.
 template <int width>
-__device__ void attend_few(
-    const Half *queries, const Half *keys, const Half *values, const unsigned *seen, Half *out,
-    unsigned slot_stride, unsigned query_stride, unsigned head_stride, unsigned capacity)
+struct Shelved {
+    const Half *keys, *values;
+
+    __device__ const Half *key(int index) const { return keys + size_t(index) * width; }
+    __device__ const Half *value(int index) const { return values + size_t(index) * width; }
+};
+
+// The first ones shelved, the others as a layer gives them: `stride` apart.
+template <int width>
+struct Appended {
+    Shelved<width> before;
+    int shelved;
+    const Half *keys, *values;
+    size_t stride;
+
+    __device__ const Half *key(int index) const
+    {
+        return index < shelved ? before.key(index) : keys + (index - shelved) * stride;
+    }
+    __device__ const Half *value(int index) const
+    {
+        return index < shelved ? before.value(index) : values + (index - shelved) * stride;
+    }
+};
+
+// Attention of one query to the first `positions` of `from`, by all threads of a block; zeros where there is none.
+template <int width, class From>
+__device__ void attend_one(const Half *query, const From &from, int positions, Half *out)
 {
     constexpr int lanes = width / load, keys_of_warp = 32 / lanes, all_warps = threads_of_few / 32;
     __shared__ float sums[all_warps], maxima[all_warps];
     __shared__ float parts[all_warps][width];
-    const unsigned head = blockIdx.x, query = blockIdx.y, slot = blockIdx.z;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, own = lane % lanes * load;
-    const int positions = seen[slot * gridDim.y + query];
-    const size_t start = (size_t(slot) * gridDim.x + head) * capacity * width + own;
 
-    const Half *from = queries + size_t(slot) * slot_stride + size_t(query) * query_stride + size_t(head) * head_stride + own;
-    const Halves words = *reinterpret_cast<const Halves *>(from);
+    const Halves words = *reinterpret_cast<const Halves *>(query + own);
     float2 wanted[load / 2];
 #pragma unroll
     for (int i = 0; i < load / 2; i++)
@@ -216,9 +236,9 @@ __device__ void attend_few(
 #pragma unroll
         for (int i = 0; i < keys_at_once; i++) {
             const int key = first + i * step + warp * keys_of_warp + lane / lanes;
-            const size_t at = start + size_t(min(key, positions - 1)) * width;
-            own_keys[i] = *reinterpret_cast<const Halves *>(keys + at);
-            own_values[i] = *reinterpret_cast<const Halves *>(values + at);
+            const int there = min(key, positions - 1);
+            own_keys[i] = *reinterpret_cast<const Halves *>(from.key(there) + own);
+            own_values[i] = *reinterpret_cast<const Halves *>(from.value(there) + own);
         }
 #pragma unroll
         for (int i = 0; i < keys_at_once; i++) {
@@ -293,8 +313,43 @@ __device__ void attend_few(
         second += part * parts[i][2 * threadIdx.x + 1];
     }
     const float share = positions > 0 ? 1 / total : 0;
-    const size_t row = size_t(slot) * gridDim.y + query;
-    *reinterpret_cast<Word *>(out + (row * gridDim.x + head) * width + 2 * threadIdx.x) = to_halves(first * share, second * share);
+    *reinterpret_cast<Word *>(out + 2 * threadIdx.x) = to_halves(first * share, second * share);
+}
+
+// queries: query q of slot s has its head h at s * slot_stride + q * query_stride + h * head_stride. keys and values:
+// (slots, heads, capacity, width). seen: (slots, queries), how many positions from the first a query sees; where that is
+// none, zeros come out. out: (slots * queries, heads * width). A block for each head, query and slot.
+template <int width>
+__device__ void attend_few(
+    const Half *queries, const Half *keys, const Half *values, const unsigned *seen, Half *out,
+    unsigned slot_stride, unsigned query_stride, unsigned head_stride, unsigned capacity)
+{
+    const size_t head = blockIdx.x, query = blockIdx.y, slot = blockIdx.z, row = slot * gridDim.y + query;
+    const size_t start = (slot * gridDim.x + head) * capacity * width;
+    attend_one<width>(
+        queries + slot * slot_stride + query * query_stride + head * head_stride,
+        Shelved<width>{keys + start, values + start}, seen[row], out + (row * gridDim.x + head) * width);
+}
+
+// qkv: (slots * queries, 3 * heads * width), the tokens of a slot one after the other, each of which sees one more than
+// the one before it; otherwise as attend_few. Puts keys and values of the tokens behind those that are shelved.
+template <int width>
+__device__ void append_and_attend(const Half *qkv, Half *keys, Half *values, const unsigned *seen, Half *out, unsigned capacity)
+{
+    const size_t head = blockIdx.x, query = blockIdx.y, slot = blockIdx.z, first_row = slot * gridDim.y, row = first_row + query;
+    const size_t all = gridDim.x * width, stride = 3 * all, start = (slot * gridDim.x + head) * capacity * width;
+    const Half *own = qkv + row * stride + head * width, *first = qkv + first_row * stride + head * width;
+    const int positions = seen[row];
+    // Other queries of the slot take it from where it comes from, so nobody waits for it.
+    if (positions > 0 && threadIdx.x < width) {
+        const size_t at = start + size_t(positions - 1) * width + threadIdx.x;
+        keys[at] = own[all + threadIdx.x];
+        values[at] = own[2 * all + threadIdx.x];
+    }
+    const Shelved<width> shelved{keys + start, values + start};
+    attend_one<width>(
+        own, Appended<width>{shelved, positions - 1 - int(query), first + all, first + 2 * all, stride}, positions,
+        out + (row * gridDim.x + head) * width);
 }
 
 #define FOR_WIDTH(width)                                                                                              \
@@ -309,6 +364,12 @@ __device__ void attend_few(
             unsigned slot_stride, unsigned query_stride, unsigned head_stride, unsigned capacity)                     \
     {                                                                                                                 \
         attend_few<width>(queries, keys, values, seen, out, slot_stride, query_stride, head_stride, capacity);        \
+    }                                                                                                                 \
+    extern "C" __global__ void __launch_bounds__(threads_of_few)                                                      \
+        append_and_attend_##width(                                                                                    \
+            const Half *qkv, Half *keys, Half *values, const unsigned *seen, Half *out, unsigned capacity)            \
+    {                                                                                                                 \
+        append_and_attend<width>(qkv, keys, values, seen, out, capacity);                                             \
     }
 
 FOR_WIDTH(32)

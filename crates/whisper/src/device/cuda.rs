@@ -22,12 +22,25 @@ pub(super) fn open(ordinal: usize) -> Result<Opened, DeviceError> {
     // A stream of its own: Candle's other one is another for each thread, and weights are put there by one thread and
     // used by others.
     let device = Device::new_cuda_with_stream(ordinal)
+        .and_then(without_events)
         .map_err(|source| DeviceError::CudaUnavailable { ordinal, source })?;
     Ok(Opened {
         device,
         gpu: Some(gpu),
         no_gpu: None,
     })
+}
+
+/// Otherwise each tensor has two events, each operation waits for those of what it reads and records its own, and for a
+/// token of a small model the driver is asked for five times as much.
+#[expect(
+    unsafe_code,
+    reason = "with more than one stream, tensors would be read before they are there"
+)]
+fn without_events(device: Device) -> candle_core::Result<Device> {
+    // SAFETY: the device has one stream, for whatever thread, and nothing is on it yet; a stream keeps its order.
+    unsafe { device.as_cuda_device()?.disable_event_tracking() };
+    Ok(device)
 }
 
 /// Returns the newest CUDA that the driver can run.

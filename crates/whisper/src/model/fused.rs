@@ -2,13 +2,15 @@
 //! sources.
 //!
 //! ```text
-//! attend_to_all   split heads, queries · keysᵀ, softmax, · values, merge heads   scores are never in memory
-//! attend_few      queries · keysᵀ, mask, softmax, · values, merge heads          a step of the decoder
-//! finish          bias, then GELU or the residual                                behind each product
+//! attend_to_all       split heads, queries · keysᵀ, softmax, · values, merge heads   scores are never in memory
+//! attend_few          queries · keysᵀ, mask, softmax, · values, merge heads          a decoder's tokens to audio
+//! append_and_attend   the same behind keys and values that are put on a shelf        a decoder's tokens to each other
+//! finish              bias, then GELU or the residual                                behind each product
+//! best_tokens         mask, the highest, the first of these, sum of exponentials     greedy decoding
 //! ```
 //!
-//! A step of the decoder starts some twenty kernels for each layer with them, and thirty without: for one utterance
-//! that is what it takes. A model has them when they gave what Candle's give in a [`check`] on its device. On a
+//! A token of a small model takes as long as its kernels take to be started: 17 for each layer of the decoder, where
+//! Candle has 27, and one instead of 14 for its choice. A model has them when they gave what Candle's give in a [`check`] on its device. On a
 //! CPU the same operations are the loops of [`host`], by which tests see that the right things are handed over.
 
 mod check;
@@ -109,6 +111,19 @@ pub(super) fn attend_few(
     queries.apply_op3_no_bwd(keys, values, &AttendFew { seen })
 }
 
+/// As [`attend_few`] for tokens of a decoder, `qkv` `(slots * queries, 3 * width)`: puts their keys and values in `shelf`,
+/// `(2, slots, heads, capacity, head_width)`, at the last position that each sees. The tokens of a slot follow each
+/// other, and each sees one position more than the one before it.
+pub(super) fn append_and_attend(qkv: &Tensor, shelf: &Tensor, seen: &Tensor) -> Result<Tensor> {
+    qkv.apply_op1_no_bwd(&AppendAndAttend { shelf, seen })
+}
+
+/// Of each row of `logits`, `(rows, vocab)`, with `mask` `(vocab)`, in f32, added to it: the first of the highest ones,
+/// its logit, and the logarithm of the sum of all exponentials, `(rows, 3)` in f32. `vocab` where none is a number.
+pub(super) fn best_tokens(logits: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    logits.apply_op1_no_bwd(&BestTokens { mask })
+}
+
 /// Adds `bias` to each row of a product that nobody else has, and does what comes then, in its place.
 pub(super) fn finish(product: &Tensor, bias: &Tensor, then: Then<'_>) -> Result<()> {
     product.inplace_op1(&Finish { bias, then })
@@ -121,6 +136,15 @@ struct AttendToAll {
 
 struct AttendFew<'a> {
     seen: &'a Tensor,
+}
+
+struct AppendAndAttend<'a> {
+    shelf: &'a Tensor,
+    seen: &'a Tensor,
+}
+
+struct BestTokens<'a> {
+    mask: &'a Tensor,
 }
 
 struct Finish<'a> {
@@ -167,6 +191,35 @@ impl AttendToAll {
     fn out_shape(&self, shape: &AllShape) -> Shape {
         let width = self.heads * shape.head_width;
         (self.windows * shape.positions, width).into()
+    }
+}
+
+impl AppendAndAttend<'_> {
+    fn shape(&self, qkv: &Layout) -> Result<FewShape> {
+        let (rows, all) = qkv.shape().dims2()?;
+        let (_, slots, heads, capacity, head_width) = self.shelf.dims5()?;
+        let width = heads * head_width;
+        let strides = [capacity * head_width, head_width, 1];
+        if qkv.contiguous_offsets().is_none()
+            || all != 3 * width
+            || self.shelf.stride()[1..] != [&[heads * capacity * head_width], &strides[..]].concat()
+        {
+            bail!(
+                "expected contiguous values for a shelf, found {qkv:?} for {:?}",
+                self.shelf.layout()
+            );
+        }
+        let queries = rows / slots;
+        Ok(FewShape {
+            slots,
+            heads,
+            queries,
+            head_width,
+            slot_stride: queries * all,
+            query_stride: all,
+            head_stride: head_width,
+            capacity,
+        })
     }
 }
 
@@ -259,6 +312,36 @@ impl CustomOp3 for AttendFew<'_> {
         let shape = FewShape::new(queries_layout, keys_layout, values_layout)?;
         let layouts = [queries_layout, keys_layout, values_layout];
         cuda::attend_few(&shape, [queries, keys, values], layouts, self.seen)
+    }
+}
+
+impl CustomOp1 for AppendAndAttend<'_> {
+    fn name(&self) -> &'static str {
+        "append_and_attend"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        host::append_and_attend(self, qkv, layout)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, qkv: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda::append_and_attend(self, qkv, layout)
+    }
+}
+
+impl CustomOp1 for BestTokens<'_> {
+    fn name(&self) -> &'static str {
+        "best_tokens"
+    }
+
+    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        host::best_tokens(self, logits, layout)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, logits: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        cuda::best_tokens(self, logits, layout)
     }
 }
 

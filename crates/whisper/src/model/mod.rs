@@ -161,7 +161,12 @@ impl Model {
     /// # Errors
     /// [`LoadError::Device`] where the device has no room.
     pub(crate) fn forbid(&mut self, tokens: &[u32]) -> Result<(), LoadError> {
-        let choice = BestTokens::new(tokens, self.config.vocab_size, &self.device);
+        let choice = BestTokens::new(
+            tokens,
+            self.config.vocab_size,
+            &self.device,
+            self.arithmetic.has_fused(),
+        );
         let on_device = |source| LoadError::Device {
             tensor: "suppress_tokens".to_owned(),
             source,

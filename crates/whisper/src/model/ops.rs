@@ -210,11 +210,18 @@ pub(super) struct BestTokens {
     numbers: Tensor,
     /// A number behind all.
     none: Tensor,
+    /// Whether there is a [kernel of our own](fused::best_tokens) for logits in f16.
+    has_fused: bool,
 }
 
 impl BestTokens {
     /// `forbidden` may not be said, of `vocab_size` tokens.
-    pub(super) fn new(forbidden: &[u32], vocab_size: usize, device: &Device) -> Result<Self> {
+    pub(super) fn new(
+        forbidden: &[u32],
+        vocab_size: usize,
+        device: &Device,
+        has_fused: bool,
+    ) -> Result<Self> {
         let mut mask = vec![0.0_f32; vocab_size];
         for token in forbidden {
             if let Some(value) = mask.get_mut(*token as usize) {
@@ -226,22 +233,14 @@ impl BestTokens {
             mask: Tensor::from_vec(mask, vocab_size, device)?,
             numbers: Tensor::arange(0.0, behind, device)?,
             none: Tensor::full(behind, vocab_size, device)?,
+            has_fused,
         })
     }
 
     /// `(rows, vocab)`. Of equal logits the first is the best, which is why `argmax` will not do: it takes any of them
     /// on a GPU, and in f16 many are equal.
     pub(super) fn of_rows(&self, logits: &Tensor) -> Result<Vec<Best>> {
-        let logits = logits.to_dtype(DType::F32)?.broadcast_add(&self.mask)?;
-        let highest = logits.max_keepdim(1)?;
-        let sums = logits.broadcast_sub(&highest)?.exp()?.sum_keepdim(1)?;
-        let totals = (sums.log()? + &highest)?;
-        let numbers = self.numbers.broadcast_as(logits.shape())?;
-        let none = self.none.broadcast_as(logits.shape())?;
-        let is_highest = logits.broadcast_eq(&highest)?;
-        let tokens = is_highest.where_cond(&numbers, &none)?.min_keepdim(1)?;
-        let found = Tensor::cat(&[tokens, highest, totals], 1)?;
-        let found: Vec<Vec<f32>> = found.to_vec2()?;
+        let found: Vec<Vec<f32>> = self.found(logits)?.to_vec2()?;
         let best = |row: &Vec<f32>| match row[..] {
             [token, logit, total] => Best {
                 #[expect(
@@ -256,6 +255,27 @@ impl BestTokens {
             _ => unreachable!("three columns were put together"),
         };
         Ok(found.iter().map(best).collect())
+    }
+
+    /// `(rows, 3)`: tokens, their logits, and the logarithms of the sums.
+    pub(super) fn found(&self, logits: &Tensor) -> Result<Tensor> {
+        if self.has_fused {
+            return fused::best_tokens(logits, &self.mask);
+        }
+        self.found_by_candle(logits)
+    }
+
+    /// On any device.
+    pub(super) fn found_by_candle(&self, logits: &Tensor) -> Result<Tensor> {
+        let logits = logits.to_dtype(DType::F32)?.broadcast_add(&self.mask)?;
+        let highest = logits.max_keepdim(1)?;
+        let sums = logits.broadcast_sub(&highest)?.exp()?.sum_keepdim(1)?;
+        let totals = (sums.log()? + &highest)?;
+        let numbers = self.numbers.broadcast_as(logits.shape())?;
+        let none = self.none.broadcast_as(logits.shape())?;
+        let is_highest = logits.broadcast_eq(&highest)?;
+        let tokens = is_highest.where_cond(&numbers, &none)?.min_keepdim(1)?;
+        Tensor::cat(&[tokens, highest, totals], 1)
     }
 }
 

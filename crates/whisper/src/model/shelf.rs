@@ -112,8 +112,8 @@ pub(crate) struct Shelves {
 #[derive(Debug)]
 pub(crate) struct Plan {
     text: Groups,
-    /// Where each group of `text` appends: `(slots, heads, queries, head_width)`.
-    places: Vec<Tensor>,
+    /// Where each group of `text` appends, `(slots, heads, queries, head_width)`, unless that is what it sees last.
+    places: Vec<Option<Tensor>>,
     audio: Groups,
 }
 
@@ -243,11 +243,14 @@ impl Shelves {
         })
     }
 
-    fn places(&self, group: &Group) -> Result<Tensor> {
+    fn places(&self, group: &Group) -> Result<Option<Tensor>> {
+        if matches!(group.sight, Sight::Counted(_)) {
+            return Ok(None);
+        }
         let places = group.places(self.shape.tokens, &self.device)?;
         let (slots, _, queries, _) = places.dims4()?;
         let dims = (slots, self.shape.heads, queries, self.shape.head_width);
-        places.broadcast_as(dims)?.contiguous()
+        places.broadcast_as(dims)?.contiguous().map(Some)
     }
 
     /// Appends the keys and values of `qkv` (`(tokens, 3 * width)`), and returns the attention of each of these tokens to
@@ -255,8 +258,14 @@ impl Shelves {
     pub(crate) fn attend_to_text(&self, qkv: &Tensor, layer: usize, plan: &Plan) -> Result<Tensor> {
         let shelf = &self.text[layer];
         plan.text.attend(qkv, |index, group, qkv| {
+            if let Sight::Counted(seen) = &group.sight {
+                let own = shelf.0.narrow(1, group.first, group.slots)?;
+                return fused::append_and_attend(qkv, &own, seen);
+            }
             let [queries, keys, values] = split_heads(qkv, group.slots, self.shape.heads)?;
-            shelf.append(group, &plan.places[index], [&keys, &values])?;
+            if let Some(places) = &plan.places[index] {
+                shelf.append(group, places, [&keys, &values])?;
+            }
             shelf.attend(group, &queries)
         })
     }

@@ -167,8 +167,12 @@ fn of_equal_logits_the_first_is_chosen_on_a_device_too() {
         [0.0, f32::NAN, 0.0, 2.0, 1.0],
     ];
     let logits = Tensor::new(&logits, &Device::Cpu).unwrap();
-    let choice = BestTokens::new(&[2, 77], 5, &Device::Cpu).unwrap();
-    for number_type in [candle_core::DType::F32, candle_core::DType::F16] {
+    for (number_type, has_fused) in [
+        (candle_core::DType::F32, false),
+        (candle_core::DType::F16, false),
+        (candle_core::DType::F16, true),
+    ] {
+        let choice = BestTokens::new(&[2, 77], 5, &Device::Cpu, has_fused).unwrap();
         let found = choice
             .of_rows(&logits.to_dtype(number_type).unwrap())
             .unwrap();

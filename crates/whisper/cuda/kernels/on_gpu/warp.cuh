@@ -66,6 +66,11 @@ __device__ inline Word to_halves(float first, float second)
     return *reinterpret_cast<Word *>(&both);
 }
 
+__device__ inline float to_float(Half half)
+{
+    return __half2float(__ushort_as_half(half));
+}
+
 __device__ inline float2 to_floats(Word halves)
 {
     return __half22float2(*reinterpret_cast<__half2 *>(&halves));

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
 
-use super::{Fused, Then, attend_few, attend_to_all, finish};
+use super::{Fused, Then, append_and_attend, attend_few, attend_to_all, finish};
 use crate::model::{attention, ops};
 
 /// Values are up to 2 and some sums up to 6, and f16 rounds those by up to 0.002. A kernel that is wrong is off by much
@@ -22,6 +22,8 @@ pub(super) fn check(device: &Device, head_widths: [usize; 2]) -> Result<Fused> {
         for (kernel, difference) in [
             ("attend_to_all", to_all as Check),
             ("attend_few", few),
+            ("append_and_attend", appended),
+            ("best_tokens", best),
             ("finish", finished),
         ] {
             match difference(&mut random, head_width) {
@@ -66,22 +68,71 @@ fn few(random: &mut Random<'_>, head_width: usize) -> Result<f32> {
     let (keys, values) = (side()?, side()?);
     let seen = Tensor::new(SEEN.as_flattened(), x.device())?;
     let found = attend_few(&queries_of, &keys, &values, &seen)?;
-    let mut off: f32 = 0.0;
-    for (row, &seen) in SEEN.as_flattened().iter().enumerate() {
-        let found = found.narrow(0, row, 1)?;
-        let expected = if seen == 0 {
-            found.zeros_like()?
-        } else {
-            let own = |x: &Tensor| wide(x)?.narrow(0, row / queries, 1);
-            let seen = |x: &Tensor| own(x)?.narrow(2, 0, seen as usize)?.contiguous();
-            let query = own(&queries_of)?
-                .narrow(2, row % queries, 1)?
-                .contiguous()?;
-            attention::attend(&query, &seen(&keys)?, &seen(&values)?, None)?
+    let expected = each_by_candle(&queries_of, [&keys, &values], SEEN.as_flattened())?;
+    difference(&expected, &found)
+}
+
+/// Slots with tokens before, with none, and one that takes no part.
+fn appended(random: &mut Random<'_>, head_width: usize) -> Result<f32> {
+    const CAPACITY: usize = 90;
+    const SEEN: [[u32; 2]; 3] = [[79, 80], [0, 0], [1, 2]];
+    let [slots, queries] = [SEEN.len(), SEEN[0].len()];
+    let qkv = random.tensor((slots * queries, 3 * HEADS * head_width))?;
+    let shelf = random.tensor((2, slots, HEADS, CAPACITY, head_width))?;
+    let seen = Tensor::new(SEEN.as_flattened(), qkv.device())?;
+    let expected_shelf = shelf.copy()?;
+    let [queries_of, keys, values] = attention::split_heads(&qkv, slots, HEADS)?;
+    for (row, seen) in SEEN.as_flattened().iter().enumerate() {
+        let Some(place) = (*seen as usize).checked_sub(1) else {
+            continue;
         };
-        off = largest(off, difference(&expected, &found)?);
+        for (part, fresh) in [&keys, &values].into_iter().enumerate() {
+            let own = fresh.narrow(0, row / queries, 1)?;
+            let own = own.narrow(2, row % queries, 1)?.contiguous()?;
+            let to = expected_shelf.get(part)?.narrow(0, row / queries, 1)?;
+            to.slice_set(&own, 2, place)?;
+        }
     }
-    Ok(off)
+    let found = append_and_attend(&qkv, &shelf, &seen)?;
+    let sides = [&expected_shelf.get(0)?, &expected_shelf.get(1)?];
+    let expected = each_by_candle(&queries_of, sides, SEEN.as_flattened())?;
+    let off = difference(&expected, &found)?;
+    Ok(largest(off, difference(&expected_shelf, &shelf)?))
+}
+
+/// Attention of each query to as many positions as it sees; zeros for none. Shapes as [`attend_few`] has them.
+fn each_by_candle(queries: &Tensor, sides: [&Tensor; 2], seen: &[u32]) -> Result<Tensor> {
+    let (_, heads, of_slot, head_width) = queries.dims4()?;
+    let one = |(row, &seen): (usize, &u32)| {
+        if seen == 0 {
+            return Tensor::zeros((1, heads * head_width), DType::F32, queries.device());
+        }
+        let own = |x: &Tensor| wide(x)?.narrow(0, row / of_slot, 1);
+        let seen = |x: &Tensor| own(x)?.narrow(2, 0, seen as usize)?.contiguous();
+        let query = own(queries)?.narrow(2, row % of_slot, 1)?.contiguous()?;
+        attention::attend(&query, &seen(sides[0])?, &seen(sides[1])?, None)
+    };
+    let rows: Result<Vec<Tensor>> = seen.iter().enumerate().map(one).collect();
+    Tensor::cat(&rows?, 0)
+}
+
+/// Many logits are equal, and the best of one row is forbidden. A wrong token is off by 1 at least.
+fn best(random: &mut Random<'_>, _: usize) -> Result<f32> {
+    const ROWS: usize = 3;
+    const VOCAB: usize = 5003;
+    let logits = random.tensor((ROWS, VOCAB))?;
+    let choice = |forbidden: &[u32], has_fused: bool| {
+        ops::BestTokens::new(forbidden, VOCAB, logits.device(), has_fused)
+    };
+    let free = choice(&[], false)?.found_by_candle(&logits)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the number of a token"
+    )]
+    let forbidden = free.get(0)?.get(0)?.to_scalar::<f32>()? as u32;
+    let expected = choice(&[forbidden], false)?.found_by_candle(&logits)?;
+    difference(&expected, &choice(&[forbidden], true)?.found(&logits)?)
 }
 
 /// More values than one block has threads for.

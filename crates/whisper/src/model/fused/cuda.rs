@@ -4,23 +4,26 @@
 
 use candle_core::cuda_backend::{
     CudaDType, CudaDevice, WrapErr,
-    cudarc::driver::{CudaSlice, CudaView, LaunchArgs, LaunchConfig, PushKernelArg},
+    cudarc::driver::{CudaSlice, CudaView, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg},
 };
 use candle_core::{
     CudaStorage, Layout, Result, Shape, Storage, Tensor, backend::BackendStorage, bail,
 };
 use half::f16;
 
-use super::{AttendToAll, FewShape, Finish, LOAD, Then};
+use super::{AppendAndAttend, AttendToAll, BestTokens, FewShape, Finish, LOAD, Then};
 
 /// What build.rs made of the sources, which the driver compiles for its GPU.
 const ATTENTION: &str = include_str!(concat!(env!("OUT_DIR"), "/attention.ptx"));
+const BEST: &str = include_str!(concat!(env!("OUT_DIR"), "/best.ptx"));
 const FINISH: &str = include_str!(concat!(env!("OUT_DIR"), "/finish.ptx"));
 
 /// As attention.cu has them.
 const QUERIES_OF_BLOCK: usize = 64;
 const THREADS_TO_ALL: u32 = 128;
 const THREADS_OF_FEW: u32 = 512;
+/// As best.cu has it.
+const THREADS_OF_BEST: u32 = 1024;
 /// As finish.cu has it.
 const THREADS_OF_FINISH: u32 = 256;
 
@@ -71,13 +74,9 @@ pub(super) fn attend_few(
     if strides.iter().any(|stride| stride % LOAD != 0) {
         bail!("expected queries at multiples of {LOAD}, found {shape:?}");
     }
+    check_seen(shape, seen)?;
     let (seen_storage, seen_layout) = seen.storage_and_layout();
-    let Storage::Cuda(seen_storage) = &*seen_storage else {
-        bail!("expected the counts on the GPU");
-    };
-    if seen.dims() != [shape.slots * shape.queries] {
-        bail!("expected a count for each query of {shape:?}, found {seen_layout:?}");
-    }
+    let seen_storage = of_gpu(&seen_storage)?;
     let [queries, keys, values_of] = storages;
     let [of_queries, of_keys, of_values] = layouts;
     let device = queries.device();
@@ -102,7 +101,78 @@ pub(super) fn attend_few(
         .arg(&query_stride)
         .arg(&head_stride)
         .arg(&capacity);
+    start(&mut launch, blocks_of_few(shape)?)?;
+    Ok((f16::wrap_cuda_slice(out, device.clone()), out_shape))
+}
+
+pub(super) fn append_and_attend(
+    op: &AppendAndAttend<'_>,
+    qkv: &CudaStorage,
+    layout: &Layout,
+) -> Result<(CudaStorage, Shape)> {
+    let shape = op.shape(layout)?;
+    let name = match shape.head_width {
+        32 => "append_and_attend_32",
+        64 => "append_and_attend_64",
+        other => bail!("there is no append_and_attend for heads of {other}"),
+    };
+    check_seen(&shape, op.seen)?;
+    let device = qkv.device();
+    let out_shape = shape.out_shape();
+    let out = room(device, out_shape.elem_count())?;
+    let qkv = values::<f16>(qkv, layout)?;
+    let (shelf, shelf_layout) = op.shelf.storage_and_layout();
+    let shelf = values::<f16>(of_gpu(&shelf)?, shelf_layout)?;
+    // The kernel writes there. Whoever else reads a shelf waits for it, as all do on the one stream of a device.
+    let (keys, values_of) = (shelf.slice(..), shelf.slice(op.shelf.stride()[0]..));
+    let (seen, seen_layout) = op.seen.storage_and_layout();
+    let seen = values::<u32>(of_gpu(&seen)?, seen_layout)?;
+    let capacity = u32::try_from(shape.capacity)?;
+    let function = device.get_or_load_custom_func(name, "attention", ATTENTION)?;
+    let mut launch = function.builder();
+    launch
+        .arg(&qkv)
+        .arg(&keys)
+        .arg(&values_of)
+        .arg(&seen)
+        .arg(&out)
+        .arg(&capacity);
+    start(&mut launch, blocks_of_few(&shape)?)?;
+    Ok((f16::wrap_cuda_slice(out, device.clone()), out_shape))
+}
+
+pub(super) fn best_tokens(
+    op: &BestTokens<'_>,
+    logits: &CudaStorage,
+    layout: &Layout,
+) -> Result<(CudaStorage, Shape)> {
+    let (rows, vocab) = layout.shape().dims2()?;
+    let (mask, mask_layout) = op.mask.storage_and_layout();
+    if layout.contiguous_offsets().is_none() || mask_layout.dims() != [vocab] {
+        bail!("expected contiguous logits and a mask, found {layout:?} and {mask_layout:?}");
+    }
+    let device = logits.device();
+    let logits = logits
+        .as_cuda_slice::<f16>()?
+        .slice(layout.start_offset()..);
+    let mask = values::<f32>(of_gpu(&mask)?, mask_layout)?;
+    let out = room::<f32>(device, 3 * rows)?;
+    let width = u32::try_from(vocab)?;
+    let function = device.get_or_load_custom_func("best_tokens", "best", BEST)?;
+    let mut launch = function.builder();
+    launch.arg(&logits).arg(&mask).arg(&out).arg(&width);
     let config = LaunchConfig {
+        grid_dim: (u32::try_from(rows)?, 1, 1),
+        block_dim: (THREADS_OF_BEST, 1, 1),
+        shared_mem_bytes: 0,
+    };
+    start(&mut launch, config)?;
+    Ok((f32::wrap_cuda_slice(out, device.clone()), (rows, 3).into()))
+}
+
+/// A block for each head, query and slot.
+fn blocks_of_few(shape: &FewShape) -> Result<LaunchConfig> {
+    Ok(LaunchConfig {
         grid_dim: (
             u32::try_from(shape.heads)?,
             u32::try_from(shape.queries)?,
@@ -110,9 +180,22 @@ pub(super) fn attend_few(
         ),
         block_dim: (THREADS_OF_FEW, 1, 1),
         shared_mem_bytes: 0,
-    };
-    start(&mut launch, config)?;
-    Ok((f16::wrap_cuda_slice(out, device.clone()), out_shape))
+    })
+}
+
+fn check_seen(shape: &FewShape, seen: &Tensor) -> Result<()> {
+    if seen.dims() == [shape.slots * shape.queries] {
+        Ok(())
+    } else {
+        bail!("expected a count for each query of {shape:?}, found {seen:?}")
+    }
+}
+
+fn of_gpu(storage: &Storage) -> Result<&CudaStorage> {
+    match storage {
+        Storage::Cuda(storage) => Ok(storage),
+        _ => bail!("expected a tensor on the GPU"),
+    }
 }
 
 pub(super) fn finish(op: &Finish<'_>, product: &mut CudaStorage, layout: &Layout) -> Result<()> {
@@ -129,11 +212,7 @@ pub(super) fn finish(op: &Finish<'_>, product: &mut CudaStorage, layout: &Layout
     let other = other.unwrap_or(op.bias);
     let (bias_storage, bias_layout) = op.bias.storage_and_layout();
     let (other_storage, other_layout) = other.storage_and_layout();
-    let (Storage::Cuda(bias_storage), Storage::Cuda(other_storage)) =
-        (&*bias_storage, &*other_storage)
-    else {
-        bail!("expected the bias on the GPU");
-    };
+    let [bias_storage, other_storage] = [of_gpu(&bias_storage)?, of_gpu(&other_storage)?];
     let is_whole = matches!(op.then, Then::Add(_)).then_some([rows, width]);
     if width % LOAD != 0
         || op.bias.dims() != [width]
@@ -177,7 +256,7 @@ fn values<'a, T: CudaDType>(storage: &'a CudaStorage, layout: &Layout) -> Result
     unsafe_code,
     reason = "memory that a kernel is to fill is allocated without values"
 )]
-fn room(device: &CudaDevice, count: usize) -> Result<CudaSlice<f16>> {
+fn room<T: DeviceRepr>(device: &CudaDevice, count: usize) -> Result<CudaSlice<T>> {
     // SAFETY: whoever asks hands it to a kernel that writes each value, and nobody reads it before.
     unsafe { device.alloc(count) }
 }

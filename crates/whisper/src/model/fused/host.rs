@@ -4,7 +4,7 @@
 use candle_core::{CpuStorage, Layout, Result, Shape, Storage, Tensor, bail};
 use half::f16;
 
-use super::{AttendToAll, FewShape, Finish, Then};
+use super::{AppendAndAttend, AttendToAll, BestTokens, FewShape, Finish, Then};
 use crate::model::vector;
 
 pub(super) fn attend_to_all(
@@ -62,6 +62,59 @@ pub(super) fn attend_few(
         }
     }
     Ok((CpuStorage::F16(out), shape.out_shape()))
+}
+
+pub(super) fn append_and_attend(
+    op: &AppendAndAttend<'_>,
+    qkv: &CpuStorage,
+    layout: &Layout,
+) -> Result<(CpuStorage, Shape)> {
+    let shape = op.shape(layout)?;
+    let qkv = &halves(qkv)?[layout.start_offset()..];
+    let width = shape.heads * shape.head_width;
+    let seen: Vec<u32> = op.seen.to_vec1()?;
+    for (row, seen) in seen.iter().enumerate().filter(|(_, seen)| **seen > 0) {
+        for part in 0..2 {
+            let own = &qkv[row * 3 * width + (1 + part) * width..][..width];
+            let own = Tensor::new(own, op.shelf.device())?;
+            let own = own.reshape((1, shape.heads, 1, shape.head_width))?;
+            op.shelf
+                .get(part)?
+                .narrow(0, row / shape.queries, 1)?
+                .slice_set(&own, 2, *seen as usize - 1)?;
+        }
+    }
+    let [keys, values] = [op.shelf.get(0)?, op.shelf.get(1)?];
+    let queries = CpuStorage::F16(qkv.to_vec());
+    let (keys, keys_layout) = keys.storage_and_layout();
+    let (values, values_layout) = values.storage_and_layout();
+    let (Storage::Cpu(keys), Storage::Cpu(values)) = (&*keys, &*values) else {
+        bail!("expected a shelf on the CPU");
+    };
+    let layouts = [&Layout::contiguous(1), keys_layout, values_layout];
+    attend_few(&shape, [&queries, keys, values], layouts, op.seen)
+}
+
+pub(super) fn best_tokens(
+    op: &BestTokens<'_>,
+    logits: &CpuStorage,
+    layout: &Layout,
+) -> Result<(CpuStorage, Shape)> {
+    let (rows, vocab) = layout.shape().dims2()?;
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("expected contiguous logits, found {layout:?}");
+    };
+    let mask: Vec<f32> = op.mask.to_vec1()?;
+    let mut out = Vec::with_capacity(3 * rows);
+    for row in halves(logits)?[start..end].chunks_exact(vocab) {
+        let masked = row.iter().zip(&mask);
+        let logits: Vec<f32> = masked.map(|(logit, mask)| logit.to_f32() + mask).collect();
+        let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let first = logits.iter().position(|logit| *logit >= highest);
+        let total = vector::log_sum_exp(&logits);
+        out.extend([first.unwrap_or(vocab) as f32, highest, total]);
+    }
+    Ok((CpuStorage::F32(out), (rows, 3).into()))
 }
 
 pub(super) fn finish(op: &Finish<'_>, product: &mut CpuStorage, layout: &Layout) -> Result<()> {
