@@ -398,6 +398,7 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
     let model = config.model.clone();
     let languages = config.languages.clone();
     let options = config.options.clone();
+    let (wanted, beams) = (config.max_batch, config.options.beam_size);
     move || {
         let began = Instant::now();
         let whisper = load(&model, Report::Log)?;
@@ -407,6 +408,7 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
         languages
             .check(&whisper.info().languages)
             .map_err(|error| error.to_string())?;
+        let places = places(&whisper, wanted, beams)?;
         // The first pass touches every weight and every code path: the first client does not wait
         // for that. A few tokens do: on silence a model may go on to its last one, and try again at
         // every temperature.
@@ -423,9 +425,25 @@ fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
             info: whisper.info().clone(),
             mel: Arc::clone(whisper.mel_extractor()),
             took: began.elapsed(),
+            places,
         };
         Ok((Box::new(whisper), loaded))
     }
+}
+
+/// How many utterances there is memory for, if fewer than are wanted.
+fn places(whisper: &Whisper, wanted: usize, beams: usize) -> Result<Option<usize>, String> {
+    let places = whisper
+        .places_with_room(wanted, beams)
+        .map_err(|error| format!("the device cannot take one utterance: {}", chain(&error)))?;
+    if places >= wanted {
+        return Ok(None);
+    }
+    warn!(
+        wanted,
+        places, "the device has memory for fewer utterances at once than --max-batch"
+    );
+    Ok(Some(places))
 }
 
 /// Loads a model as the settings say.
@@ -560,6 +578,9 @@ impl Pages for View {
             report.model.sha256.clone_from(&loaded.info.sha256);
             report.model.bytes = loaded.info.weight_bytes;
             report.device.clone_from(&loaded.info.device);
+            if let Some(places) = loaded.places {
+                report.slots = places;
+            }
         }
         self.service.queue.report(&mut report);
         report

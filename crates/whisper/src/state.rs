@@ -86,6 +86,14 @@ impl State {
         })
     }
 
+    /// Makes the room that all items need with the longest audio, where it is not made for each when it comes.
+    pub(crate) fn reserve(&mut self) -> candle_core::Result<()> {
+        match &mut self.caches {
+            Caches::Shelves(shelves) => shelves.reserve(),
+            Caches::Host(_) => Ok(()),
+        }
+    }
+
     /// Forgets the audio of an item and the tokens of its rows.
     pub(crate) fn forget(&mut self, item: usize) {
         for row in self.rows_of(item) {

@@ -185,6 +185,26 @@ impl Whisper {
         &self.extractor
     }
 
+    /// For how many utterances at a time, up to `places`, the device has memory, with whole windows and `beams`
+    /// hypotheses each: `places`, or half as many, and so on. Takes as long as a window; the host CPU, whose memory
+    /// nobody knows, has room for all at once.
+    ///
+    /// # Errors
+    /// [`WhisperError::Model`] where there is no room for one.
+    pub fn places_with_room(&self, places: usize, beams: usize) -> Result<usize, WhisperError> {
+        if self.model.is_on_host() {
+            return Ok(places);
+        }
+        let mut places = places.max(1);
+        loop {
+            match self.model.try_room(places, beams) {
+                Ok(()) => return Ok(places),
+                Err(_) if places > 1 => places /= 2,
+                Err(error) => return Err(model_error(error)),
+            }
+        }
+    }
+
     /// Transcribes a batch; results are in the order of `batch`.
     pub fn transcribe(&self, batch: &[Input]) -> Vec<Result<Transcript, WhisperError>> {
         let mut results: Vec<Option<Result<Transcript, WhisperError>>> =

@@ -34,6 +34,7 @@ fn loaded() -> Loaded {
         },
         mel: MelExtractor::new(80),
         took: Duration::ZERO,
+        places: None,
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Loaded {
     pub mel: Arc<MelExtractor>,
     /// How long it took to load and warm up.
     pub took: Duration,
+    /// Utterances that there is memory for at once, if fewer than are wanted.
+    pub places: Option<usize>,
 }
 
 /// How the worker works.
@@ -83,6 +85,10 @@ impl Worker {
                     .unwrap_or_else(|_panic| Err("loading the model panicked".to_owned()));
                 match loaded {
                     Ok((recognizer, loaded)) => {
+                        let mut settings = settings;
+                        if let Some(places) = loaded.places {
+                            settings.batch.jobs = settings.batch.jobs.min(places);
+                        }
                         let device = Device {
                             queue: queue.clone(),
                             settings,

@@ -7,7 +7,8 @@
 //     was compiled for
 //
 // What is wrong is said on standard error, and ends the process. With EMULATED_GPU_COUNTS in the environment, how often
-// each kernel was started is said at the end, and what else the driver was asked for while serving.
+// each kernel was started is said at the end, and what else the driver was asked for;
+// with EMULATED_GPU_MIB, that is all the memory there is.
 
 #include <cuda.h>
 
@@ -26,6 +27,7 @@ struct Function { std::string name; const Kernel *kernel; size_t most_threads; }
 
 std::mutex one_at_a_time;
 std::map<CUdeviceptr, size_t> allocated;
+size_t taken = 0;
 std::map<std::string, long> counts;
 thread_local CUcontext current = nullptr;
 
@@ -48,11 +50,21 @@ void counted(const char *asked)
     counts[asked]++;
 }
 
+size_t all_memory()
+{
+    static const char *limit = std::getenv("EMULATED_GPU_MIB");
+    static const size_t bytes = size_t(limit ? std::atol(limit) : 4096) << 20;
+    return bytes;
+}
+
 CUresult allocate(CUdeviceptr *at, size_t size)
 {
     std::lock_guard lock(one_at_a_time);
     if (size == 0)
         return CUDA_ERROR_INVALID_VALUE;
+    if (taken + size > all_memory())
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    taken += size;
     char *memory = static_cast<char *>(std::aligned_alloc(guard, (size + 3 * guard - 1) / guard * guard));
     std::memset(memory, beside, guard);
     std::memset(memory + guard, no_number, size);
@@ -72,6 +84,7 @@ CUresult release(CUdeviceptr at)
     for (size_t i = 0; i < guard; i++)
         if (memory[-1 - long(i)] != beside || memory[found->second + i] != beside)
             fail("something was written beside an allocation of %zu bytes", found->second);
+    taken -= found->second;
     allocated.erase(found);
     std::free(reinterpret_cast<char *>(at) - guard);
     return CUDA_SUCCESS;
@@ -120,7 +133,7 @@ CUresult cuDriverGetVersion(int *version) { *version = CUDA_VERSION; return CUDA
 CUresult cuDeviceGetCount(int *count) { *count = 1; return CUDA_SUCCESS; }
 CUresult cuDeviceGet(CUdevice *device, int) { *device = 0; return CUDA_SUCCESS; }
 CUresult cuDeviceGetName(char *name, int size, CUdevice) { std::snprintf(name, size, "emulated"); return CUDA_SUCCESS; }
-CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice) { *bytes = size_t(4) << 30; return CUDA_SUCCESS; }
+CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice) { *bytes = all_memory(); return CUDA_SUCCESS; }
 
 CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice)
 {
@@ -147,7 +160,13 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice) { return CUDA_SUCCESS; }
 CUresult cuCtxSetCurrent(CUcontext context) { current = context; return CUDA_SUCCESS; }
 CUresult cuCtxGetCurrent(CUcontext *context) { *context = current; return CUDA_SUCCESS; }
 CUresult cuCtxSynchronize() { return CUDA_SUCCESS; }
-CUresult cuMemGetInfo_v2(size_t *free, size_t *total) { *free = *total = size_t(4) << 30; return CUDA_SUCCESS; }
+CUresult cuMemGetInfo_v2(size_t *free, size_t *total)
+{
+    std::lock_guard lock(one_at_a_time);
+    *total = all_memory();
+    *free = *total - taken;
+    return CUDA_SUCCESS;
+}
 
 CUresult cuStreamCreate(CUstream *stream, unsigned) { *stream = a_handle<CUstream>(); return CUDA_SUCCESS; }
 CUresult cuStreamDestroy_v2(CUstream) { return CUDA_SUCCESS; }

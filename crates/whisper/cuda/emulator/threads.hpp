@@ -59,7 +59,7 @@ struct Thread {
 };
 
 // What each lane of a warp shows to the others.
-struct Shown { unsigned words[2]; const void *row; float value; };
+struct Shown { float values[6]; const void *row; };
 
 inline void *scheduler;
 inline std::vector<Thread> threads;
@@ -199,5 +199,5 @@ inline void __syncthreads() { emulator::wait(emulator::Waits::for_block, "__sync
 inline float of_lane(float value, int bits)
 {
     const unsigned other = emulator::lane() ^ bits;
-    return emulator::together("exchange", {{}, nullptr, value}, [&](const emulator::Shown *all) { return all[other].value; });
+    return emulator::together("exchange", {{value}, nullptr}, [&](const emulator::Shown *all) { return all[other].values[0]; });
 }

@@ -2,7 +2,6 @@
 
 #pragma once
 
-#include <array>
 #include <cmath>
 
 #include "threads.hpp"
@@ -43,29 +42,34 @@ inline Half half_of(Word word, int index) { return index ? word >> 16 : word & 0
 
 }
 
-// Each lane works out its four values of C from the fragments that all lanes show.
+inline Word to_halves(float first, float second)
+{
+    return emulator::narrow(first) | Word(emulator::narrow(second)) << 16;
+}
+
+inline float to_float(Half half) { return emulator::wide(half); }
+
+inline float2 to_floats(Word halves)
+{
+    return {emulator::wide(emulator::half_of(halves, 0)), emulator::wide(emulator::half_of(halves, 1))};
+}
+
+// Each lane shows its values of A and B, two rows of two and one of two, and works out its four values of C.
 inline void multiply_add(float (&c)[4], Word a0, Word a1, Word b)
 {
     using namespace emulator;
-    const int group = lane() / 4, pair = lane() % 4 * 2;
-    const auto product = [&](int row, int column, const Shown *a, const Shown *b) {
-        float sum = 0;
-        for (int k = 0; k < 8; k++) {
-            const Half left = half_of(a[row % 8 * 4 + k / 2].words[row / 8], k % 2);
-            const Half right = half_of(b[column * 4 + k / 2].words[0], k % 2);
-            sum += wide(left) * wide(right);
+    const unsigned group = lane() / 4, pair = lane() % 4 * 2;
+    const float2 upper = to_floats(a0), lower = to_floats(a1), right = to_floats(b);
+    const Shown own = {{upper.x, upper.y, lower.x, lower.y, right.x, right.y}, nullptr};
+    together("product", own, [&](const Shown *all) {
+        for (unsigned i = 0; i < 4; i++) {
+            float sum = 0;
+            for (unsigned k = 0; k < 8; k++)
+                sum += all[group * 4 + k / 2].values[i / 2 * 2 + k % 2] * all[(pair + i % 2) * 4 + k / 2].values[4 + k % 2];
+            c[i] += sum;
         }
-        return sum;
-    };
-    const auto copy = [](const Shown *warp) {
-        std::array<Shown, lanes> all;
-        std::copy_n(warp, lanes, all.begin());
-        return all;
-    };
-    const auto left = together("left side of a product", {{a0, a1}, nullptr, 0}, copy);
-    const auto right = together("right side of a product", {{b, 0}, nullptr, 0}, copy);
-    for (int i = 0; i < 4; i++)
-        c[i] += product(group + i / 2 * 8, pair + i % 2, left.data(), right.data());
+        return 0;
+    });
 }
 
 namespace emulator {
@@ -78,7 +82,7 @@ void load_matrices(Word (&matrices)[4], const Half *row)
     const int group = lane() / 4, pair = lane() % 4 * 2;
     if (reinterpret_cast<size_t>(row) % 16)
         fail("a row of a matrix is not at a multiple of 16 bytes", "load of matrices");
-    together(turned ? "load of turned matrices" : "load of matrices", {{}, row, 0}, [&](const Shown *all) {
+    together(turned ? "load of turned matrices" : "load of matrices", {{}, row}, [&](const Shown *all) {
         for (int matrix = 0; matrix < 4; matrix++) {
             const Shown *rows = all + 8 * matrix;
             const Half first = turned ? half_at(rows[pair], group) : half_at(rows[group], pair);
@@ -95,15 +99,3 @@ inline void load_matrices(Word (&matrices)[4], const Half *row) { emulator::load
 inline void load_matrices_turned(Word (&matrices)[4], const Half *row) { emulator::load_matrices<true>(matrices, row); }
 
 inline float power_of_two(float exponent) { return std::exp2(exponent); }
-
-inline Word to_halves(float first, float second)
-{
-    return emulator::narrow(first) | Word(emulator::narrow(second)) << 16;
-}
-
-inline float to_float(Half half) { return emulator::wide(half); }
-
-inline float2 to_floats(Word halves)
-{
-    return {emulator::wide(emulator::half_of(halves, 0)), emulator::wide(emulator::half_of(halves, 1))};
-}

@@ -27,7 +27,7 @@ mod vector;
 #[cfg(feature = "testing")]
 pub(crate) use ops::elsewhere;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_transformers::models::whisper::Config;
 use kernels::Level;
 
@@ -248,9 +248,14 @@ impl Model {
         compute().map_err(computing("the encoder"))
     }
 
+    /// Whether our own loops compute.
+    pub(crate) fn is_on_host(&self) -> bool {
+        ops::are_host(self.arithmetic.number_type(), &self.device)
+    }
+
     /// How many windows of `frames` frames [should](Encoder::forward) be encoded in one pass, at most.
     pub(crate) fn windows_together(&self, frames: usize) -> usize {
-        if ops::are_host(self.arithmetic.number_type(), &self.device) {
+        if self.is_on_host() {
             // Each fills all threads, and together they would leave the caches.
             1
         } else {
@@ -319,6 +324,21 @@ impl Model {
         let shape = self.cache_shape();
         State::with_room(items, rows_per_item.max(1), shape, &self.device)
             .map_err(computing("making room for the caches"))
+    }
+
+    /// Whether the device has memory for so many items with whole windows and so many rows each, while it encodes one.
+    ///
+    /// # Errors
+    /// What the device said where it has not.
+    pub(crate) fn try_room(&self, items: usize, rows_per_item: usize) -> Result<(), ModelError> {
+        let mut state = self.room(items, rows_per_item)?;
+        state
+            .reserve()
+            .map_err(computing("making room for audio"))?;
+        let shape = (1, self.config.num_mel_bins, self.window_frames());
+        let window = Tensor::zeros(shape, DType::F32, &self.device);
+        let encoded = self.encode(&window.map_err(computing("making room for a window"))?)?;
+        self.hear(&mut state, &[items.saturating_sub(1)], &encoded)
     }
 
     /// Puts encoded windows, `(items, positions, d_model)`, in the places of as many items of `state`.

@@ -164,6 +164,14 @@ impl Shelves {
         Ok(())
     }
 
+    /// Makes the room that all items need with the longest audio.
+    pub(crate) fn reserve(&mut self) -> Result<()> {
+        for layer in 0..self.shape.layers {
+            self.audio_shelf(layer, self.heard.len(), self.shape.positions)?;
+        }
+        Ok(())
+    }
+
     /// One with as much room at least. What grows is doubled, so that it seldom does.
     fn audio_shelf(&mut self, layer: usize, slots: usize, positions: usize) -> Result<&Shelf> {
         let grown = |now: usize, needed: usize, most: usize| {
