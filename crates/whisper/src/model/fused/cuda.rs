@@ -33,11 +33,7 @@ pub(super) fn attend_to_all(
     layout: &Layout,
 ) -> Result<(CudaStorage, Shape)> {
     let shape = op.shape(layout)?;
-    let name = match shape.head_width {
-        32 => "attend_to_all_32",
-        64 => "attend_to_all_64",
-        other => bail!("there is no attend_to_all for heads of {other}"),
-    };
+    let name = for_heads(shape.head_width, ["attend_to_all_32", "attend_to_all_64"])?;
     let device = qkv.device();
     let out_shape = op.out_shape(&shape);
     let from = values::<f16>(qkv, layout)?;
@@ -65,11 +61,7 @@ pub(super) fn attend_few(
     layouts: [&Layout; 3],
     seen: &Tensor,
 ) -> Result<(CudaStorage, Shape)> {
-    let name = match shape.head_width {
-        32 => "attend_few_32",
-        64 => "attend_few_64",
-        other => bail!("there is no attend_few for heads of {other}"),
-    };
+    let name = for_heads(shape.head_width, ["attend_few_32", "attend_few_64"])?;
     let strides = [shape.slot_stride, shape.query_stride, shape.head_stride];
     if strides.iter().any(|stride| stride % LOAD != 0) {
         bail!("expected queries at multiples of {LOAD}, found {shape:?}");
@@ -111,11 +103,10 @@ pub(super) fn append_and_attend(
     layout: &Layout,
 ) -> Result<(CudaStorage, Shape)> {
     let shape = op.shape(layout)?;
-    let name = match shape.head_width {
-        32 => "append_and_attend_32",
-        64 => "append_and_attend_64",
-        other => bail!("there is no append_and_attend for heads of {other}"),
-    };
+    let name = for_heads(
+        shape.head_width,
+        ["append_and_attend_32", "append_and_attend_64"],
+    )?;
     check_seen(&shape, op.seen)?;
     let device = qkv.device();
     let out_shape = shape.out_shape();
@@ -168,6 +159,15 @@ pub(super) fn best_tokens(
     };
     start(&mut launch, config)?;
     Ok((f32::wrap_cuda_slice(out, device.clone()), (rows, 3).into()))
+}
+
+/// Of the names of a kernel for heads of 32 and of 64 the one to start.
+fn for_heads(head_width: usize, [of_32, of_64]: [&'static str; 2]) -> Result<&'static str> {
+    match head_width {
+        32 => Ok(of_32),
+        64 => Ok(of_64),
+        other => bail!("there is no kernel for heads of {other}"),
+    }
 }
 
 /// A block for each head, query and slot.
