@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # Target server-cpu: the server for CPUs, about 100 MB. Target operator: what keeps servers on Kubernetes.
-# Target server-cuda: the server for NVIDIA GPUs, 840 MB, nearly all of it cuBLAS and cuRAND; run on an emulated GPU only.
+# Target server-cuda: the server for NVIDIA GPUs, 840 MB, nearly all of it cuBLAS and cuRAND; its program has run on an emulated GPU only.
 # All run as no root and fit a read-only root.
 #
 #   docker build --target server-cpu -t wyoming-stt .

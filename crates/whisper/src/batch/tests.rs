@@ -187,3 +187,20 @@ fn without_memory_for_several_windows_each_goes_alone() {
         assert!(matches!(found, Err(WhisperError::Model { .. })));
     }
 }
+
+#[test]
+fn as_many_places_are_halved_as_the_device_has_no_memory_for() {
+    let whisper = whisper();
+    assert_eq!(
+        with_room_for(3, || whisper.places_with_room(8, 1)).unwrap(),
+        8,
+        "the host"
+    );
+    on_another_device(|| {
+        let places = |room, wanted| with_room_for(room, || whisper.places_with_room(wanted, 2));
+        assert_eq!(places(8, 8).unwrap(), 8);
+        assert_eq!(places(3, 8).unwrap(), 2);
+        assert_eq!(places(1, 7).unwrap(), 1);
+        assert!(matches!(places(0, 8), Err(WhisperError::Model { .. })));
+    });
+}

@@ -331,6 +331,8 @@ impl Model {
     /// # Errors
     /// What the device said where it has not.
     pub(crate) fn try_room(&self, items: usize, rows_per_item: usize) -> Result<(), ModelError> {
+        #[cfg(test)]
+        elsewhere::find_room(items).map_err(computing("making room"))?;
         let mut state = self.room(items, rows_per_item)?;
         state
             .reserve()
