@@ -61,6 +61,20 @@ async fn sigterm_lets_an_open_utterance_finish() {
 }
 
 #[tokio::test]
+async fn who_still_comes_after_sigterm_is_served_until_nobody_does() {
+    let mut server = Server::ready(&["--drain-notice", "4"]).await;
+    let mut idle = server.raw().await;
+    server.signal(Signal::SIGTERM);
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        server.understands(&spoken()[0], 4_096).await;
+    }
+    assert_eq!(server.page("/ready").await.0, 503);
+    assert_eq!(idle.event().await, None, "who says nothing holds nobody up");
+    assert!(server.ended().await.success());
+}
+
+#[tokio::test]
 async fn the_grace_ends_and_the_client_is_told() {
     let mut server = Server::ready(&["--drain-timeout", "1"]).await;
     let mut raw = server.raw().await;

@@ -193,7 +193,8 @@ impl App {
         say(&format!("listening: {addresses}"));
         let connections = TaskTracker::new();
         let announcing = self.start_announcing();
-        let mut accepting = self.accept_all(&connections);
+        let doors = Doors::new(self.config.max_connections);
+        let mut accepting = self.accept_all(&doors, &connections);
         let admin = self.start_admin();
         let mut state = self.worker.state();
         // A pipe's end ends its server, once the model is there to answer what was asked.
@@ -204,7 +205,7 @@ impl App {
             () = self.accept.cancelled() => None,
         };
         let drained = if ended.is_none() {
-            self.drain(&connections).await
+            self.drain(&doors, &connections).await
         } else {
             self.cut(&connections, &Fault::NotReady).await;
             false
@@ -237,8 +238,7 @@ impl App {
         }
     }
 
-    fn accept_all(&mut self, connections: &TaskTracker) -> JoinSet<()> {
-        let doors = Doors::new(self.config.max_connections);
+    fn accept_all(&mut self, doors: &Doors, connections: &TaskTracker) -> JoinSet<()> {
         let mut accepting = JoinSet::new();
         for listener in self.listeners.drain(..) {
             accepting.spawn(listener.run(
@@ -287,8 +287,9 @@ impl App {
         stop
     }
 
-    /// Unready → stop accepting → finish what has begun → close the queue. False when cut short.
-    async fn drain(&mut self, connections: &TaskTracker) -> bool {
+    /// Unready → nobody comes any more → stop accepting → finish what has begun → close the queue. False when cut
+    /// short.
+    async fn drain(&mut self, doors: &Doors, connections: &TaskTracker) -> bool {
         let grace = Grace {
             notice: self.config.drain_notice,
             finish: self.config.drain_timeout,
@@ -302,11 +303,14 @@ impl App {
         connections.close();
         let closing = self.service.closing.clone();
         let accept = self.accept.clone();
+        let end = Instant::now() + grace.whole();
         let orderly = async {
-            tokio::time::sleep(grace.notice).await;
-            accept.cancel();
+            tokio::select! {
+                () = lifecycle::until_quiet(|| doors.knocked(), &grace) => accept.cancel(),
+                () = accept.cancelled() => {}
+            }
             closing.cancel();
-            tokio::time::timeout(grace.finish, connections.wait())
+            tokio::time::timeout_at(end, connections.wait())
                 .await
                 .is_ok()
         };

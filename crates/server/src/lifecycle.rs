@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 use tracing::warn;
 
 /// Open files that are no client's: logs, listeners, admin pages, the model.
@@ -62,8 +63,81 @@ impl Signals {
 /// How much time the stages of shutting down have.
 #[derive(Clone, Copy, Debug)]
 pub struct Grace {
-    /// Unready, but still accepting, for load balancers to notice.
+    /// Unready, but still accepting, for load balancers to notice: so long after the last who came.
     pub notice: Duration,
-    /// For utterances that had begun.
+    /// For utterances that had begun; half of it may go to those who keep coming.
     pub finish: Duration,
+}
+
+impl Grace {
+    /// All stages together.
+    pub fn whole(&self) -> Duration {
+        self.notice + self.finish
+    }
+
+    /// The longest that it goes on accepting.
+    fn accepting(&self) -> Duration {
+        self.notice + self.finish / 2
+    }
+}
+
+/// Returns when nobody has come for the length of the notice. A load balancer that still sends somebody has not noticed,
+/// however long ago it was told; but one that never does is not waited for.
+pub async fn until_quiet<F: Future<Output = ()>>(knocked: impl Fn() -> F, grace: &Grace) {
+    let quiet = async { while timeout(grace.notice, knocked()).await.is_ok() {} };
+    timeout(grace.accepting(), quiet).await.ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const GRACE: Grace = Grace {
+        notice: Duration::from_secs(3),
+        finish: Duration::from_secs(40),
+    };
+
+    /// Seconds until it is quiet, where somebody comes at these times.
+    async fn quiet_after(times: &[u64], grace: Grace) -> u64 {
+        let knocked = Notify::new();
+        let begun = Instant::now();
+        let come = async {
+            for &time in times {
+                tokio::time::sleep_until(begun + Duration::from_secs(time)).await;
+                knocked.notify_one();
+            }
+            sleep(Duration::MAX).await;
+        };
+        tokio::select! {
+            () = come => {}
+            () = until_quiet(|| knocked.notified(), &grace) => {}
+        }
+        begun.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_begins_the_notice_anew() {
+        assert_eq!(quiet_after(&[], GRACE).await, 3);
+        assert_eq!(quiet_after(&[2, 4, 6], GRACE).await, 9);
+        assert_eq!(quiet_after(&[2, 7], GRACE).await, 5, "it was quiet before");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_keep_coming_leave_half_the_time_to_finish() {
+        let always: Vec<u64> = (0..60).collect();
+        assert_eq!(quiet_after(&always, GRACE).await, 3 + 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_notice_is_none() {
+        let none = Grace {
+            notice: Duration::ZERO,
+            ..GRACE
+        };
+        let always: Vec<u64> = (0..60).collect();
+        assert_eq!(quiet_after(&always, none).await, 0);
+    }
 }

@@ -16,6 +16,7 @@ from kit.waiting import eventually, stays
 from node.chart import Release, runtime
 from node.names import address_of
 from node.talk import OFFICE, Crowd, say
+from node.timeline import timeline
 
 NAMESPACE = "speech"
 # Small enough that four replicas fit on two cores beside the cluster, one of them while another is replaced.
@@ -142,28 +143,40 @@ def test_pods_are_restricted_and_hold_no_token(
     assert (status["NoNewPrivs"], status["Seccomp"], int(status["CapEff"], 16)) == ("1", "2", 0)
 
 
+@pytest.mark.parametrize("late_s", [0, 14], ids=["told_at_once", "told_late"])
 def test_a_rolling_update_under_load_loses_no_utterance(
-    endpoint: Callable[..., Object], api: Api, record: Callable[..., None]
+    late_s: int, endpoint: Callable[..., Object], api: Api, cluster: Cluster, record: Callable[..., None]
 ) -> None:
-    endpoint("rolling", replicas=2)
-    before = {each["metadata"]["name"] for each in pods(api, "rolling")}
-    crowd = Crowd(cluster_ip(api, "rolling"), 10300, pause=0.1)
-    with crowd.speaking(4):
+    """Not even where the node's proxy goes on sending clients to a replica that was told to end long ago."""
+    name = f"rolling-{late_s}"
+    endpoint(name, replicas=2)
+    before = {each["metadata"]["name"] for each in pods(api, name)}
+    crowd = Crowd(cluster_ip(api, name), 10300, pause=0.1)
+    with timeline(lambda: pods(api, name)) as seen, crowd.speaking(4):
         eventually("the crowd is heard", lambda: assert_answered(crowd, 10), within=30)
         begun = time.monotonic()
-        api.patch("WyomingStt", "rolling", NAMESPACE, {"spec": {"telemetry": {"logLevel": "debug"}}})
-        eventually("all pods are new", lambda: assert_replaced(api, "rolling", before), within=150, every=0.5)
+        api.patch("WyomingStt", name, NAMESPACE, {"spec": {"telemetry": {"logLevel": "debug"}}})
+        if late_s:
+            eventually("the first is told to end", lambda: assert_one_ends(api, name), within=60)
+            cluster.restart("proxy", "--stay-down", str(late_s))
+        eventually("all pods are new", lambda: assert_replaced(api, name, before), within=150, every=0.5)
         took = time.monotonic() - begun
         settled = crowd.answered
         eventually("the crowd is heard by the new pods", lambda: assert_answered(crowd, settled + 10), within=30)
+    late = f", their node's proxy away for {late_s} s" if late_s else ""
     record(
-        "rolling update of two replicas under four clients",
+        f"rolling update of two replicas under four clients{late}",
         seconds=round(took, 1),
         utterances=crowd.answered,
         lost=len(crowd.lost),
         slowest_s=round(crowd.slowest, 2),
     )
-    assert not crowd.lost, f"{len(crowd.lost)} of {crowd.answered + len(crowd.lost)}: {crowd.lost[:5]}"
+    story = "\n".join(sorted([*seen, *crowd.lost[:50]]))
+    assert not crowd.lost, f"{len(crowd.lost)} of {crowd.answered + len(crowd.lost)}:\n{story}"
+
+
+def assert_one_ends(api: Api, name: str) -> None:
+    assert any("deletionTimestamp" in each["metadata"] for each in pods(api, name))
 
 
 def assert_answered(crowd: Crowd, count: int) -> None:

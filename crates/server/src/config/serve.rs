@@ -148,7 +148,8 @@ pub struct ServeArgs {
         value_name = "SECONDS"
     )]
     pub request_deadline: u64,
-    /// Seconds between SIGTERM and the end of accepting, for load balancers to notice.
+    /// Seconds after SIGTERM, and after the last connection since, until no more are accepted: whoever still comes was
+    /// sent by a load balancer that has not noticed. Half of --drain-timeout is the most that this adds.
     #[arg(
         long,
         env = "STT_DRAIN_NOTICE",

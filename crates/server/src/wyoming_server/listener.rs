@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, join};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
@@ -221,6 +221,7 @@ pub struct Doors {
     reserve: Arc<Semaphore>,
     /// Names a connection in logs and traces.
     accepted: Arc<AtomicU64>,
+    knocked: Arc<Notify>,
 }
 
 impl Doors {
@@ -231,7 +232,13 @@ impl Doors {
             full: Arc::new(Semaphore::new(limit)),
             reserve: Arc::new(Semaphore::new(RESERVE)),
             accepted: Arc::default(),
+            knocked: Arc::default(),
         }
+    }
+
+    /// Waits until somebody comes, or has come since the last wait, whether let in or not.
+    pub async fn knocked(&self) {
+        self.knocked.notified().await;
     }
 
     /// Starts a connection. When there are too many it may only describe, and beyond that it is
@@ -240,6 +247,7 @@ impl Doors {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
+        self.knocked.notify_one();
         let full = Arc::clone(&self.full).try_acquire_owned();
         let (permit, access) = match full {
             Ok(permit) => (permit, Access::Full),

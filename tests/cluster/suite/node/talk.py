@@ -15,6 +15,7 @@ from wyoming.client import AsyncTcpClient
 from wyoming.error import Error
 
 from kit.cluster import ROOT
+from node.timeline import now
 
 # Longer than any utterance may wait in a queue; what has no answer by then is lost.
 PATIENCE = 60.0
@@ -86,7 +87,7 @@ class Crowd:
             if words != clip.words:
                 raise Lost(f"heard {words!r} instead of {clip.words!r}")
         except (Lost, OSError, TimeoutError) as problem:
-            self.lost.append(f"after {time.monotonic() - begun:.2f} s: {type(problem).__name__} {problem}")
+            self.lost.append(f"{now()} after {time.monotonic() - begun:.2f} s: {type(problem).__name__} {problem}")
             # A server that refuses at once would be asked in a tight loop.
             await asyncio.sleep(0.5)
         else:

@@ -12,9 +12,11 @@ use crate::api::{AudioContext, DeviceType, HuggingFace, LogFormat, LogLevel, Pul
 use crate::controller::names::{SERVER, WYOMING_PORT};
 use crate::controller::validate::{ModelFiles, ValidStt};
 
-/// Seconds that a stopping replica goes on accepting, while nodes learn that it stops. With five, a rolling update on
-/// busy nodes lost one utterance in a hundred; why was not traced to its end, and with ten none was lost.
-const NOTICE_S: i64 = 10;
+/// Seconds that a stopping replica is not told of it, while nodes learn that it stops.
+const SLEEP_S: i64 = 7;
+/// Seconds without a new connection after which a replica that was told takes no more: a busy node may be late by more
+/// than any fixed time, and one utterance in a hundred was lost on such, with five seconds and with ten.
+const QUIET_S: i64 = 3;
 /// Seconds between the end of the drain and the end of the grace period, to exit in.
 const EXIT_S: i64 = 5;
 /// Seconds between two tries of a replica that starts.
@@ -72,7 +74,7 @@ pub(super) fn build(stt: &ValidStt) -> Container {
         }),
         lifecycle: Some(Lifecycle {
             pre_stop: Some(LifecycleHandler {
-                sleep: Some(SleepAction { seconds: NOTICE_S }),
+                sleep: Some(SleepAction { seconds: SLEEP_S }),
                 ..LifecycleHandler::default()
             }),
             ..Lifecycle::default()
@@ -194,8 +196,7 @@ fn settings(stt: &ValidStt) -> Vec<EnvVar> {
             "STT_REQUEST_DEADLINE",
             spec.capacity.queue_timeout_seconds.to_string(),
         ),
-        // The sleep before the stop is the notice.
-        var("STT_DRAIN_NOTICE", "0"),
+        var("STT_DRAIN_NOTICE", QUIET_S.to_string()),
         var("STT_DRAIN_TIMEOUT", drain_s(stt).to_string()),
         var(
             "STT_LOG",
@@ -226,7 +227,7 @@ fn settings(stt: &ValidStt) -> Vec<EnvVar> {
 /// Seconds that open utterances have: the grace period begins before the sleep.
 fn drain_s(stt: &ValidStt) -> i64 {
     let grace = i64::from(stt.spec.lifecycle.termination_grace_period_seconds);
-    (grace - NOTICE_S - EXIT_S).max(1)
+    (grace - SLEEP_S - QUIET_S - EXIT_S).max(1)
 }
 
 fn model(stt: &ValidStt) -> Vec<EnvVar> {
