@@ -57,6 +57,13 @@ size_t all_memory()
     return bytes;
 }
 
+/// Whether a setting names this kernel, or the beginning of its name.
+bool is_named(const char *setting, const std::string &kernel)
+{
+    const char *beginning = std::getenv(setting);
+    return beginning && kernel.starts_with(beginning);
+}
+
 CUresult allocate(CUdeviceptr *at, size_t size)
 {
     std::lock_guard lock(one_at_a_time);
@@ -244,6 +251,8 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
             fail("kernel %s has other arguments in PTX", name);
         known[key] = {name, &kernel->second, most_threads};
     }
+    if (is_named("EMULATED_GPU_REFUSED", name))
+        return CUDA_ERROR_NO_BINARY_FOR_GPU;
     *function = reinterpret_cast<CUfunction>(&known[key]);
     return CUDA_SUCCESS;
 }
@@ -263,7 +272,8 @@ CUresult cuLaunchKernel(
     if (shared_bytes)
         fail("kernel %s wants memory for each block, which nobody has here", wanted.name.c_str());
     counts[wanted.name]++;
-    launch(grid, block, Order::forwards, [&] { wanted.kernel->start(arguments); });
+    if (!is_named("EMULATED_GPU_WRONG", wanted.name))
+        launch(grid, block, Order::forwards, [&] { wanted.kernel->start(arguments); });
     return CUDA_SUCCESS;
 }
 
