@@ -89,6 +89,12 @@ impl Level {
         .collect()
     }
 
+    /// The level of this CPU that is called so, as [`Self`] is displayed.
+    pub fn named(name: &str) -> Option<Self> {
+        let mut levels = Self::available().into_iter();
+        levels.find(|level| level.to_string() == name)
+    }
+
     /// Why the system keeps AMX from this process although the CPU has it; the level below is the best then.
     pub fn amx_refusal() -> Option<&'static io::Error> {
         amx::permission()?.err()

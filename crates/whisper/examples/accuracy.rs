@@ -1,7 +1,7 @@
 //! Word errors over a folder of spoken clips.
 //!
-//! `accuracy DIR [MODEL_DIR]`: DIR holds `NAME.wav` or `NAME.flac`, each with its words in `NAME.txt`.
-//! Without a model folder the demo model is measured. Every precision of the CPU is, and compared with f32: by its words,
+//! `accuracy DIR [MODEL_DIR] [--level avx2|…]`: DIR holds `NAME.wav` or `NAME.flac`, each with its words in `NAME.txt`.
+//! Without a model folder the demo model is measured, without a level the best kernels of this CPU. Every precision of the CPU is, and compared with f32: by its words,
 //! and by its logits where it is told the words that f32 says.
 #![allow(clippy::print_stdout, reason = "a command-line example")]
 
@@ -15,12 +15,26 @@ use whisper::{
     Window,
 };
 
+const USAGE: &str = "usage: accuracy DIR [MODEL_DIR] [--level avx2|…]";
+
 /// Clips whose logits are compared.
 const COMPARED: usize = 40;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let clips = arguments.next().ok_or("usage: accuracy DIR [MODEL_DIR]")?;
+    let (mut folders, mut level) = (Vec::new(), Level::best());
+    let mut arguments = std::env::args_os().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--level" {
+            let name = arguments.next().ok_or(USAGE)?;
+            let known = name.to_str().and_then(Level::named);
+            level = known.ok_or("this CPU has no such level")?;
+        } else {
+            folders.push(PathBuf::from(argument));
+        }
+    }
+    println!("kernels: {level}");
+    let mut arguments = folders.into_iter();
+    let clips = arguments.next().ok_or(USAGE)?;
     let checkpoint = match arguments.next() {
         Some(directory) => Checkpoint::open(&directory)?,
         None => Checkpoint::demo()?,
@@ -28,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let load = |precision| {
         let options = LoadOptions {
             precision,
+            level: Some(level),
             ..LoadOptions::default()
         };
         Whisper::load(&checkpoint, DeviceChoice::Cpu, options)
@@ -47,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         println!("int8 says what f32 says in {same} of {}", expected.len());
     }
-    let error = logits_error(&checkpoint, &exact, &clips)?;
+    let error = logits_error(&checkpoint, level, &exact, &clips)?;
     println!("int8 moves logits by {error:.4} of their spread (root mean squares)");
     Ok(())
 }
@@ -55,10 +70,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Root mean square of what int8 moves logits by, over that of their distance from their mean.
 fn logits_error(
     checkpoint: &Checkpoint,
+    level: Level,
     exact: &Whisper,
     clips: &Path,
 ) -> Result<f64, Box<dyn Error>> {
-    let load = |precision| Model::load_as(checkpoint, &Device::Cpu, precision, Level::best());
+    let load = |precision| Model::load_as(checkpoint, &Device::Cpu, precision, level);
     let models = [load(Precision::F32)?, load(Precision::Int8)?];
     let extractor = MelExtractor::new(models[0].config().num_mel_bins);
     let (mut moved, mut spread) = (0.0, 0.0);

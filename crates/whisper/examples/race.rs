@@ -69,10 +69,7 @@ fn arguments() -> Result<(PathBuf, LoadOptions), Box<dyn Error>> {
             ("--keep-packed", keep) => options.keep_packed = keep.parse()?,
             ("--threads", count) => options.threads = count.parse()?,
             ("--level", name) => {
-                let level = Level::available()
-                    .into_iter()
-                    .find(|level| level.to_string() == name);
-                options.level = Some(level.ok_or("this CPU has no such level")?);
+                options.level = Some(Level::named(name).ok_or("this CPU has no such level")?);
             }
             _ => return Err(USAGE.into()),
         }
