@@ -10,8 +10,9 @@
 //! ```
 //!
 //! A token of a small model takes as long as its kernels take to be started: 17 for each layer of the decoder, where
-//! Candle has 27, and one instead of 14 for its choice. A model has them when they gave what Candle's give in a [`check`] on its device. On a
-//! CPU the same operations are the loops of [`host`], by which tests see that the right things are handed over.
+//! Candle has 27, and one instead of 14 for its choice. A model has them when they gave what Candle's give in a
+//! [`check`] on its device. On a CPU the same operations are the loops of [`host`], by which tests see that the right
+//! things are handed over.
 
 mod check;
 #[cfg(feature = "cuda")]
