@@ -49,6 +49,50 @@ async fn settings_that_cannot_work_end_with_64_and_name_their_flag() {
     }
 }
 
+/// With such numbers it would be ready, and panic when they are added to a time or given to a queue.
+#[tokio::test]
+async fn numbers_that_no_machine_has_are_refused_before_anything_begins() {
+    for flag in [
+        "--beam-size",
+        "--cpu-threads",
+        "--drain-notice",
+        "--drain-timeout",
+        "--idle-timeout",
+        "--max-batch",
+        "--max-connections",
+        "--max-open-audio",
+        "--max-utterance",
+        "--max-waiting",
+        "--max-waiting-audio",
+        "--request-deadline",
+        "--write-timeout",
+    ] {
+        let (code, _, said) = printed(&["serve", flag, "18446744073709551615"]).await;
+        assert_eq!(code, 64, "{flag}: {said}");
+        assert!(said.contains(flag) && said.contains("is not in"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn print_config_knows_every_setting() {
+    let (_, help, _) = printed(&["serve", "--help"]).await;
+    let (_, shown, _) = printed(&["serve", "--print-config"]).await;
+    let flags: Vec<&str> = help
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("--"))
+        .filter_map(|line| line.split([' ', '[']).next())
+        .collect();
+    assert!(flags.contains(&"drain-notice"), "{help}");
+    for flag in flags {
+        // The last two do something; a token is nobody's to read.
+        let is_shown = shown
+            .lines()
+            .any(|line| line.starts_with(&format!("{flag} =")));
+        let is_left_out = ["hf-token", "print-config", "help"].contains(&flag);
+        assert!(is_shown || is_left_out, "{flag}: {shown}");
+    }
+}
+
 #[tokio::test]
 async fn a_device_that_cannot_be_had_ends_with_69_and_says_what_to_do() {
     let addresses = ["--uri", "tcp://127.0.0.1:0", "--admin", "off"];

@@ -303,19 +303,16 @@ impl App {
         connections.close();
         let closing = self.service.closing.clone();
         let accept = self.accept.clone();
-        let end = Instant::now() + grace.whole();
         let orderly = async {
             tokio::select! {
                 () = lifecycle::until_quiet(|| doors.knocked(), &grace) => accept.cancel(),
                 () = accept.cancelled() => {}
             }
             closing.cancel();
-            tokio::time::timeout_at(end, connections.wait())
-                .await
-                .is_ok()
+            connections.wait().await;
         };
         let finished = tokio::select! {
-            finished = orderly => finished,
+            finished = tokio::time::timeout(grace.whole(), orderly) => finished.is_ok(),
             () = self.signals.next() => false,
         };
         if finished {

@@ -2,6 +2,7 @@
 
 mod error;
 mod model;
+mod ranges;
 mod serve;
 
 use std::ffi::OsStr;

@@ -75,7 +75,7 @@ impl Grace {
         self.notice + self.finish
     }
 
-    /// The longest that it goes on accepting.
+    /// The longest that connections are accepted.
     fn accepting(&self) -> Duration {
         self.notice + self.finish / 2
     }

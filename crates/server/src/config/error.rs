@@ -8,12 +8,6 @@ use crate::announce;
 /// A setting that cannot work.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A number that must not be 0.
-    #[error("{flag} must be at least 1")]
-    Zero {
-        /// The flag.
-        flag: &'static str,
-    },
     /// A pause that is no pause.
     #[error(
         "--speculate-after {seconds} is neither 0 nor a pause of {} to {} s",

@@ -4,6 +4,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use whisper::{DeviceChoice, Language, LoadOptions, Options, Precision, Task, Window};
 
+use super::ranges::{MOST_AT_ONCE, MOST_BEAMS, count};
 use crate::model_store::HubArgs;
 
 /// Settings that choose and run a model; `serve` and `transcribe` share them.
@@ -39,7 +40,7 @@ pub struct ModelArgs {
     #[arg(long, env = "STT_KEEP_PACKED", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false", value_parser = BoolishValueParser::new())]
     pub keep_packed: bool,
     /// CPU threads for the model; 0 takes one per core.
-    #[arg(long, env = "STT_CPU_THREADS", default_value_t = 0, value_name = "N")]
+    #[arg(long, env = "STT_CPU_THREADS", default_value_t = 0, value_parser = count(0..=MOST_AT_ONCE), value_name = "N")]
     pub cpu_threads: usize,
     /// Language when the client sends none: a code such as `de`, or `auto` to detect it.
     #[arg(
@@ -50,7 +51,7 @@ pub struct ModelArgs {
     )]
     pub language: String,
     /// Hypotheses that are kept. More than 1 is slower and a little more accurate.
-    #[arg(long, env = "STT_BEAM_SIZE", default_value_t = 1, value_name = "N")]
+    #[arg(long, env = "STT_BEAM_SIZE", default_value_t = 1, value_parser = count(1..=MOST_BEAMS), value_name = "N")]
     pub beam_size: usize,
     /// Write down what is said, or its English translation.
     #[arg(

@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use telemetry::LogFormat;
 use whisper::Options;
 
+use super::ranges::{MOST_AT_ONCE, MOST_CONNECTIONS, count, seconds};
 use super::{ConfigError, ModelArgs};
 use crate::announce;
 use crate::blocklist::Blocklist;
@@ -81,18 +82,18 @@ pub struct ServeArgs {
         long,
         env = "STT_MAX_CONNECTIONS",
         default_value_t = 1024,
-        value_name = "N"
+        value_parser = count(1..=MOST_CONNECTIONS), value_name = "N"
     )]
     pub max_connections: usize,
     /// Utterances that may wait; one more gets an `error` at once.
-    #[arg(long, env = "STT_MAX_WAITING", default_value_t = 32, value_name = "N")]
+    #[arg(long, env = "STT_MAX_WAITING", default_value_t = 32, value_parser = count(1..=MOST_CONNECTIONS), value_name = "N")]
     pub max_waiting: usize,
     /// Seconds of audio that may wait, all utterances together.
     #[arg(
         long,
         env = "STT_MAX_WAITING_AUDIO",
         default_value_t = 600,
-        value_name = "SECONDS"
+        value_parser = seconds::<u64>(1), value_name = "SECONDS"
     )]
     pub max_waiting_audio: u64,
     /// Seconds of audio that may be arriving, all connections together: about 100 KB of memory each.
@@ -100,7 +101,7 @@ pub struct ServeArgs {
         long,
         env = "STT_MAX_OPEN_AUDIO",
         default_value_t = 7200,
-        value_name = "SECONDS"
+        value_parser = seconds::<usize>(1), value_name = "SECONDS"
     )]
     pub max_open_audio: usize,
     /// Seconds of audio in one utterance.
@@ -108,11 +109,11 @@ pub struct ServeArgs {
         long,
         env = "STT_MAX_UTTERANCE",
         default_value_t = 300,
-        value_name = "SECONDS"
+        value_parser = seconds::<u64>(1), value_name = "SECONDS"
     )]
     pub max_utterance: u64,
     /// Utterances that are recognised together.
-    #[arg(long, env = "STT_MAX_BATCH", default_value_t = 8, value_name = "N")]
+    #[arg(long, env = "STT_MAX_BATCH", default_value_t = 8, value_parser = count(1..=MOST_AT_ONCE), value_name = "N")]
     pub max_batch: usize,
     /// Seconds of silence after which transcription begins before the client has ended the audio. If
     /// it was all, the words are there at once; if speech goes on, they are thrown away. It waits for
@@ -129,7 +130,7 @@ pub struct ServeArgs {
         long,
         env = "STT_IDLE_TIMEOUT",
         default_value_t = 300,
-        value_name = "SECONDS"
+        value_parser = seconds::<u64>(1), value_name = "SECONDS"
     )]
     pub idle_timeout: u64,
     /// Seconds for a client to take an answer.
@@ -137,7 +138,7 @@ pub struct ServeArgs {
         long,
         env = "STT_WRITE_TIMEOUT",
         default_value_t = 10,
-        value_name = "SECONDS"
+        value_parser = seconds::<u64>(1), value_name = "SECONDS"
     )]
     pub write_timeout: u64,
     /// Seconds from the end of audio to the words.
@@ -145,7 +146,7 @@ pub struct ServeArgs {
         long,
         env = "STT_REQUEST_DEADLINE",
         default_value_t = 120,
-        value_name = "SECONDS"
+        value_parser = seconds::<u64>(1), value_name = "SECONDS"
     )]
     pub request_deadline: u64,
     /// Seconds after SIGTERM, and after the last connection since, until no more are accepted: whoever still comes was
@@ -154,7 +155,7 @@ pub struct ServeArgs {
         long,
         env = "STT_DRAIN_NOTICE",
         default_value_t = 0,
-        value_name = "SECONDS"
+        value_parser = seconds::<u64>(0), value_name = "SECONDS"
     )]
     pub drain_notice: u64,
     /// Seconds for open utterances to finish after SIGTERM.
@@ -162,7 +163,7 @@ pub struct ServeArgs {
         long,
         env = "STT_DRAIN_TIMEOUT",
         default_value_t = 30,
-        value_name = "SECONDS"
+        value_parser = seconds::<u64>(0), value_name = "SECONDS"
     )]
     pub drain_timeout: u64,
     /// How log lines on standard error look.
@@ -234,22 +235,6 @@ impl ServeArgs {
     /// # Errors
     /// [`ConfigError`], which names the flag.
     pub fn check(&self) -> Result<Config, ConfigError> {
-        for (flag, number) in [
-            ("--max-connections", self.max_connections as u64),
-            ("--max-waiting", self.max_waiting as u64),
-            ("--max-waiting-audio", self.max_waiting_audio),
-            ("--max-open-audio", self.max_open_audio as u64),
-            ("--max-utterance", self.max_utterance),
-            ("--max-batch", self.max_batch as u64),
-            ("--idle-timeout", self.idle_timeout),
-            ("--write-timeout", self.write_timeout),
-            ("--request-deadline", self.request_deadline),
-            ("--beam-size", self.model.beam_size as u64),
-        ] {
-            if number == 0 {
-                return Err(ConfigError::Zero { flag });
-            }
-        }
         let seconds = Duration::from_secs;
         Ok(Config {
             uris: self.uri.clone(),
@@ -405,6 +390,8 @@ impl ServeArgs {
             ("offline", model.hub.is_offline().to_string()),
             ("device", format!("{:?}", model.device).to_lowercase()),
             ("precision", format!("{:?}", model.precision).to_lowercase()),
+            ("fused-kernels", model.fused_kernels.to_string()),
+            ("keep-packed", model.keep_packed.to_string()),
             ("cpu-threads", model.cpu_threads.to_string()),
             ("language", model.language.clone()),
             (

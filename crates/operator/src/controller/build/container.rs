@@ -14,8 +14,8 @@ use crate::controller::validate::{ModelFiles, ValidStt};
 
 /// Seconds that a stopping replica is not told of it, while nodes learn that it stops.
 const SLEEP_S: i64 = 7;
-/// Seconds without a new connection after which a replica that was told takes no more: a busy node may be late by more
-/// than any fixed time, and one utterance in a hundred was lost on such, with five seconds and with ten.
+/// Seconds without a new connection after which a replica that was told takes no more. A busy node may be late by more
+/// than any fixed time: after five seconds one utterance in a hundred was refused there, after ten one in two hundred.
 const QUIET_S: i64 = 3;
 /// Seconds between the end of the drain and the end of the grace period, to exit in.
 const EXIT_S: i64 = 5;

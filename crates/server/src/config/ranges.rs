@@ -1,0 +1,27 @@
+//! What numbers may be. Larger ones are memory and times that no machine has, and 0 is nothing at all.
+
+use std::ops::RangeInclusive;
+
+use clap::builder::RangedU64ValueParser;
+
+/// Some thirty years: for those who mean "never", and still a time from now that a clock can show.
+const MOST_SECONDS: u64 = 1_000_000_000;
+/// Far more than the system gives open files for.
+pub(super) const MOST_CONNECTIONS: u64 = 1_000_000;
+/// Each is memory that is made at the start, or a thread.
+pub(super) const MOST_AT_ONCE: u64 = 1_024;
+/// More do not make the words better.
+pub(super) const MOST_BEAMS: u64 = 64;
+
+/// A number of things.
+pub(super) fn count(range: RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(range)
+}
+
+/// Seconds, this many at least.
+pub(super) fn seconds<T>(least: u64) -> RangedU64ValueParser<T>
+where
+    T: TryFrom<u64>,
+{
+    RangedU64ValueParser::new().range(least..=MOST_SECONDS)
+}
