@@ -145,12 +145,17 @@ fn measure(
 }
 
 fn spoken(directory: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(directory)?
+    let there = std::fs::read_dir(directory)
+        .map_err(|error| format!("{}: {error}", directory.display()))?;
+    let mut paths: Vec<PathBuf> = there
         .collect::<Result<Vec<_>, _>>()?
         .into_iter()
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|e| e == "wav" || e == "flac"))
         .collect();
+    if paths.is_empty() {
+        return Err(format!("{} holds no .wav and no .flac", directory.display()).into());
+    }
     paths.sort();
     Ok(paths)
 }
