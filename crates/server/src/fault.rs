@@ -82,14 +82,6 @@ pub enum Fault {
         /// What can be.
         available: Vec<String>,
     },
-    /// A model that is not served.
-    #[error("there is no model {name:?} here, only {available:?}")]
-    UnknownModel {
-        /// What was asked for.
-        name: String,
-        /// What is served.
-        available: String,
-    },
     /// A program that is not served.
     #[error("there is no program {name:?} here, only {available:?}")]
     UnknownProgram {
@@ -121,7 +113,6 @@ impl Fault {
             Self::Deadline { .. } => Code::Deadline,
             Self::Idle { .. } => Code::IdleTimeout,
             Self::UnsupportedLanguage { .. } => Code::UnsupportedLanguage,
-            Self::UnknownModel { .. } => Code::UnknownModel,
             Self::UnknownProgram { .. } => Code::UnknownProgram,
             Self::Cancelled | Self::Internal => Code::Internal,
         }

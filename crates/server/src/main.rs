@@ -73,6 +73,9 @@ async fn serve(args: ServeArgs) -> ExitCode {
         Ok(guard) => guard,
         Err(error) => return failed(BAD_SETTINGS, &chain(&error)),
     };
+    for note in &config.notes {
+        tracing::warn!("{note}");
+    }
     let say = say(&config);
     let code = match App::build(config).await {
         Err(error) => {

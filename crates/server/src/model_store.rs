@@ -14,6 +14,7 @@ mod headers;
 mod hub;
 #[cfg(feature = "hub")]
 mod hub_error;
+mod names;
 #[cfg(feature = "hub")]
 mod progress;
 mod pull;
@@ -43,9 +44,10 @@ pub enum StoreError {
     /// The demo model was left out of this build.
     #[error("this build has no demo model; give --model a folder or a hub id")]
     NoDemo,
-    /// Neither the demo, nor a folder, nor a hub id.
+    /// Neither the demo, nor a folder, nor a known name, nor a hub id.
     #[error(
-        "model {name:?} is neither \"demo\" nor a folder nor a hub id such as openai/whisper-base"
+        "model {name:?} is neither \"demo\", nor a folder, nor a hub id such as openai/whisper-base, nor one of: {}",
+        names::known()
     )]
     Unknown {
         /// What was given.
@@ -118,15 +120,37 @@ pub fn open(args: &ModelArgs, report: Report) -> Result<Checkpoint, StoreError> 
     if name == "demo" {
         return demo();
     }
-    let folder = Path::new(name);
-    if folder.is_dir() || name.starts_with(['/', '.', '~']) {
-        return Ok(Checkpoint::open(folder)?);
+    let path = Path::new(name);
+    if path.exists() || name.starts_with(['/', '.', '~']) {
+        return Ok(Checkpoint::open(path)?);
     }
-    let id = HubId::parse(name).ok_or_else(|| StoreError::Unknown {
+    let id = names::repository(name).ok_or_else(|| StoreError::Unknown {
         name: name.to_owned(),
     })?;
+    if let Some(folder) = plain_folder(name, &id, &args.hub) {
+        return Ok(Checkpoint::open(&folder)?);
+    }
     let files = find(&id, &args.hub, Freshness::AnyCached, report)?;
     Ok(Checkpoint::open(&files)?)
+}
+
+/// A folder of a model without the hub's layout: `DIR/base` or `DIR/faster-whisper-base`.
+fn plain_folder(name: &str, id: &HubId, args: &HubArgs) -> Option<PathBuf> {
+    args.data_dir
+        .iter()
+        .flat_map(|folder| [folder.join(name), folder.join(id.name())])
+        .find(|folder| folder.join("config.json").is_file())
+}
+
+/// A commit of a hub model that is in one of the folders that may hold it.
+fn cached(id: &HubId, args: &HubArgs) -> Option<(RepoCache, String)> {
+    args.folders().into_iter().find_map(|root| {
+        let cache = RepoCache::new(&root, id);
+        let commit = cache
+            .commit(&args.revision)
+            .filter(|commit| cache.can_load(commit))?;
+        Some((cache, commit))
+    })
 }
 
 /// Whether a cached copy is enough.
@@ -146,16 +170,14 @@ fn find(
     report: Report,
 ) -> Result<PathBuf, StoreError> {
     let root = args.cache_dir().ok_or(StoreError::NoCache)?;
-    let cache = RepoCache::new(&root, id);
-    let cached = cache
-        .commit(&args.revision)
-        .filter(|commit| cache.can_load(commit));
-    if let Some(commit) = &cached {
+    let cached = cached(id, args);
+    if let Some((cache, commit)) = &cached {
         let is_enough = freshness == Freshness::AnyCached && cache.is_whole(commit);
         if args.is_offline() || is_enough {
             return Ok(cache.snapshot(commit));
         }
     }
+    let cache = RepoCache::new(&root, id);
     if args.is_offline() {
         return Err(StoreError::Offline {
             id: id.clone(),
@@ -167,7 +189,7 @@ fn find(
         Ok(commit) => Ok(cache.snapshot(&commit)),
         Err(error) => match cached.filter(|_| freshness == Freshness::AnyCached) {
             // Only files that a checkpoint can do without are missing.
-            Some(commit) => {
+            Some((cache, commit)) => {
                 tracing::warn!(model = %id, error = &error as &dyn std::error::Error, "model taken from the cache as it is");
                 Ok(cache.snapshot(&commit))
             }

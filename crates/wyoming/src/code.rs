@@ -39,8 +39,6 @@ pub enum Code {
     IdleTimeout,
     /// The model cannot transcribe this language, or the server is not allowed to.
     UnsupportedLanguage,
-    /// No model of this name is served here.
-    UnknownModel,
     /// No program of this name is served here.
     UnknownProgram,
     /// Something failed that the client has no part in.
@@ -49,7 +47,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 19] = [
         Self::BadHeader,
         Self::HeaderTooLong,
         Self::DataTooLong,
@@ -67,7 +65,6 @@ impl Code {
         Self::Deadline,
         Self::IdleTimeout,
         Self::UnsupportedLanguage,
-        Self::UnknownModel,
         Self::UnknownProgram,
         Self::Internal,
     ];
@@ -92,7 +89,6 @@ impl Code {
             Self::Deadline => "deadline",
             Self::IdleTimeout => "idle-timeout",
             Self::UnsupportedLanguage => "unsupported-language",
-            Self::UnknownModel => "unknown-model",
             Self::UnknownProgram => "unknown-program",
             Self::Internal => "internal",
         }

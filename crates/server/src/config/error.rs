@@ -52,6 +52,14 @@ pub enum ConfigError {
         /// Its length.
         bytes: usize,
     },
+    /// A flag of another server, whose effect would be missed.
+    #[error("{flag} is a flag of wyoming-faster-whisper that is not taken: {instead}")]
+    Refused {
+        /// The flag.
+        flag: &'static str,
+        /// What to do.
+        instead: &'static str,
+    },
     /// A file that cannot be read.
     #[error("--blocklist-extra {}: {source}", path.display())]
     Blocklist {

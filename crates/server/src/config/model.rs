@@ -11,12 +11,13 @@ use crate::model_store::HubArgs;
 #[derive(Clone, Debug, Args)]
 pub struct ModelArgs {
     /// Model: `demo` (built in: English smart-home commands by synthetic voices, to try things out),
-    /// a folder with a Hugging Face Whisper checkpoint, or a hub id such as openai/whisper-base.
+    /// a folder or file with a Whisper checkpoint, a size such as tiny.en, base-int8, small, turbo or
+    /// auto (faster-whisper's names and repositories), or a hub id such as openai/whisper-base.
     #[arg(
         long,
         env = "STT_MODEL",
         default_value = "demo",
-        value_name = "demo|DIR|HUB_ID"
+        value_name = "demo|PATH|SIZE|HUB_ID"
     )]
     pub model: String,
     /// Where hub models come from.
@@ -30,6 +31,10 @@ pub struct ModelArgs {
     /// or better, f16 on a GPU, else f32.
     #[arg(long, env = "STT_PRECISION", default_value = "auto", value_enum)]
     pub precision: PrecisionArg,
+    /// CTranslate2's names for what --precision says: `default`, `auto`, `int8` and its kinds, `float32`, `float16`,
+    /// `bfloat16`, `int16`.
+    #[arg(long, hide = true, value_enum)]
+    pub compute_type: Option<ComputeType>,
     /// On a GPU, in f16: compute attention, what surrounds the products, and the choice of the best
     /// token with this program's own kernels, where a check at the start finds that they give what
     /// Candle's give.
@@ -50,8 +55,8 @@ pub struct ModelArgs {
         value_name = "auto|CODE"
     )]
     pub language: String,
-    /// Hypotheses that are kept. More than 1 is slower and a little more accurate.
-    #[arg(long, env = "STT_BEAM_SIZE", default_value_t = 1, value_parser = count(1..=MOST_BEAMS), value_name = "N")]
+    /// Hypotheses that are kept. More than 1 is slower and a little more accurate; 0 means 1.
+    #[arg(long, env = "STT_BEAM_SIZE", default_value_t = 1, value_parser = count(0..=MOST_BEAMS), value_name = "N")]
     pub beam_size: usize,
     /// Write down what is said, or its English translation.
     #[arg(
@@ -124,21 +129,66 @@ pub enum PrecisionArg {
     Int8,
 }
 
+/// `--compute-type`, by CTranslate2's names.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ComputeType {
+    /// What suits the device.
+    Default,
+    /// The same.
+    Auto,
+    /// Bytes.
+    Int8,
+    /// Bytes, and halves where they are not used.
+    #[value(name = "int8_float16")]
+    Int8Float16,
+    /// Bytes, and bf16 where they are not used.
+    #[value(name = "int8_bfloat16")]
+    Int8Bfloat16,
+    /// Bytes, and f32 where they are not used.
+    #[value(name = "int8_float32")]
+    Int8Float32,
+    /// Two bytes.
+    Int16,
+    /// Halves.
+    Float16,
+    /// bf16.
+    Bfloat16,
+    /// The reference.
+    Float32,
+}
+
 impl ModelArgs {
     /// How the model is loaded.
     pub fn load_options(&self) -> LoadOptions {
         LoadOptions {
             threads: self.cpu_threads,
-            precision: match self.precision {
-                PrecisionArg::Auto => Precision::Auto,
-                PrecisionArg::F32 => Precision::F32,
-                PrecisionArg::F16 => Precision::F16,
-                PrecisionArg::Int8 => Precision::Int8,
-            },
+            precision: self.precision(),
             keep_packed: self.keep_packed,
             fused: self.fused_kernels,
             ..LoadOptions::default()
         }
+    }
+
+    fn precision(&self) -> Precision {
+        match (self.precision, self.compute_type) {
+            (PrecisionArg::Auto, Some(ComputeType::Float32)) | (PrecisionArg::F32, _) => {
+                Precision::F32
+            }
+            (PrecisionArg::Auto, _) => Precision::Auto,
+            (PrecisionArg::F16, _) => Precision::F16,
+            (PrecisionArg::Int8, _) => Precision::Int8,
+        }
+    }
+
+    /// What the log should say about a compute type that this program does not have.
+    pub(super) fn note(&self) -> Option<&'static str> {
+        matches!(
+            self.compute_type,
+            Some(ComputeType::Int16 | ComputeType::Float16 | ComputeType::Bfloat16)
+        )
+        .then_some(
+            "--compute-type float16, bfloat16 and int16 mean --precision auto: int8 on a CPU, f16 on a GPU",
+        )
     }
 
     /// What every utterance is transcribed with.
@@ -152,7 +202,7 @@ impl ModelArgs {
                 TaskArg::Transcribe => Task::Transcribe,
                 TaskArg::Translate => Task::Translate,
             },
-            beam_size: self.beam_size,
+            beam_size: self.beam_size.max(1),
             temperatures: if self.temperature_fallback {
                 defaults.temperatures
             } else {

@@ -12,7 +12,7 @@ use telemetry::LogFormat;
 use whisper::Options;
 
 use super::ranges::{MOST_AT_ONCE, MOST_CONNECTIONS, count, seconds};
-use super::{ConfigError, ModelArgs};
+use super::{ConfigError, FasterWhisperArgs, ModelArgs};
 use crate::announce;
 use crate::blocklist::Blocklist;
 use crate::language::LanguageRule;
@@ -167,7 +167,7 @@ pub struct ServeArgs {
     )]
     pub drain_timeout: u64,
     /// How log lines on standard error look.
-    #[arg(long, env = "STT_LOG_FORMAT", default_value = "text", value_enum)]
+    #[arg(long, env = "STT_LOG_FORMAT", default_value = "text", value_parser = log_format)]
     pub log_format: LogFormatArg,
     /// What to log, as tracing directives; `--debug` stands for `debug`.
     #[arg(long, env = "STT_LOG", default_value = "info", value_name = "FILTER")]
@@ -175,6 +175,9 @@ pub struct ServeArgs {
     /// Log every event, and transcripts.
     #[arg(long, env = "STT_DEBUG", value_parser = BoolishValueParser::new())]
     pub debug: bool,
+    /// Flags of another server.
+    #[command(flatten)]
+    pub faster_whisper: FasterWhisperArgs,
     /// OTLP collector for traces, logs and metrics (gRPC).
     #[arg(long, env = "STT_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
@@ -225,6 +228,8 @@ pub struct Config {
     pub drain_notice: Duration,
     /// For open utterances after that.
     pub drain_timeout: Duration,
+    /// Flags that were accepted and do nothing, for the log.
+    pub notes: Vec<&'static str>,
     /// Logs.
     pub telemetry: telemetry::Settings,
 }
@@ -236,7 +241,10 @@ impl ServeArgs {
     /// [`ConfigError`], which names the flag.
     pub fn check(&self) -> Result<Config, ConfigError> {
         let seconds = Duration::from_secs;
+        let mut notes = self.faster_whisper.check()?;
+        notes.extend(self.model.note());
         Ok(Config {
+            notes,
             uris: self.uri.clone(),
             admin: self.admin_address()?,
             zeroconf: self.zeroconf()?,
@@ -387,6 +395,16 @@ impl ServeArgs {
             ("model", model.model.clone()),
             ("revision", model.hub.revision.to_string()),
             ("download-dir", shown_path(model.hub.cache_dir().as_ref())),
+            (
+                "data-dir",
+                model
+                    .hub
+                    .data_dir
+                    .iter()
+                    .map(|path| path.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(","),
+            ),
             ("offline", model.hub.is_offline().to_string()),
             ("device", format!("{:?}", model.device).to_lowercase()),
             ("precision", format!("{:?}", model.precision).to_lowercase()),
@@ -447,6 +465,14 @@ impl ServeArgs {
         }
         text
     }
+}
+
+/// `text` or `json`; a format of Python's logging, which wyoming-faster-whisper takes, is text too.
+fn log_format(text: &str) -> Result<LogFormatArg, String> {
+    if text.contains("%(") {
+        return Ok(LogFormatArg::Text);
+    }
+    LogFormatArg::from_str(text, true).map_err(|_| "neither text nor json".to_owned())
 }
 
 fn known_language(flag: &'static str, language: &str) -> Result<String, ConfigError> {

@@ -18,6 +18,10 @@ pub struct HubArgs {
     /// $HF_HOME/hub or ~/.cache/huggingface/hub.
     #[arg(long, env = "STT_DOWNLOAD_DIR", value_name = "DIR")]
     pub download_dir: Option<PathBuf>,
+    /// Folders to look for hub models in, before a download is tried: in the layout of Hugging Face's tools, or with a
+    /// folder named after the model. The first keeps what is fetched where --download-dir names none.
+    #[arg(long, env = "STT_DATA_DIR", value_name = "DIR", value_delimiter = ',')]
+    pub data_dir: Vec<PathBuf>,
     /// Never use the network for models.
     #[arg(long, env = "STT_OFFLINE", alias = "local-files-only", value_parser = FalseyValueParser::new())]
     pub offline: bool,
@@ -46,10 +50,25 @@ pub struct HubArgs {
 impl HubArgs {
     /// The folder that holds a folder per model; `None` without a home.
     pub fn cache_dir(&self) -> Option<PathBuf> {
-        let given = self.download_dir.as_ref().or(self.hf_hub_cache.as_ref());
+        let given = self
+            .download_dir
+            .as_ref()
+            .or(self.data_dir.first())
+            .or(self.hf_hub_cache.as_ref());
         given
             .cloned()
             .or_else(|| Some(self.hub_home()?.join("hub")))
+    }
+
+    /// Every folder that may hold a model already, the nearest first.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = self.cache_dir().into_iter().collect();
+        for folder in &self.data_dir {
+            if !folders.contains(folder) {
+                folders.push(folder.clone());
+            }
+        }
+        folders
     }
 
     /// Whether the network is forbidden.
@@ -99,6 +118,11 @@ impl HubId {
             owner: owner.to_owned(),
             name: name.to_owned(),
         })
+    }
+
+    /// The part behind the owner.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// What the model's folder is called in the cache.

@@ -61,9 +61,21 @@ impl RepoCache {
         if revision.is_commit() {
             return Some(revision.as_str().to_owned());
         }
-        let text = fs::read_to_string(self.repo.join("refs").join(revision.as_str())).ok()?;
+        let Ok(text) = fs::read_to_string(self.repo.join("refs").join(revision.as_str())) else {
+            return self.only_snapshot();
+        };
         let commit = text.trim();
         super::args::is_plain(commit).then(|| commit.to_owned())
+    }
+
+    /// The commit of a cache that has no references at all, and one snapshot: a copy that was made without them.
+    fn only_snapshot(&self) -> Option<String> {
+        if self.repo.join("refs").exists() {
+            return None;
+        }
+        let mut snapshots = fs::read_dir(self.repo.join("snapshots")).ok()?;
+        let only = snapshots.next()?.ok()?.file_name().into_string().ok()?;
+        (snapshots.next().is_none() && super::args::is_plain(&only)).then_some(only)
     }
 
     /// The folder with the files of a commit.
@@ -285,6 +297,12 @@ mod tests {
         let (_root, cache) = cache();
         let main: Revision = "main".parse().unwrap();
         assert_eq!(cache.commit(&main), None);
+        put(&cache, CONFIG, "x");
+        assert_eq!(
+            cache.commit(&main).unwrap(),
+            COMMIT,
+            "without refs, one snapshot"
+        );
         assert_eq!(cache.commit(&COMMIT.parse().unwrap()).unwrap(), COMMIT);
         let refs = cache.repo.join("refs");
         fs::create_dir_all(&refs).unwrap();

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Freshness, HubArgs, HubId, Report, StoreError, find};
+use super::{Freshness, HubArgs, Report, StoreError, find, names};
 use crate::app::chain;
 
 /// As in `sysexits.h`: a name that cannot be one, and something that is not there.
@@ -23,7 +23,7 @@ pub struct Args {
 enum Action {
     /// Fetch a hub model, or bring it up to date, and print its folder.
     Pull {
-        /// Hub id, such as openai/whisper-base.
+        /// A size, such as base, or a hub id, such as openai/whisper-base.
         name: String,
         #[command(flatten)]
         hub: HubArgs,
@@ -51,7 +51,7 @@ fn pull(name: &str, hub: &HubArgs) -> Result<String, StoreError> {
     if name == "demo" {
         return Ok("demo is built in".to_owned());
     }
-    let id = HubId::parse(name).ok_or_else(|| StoreError::Unknown {
+    let id = names::repository(name).ok_or_else(|| StoreError::Unknown {
         name: name.to_owned(),
     })?;
     let files = find(&id, hub, Freshness::Newest, Report::to_person())?;

@@ -35,6 +35,9 @@ pub enum Step {
     Fail(Fault),
 }
 
+/// Characters of a name from a client that the log shows.
+const LONGEST_LOGGED_NAME: usize = 64;
+
 impl Session {
     /// A connection on which nothing was said yet, to a server of this model.
     pub fn new(model: String) -> Self {
@@ -82,19 +85,21 @@ impl Session {
         }
     }
 
+    /// A client that asks for another model gets the one that is served, as wyoming-faster-whisper does.
     fn keep(&mut self, request: Transcribe) -> Step {
-        match &request.name {
-            Some(name) if !name.is_empty() && *name != self.model => {
-                Step::Fail(Fault::UnknownModel {
-                    name: name.clone(),
-                    available: self.model.clone(),
-                })
-            }
-            _ => {
-                self.request = request;
-                Step::Nothing
-            }
+        if let Some(asked) = request.name.as_deref()
+            && !asked.is_empty()
+            && asked != self.model
+        {
+            let asked: String = asked.chars().take(LONGEST_LOGGED_NAME).collect();
+            tracing::info!(
+                asked,
+                served = self.model,
+                "another model was asked for, answering with the one that is served"
+            );
         }
+        self.request = request;
+        Step::Nothing
     }
 }
 
@@ -192,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_names_are_faults() {
+    fn an_unknown_program_is_a_fault_and_another_model_is_not() {
         let select = |name: &str| Event::SelectProgram {
             name: name.to_owned(),
         };
@@ -206,18 +211,12 @@ mod tests {
             (select(PROGRAM), Step::Nothing),
             (model("demo"), Step::Nothing),
             (model(""), Step::Nothing),
+            (model("base"), Step::Nothing),
             (
                 select("whisper"),
                 Step::Fail(Fault::UnknownProgram {
                     name: "whisper".to_owned(),
                     available: PROGRAM,
-                }),
-            ),
-            (
-                model("base"),
-                Step::Fail(Fault::UnknownModel {
-                    name: "base".to_owned(),
-                    available: "demo".to_owned(),
                 }),
             ),
         ]);
