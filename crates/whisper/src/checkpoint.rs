@@ -1,13 +1,14 @@
 //! The files of a checkpoint, checked: configuration, tokenizer and weights.
 //!
-//! The layout is Hugging Face's: `config.json`, `tokenizer.json`, `model.safetensors` (or shards named by
-//! `model.safetensors.index.json`), and, missing in old checkpoints, `generation_config.json` and
-//! `preprocessor_config.json`. The same files can be part of the program ([`Checkpoint::embedded`]).
+//! Each [form](forms) in which people have them has a reader; behind it all are the same. The files of Hugging Face's
+//! form can be part of the program ([`Checkpoint::embedded`]).
 
 mod configuration;
 mod error;
 mod files;
+mod forms;
 mod packed;
+mod stored;
 mod tensors;
 
 use std::{fmt, io, path::Path};
@@ -20,16 +21,10 @@ pub use error::LoadError;
 pub(crate) use packed::{PackedFile, Packing};
 pub(crate) use tensors::Tensors;
 
-use configuration::{ConfigFile, PreprocessorFile};
-use files::{WeightFile, map_weights, parse, read_if_there, required};
+use files::WeightFile;
+use forms::{Contents, Form};
 
-const CONFIG: &str = "config.json";
-const GENERATION_CONFIG: &str = "generation_config.json";
-const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
-const TOKENIZER: &str = "tokenizer.json";
-const WEIGHTS: &str = "model.safetensors";
-
-/// A checkpoint in Hugging Face's layout: small files parsed, weight files mapped.
+/// A checkpoint of any form: small files parsed, weight files mapped.
 #[derive(Debug)]
 pub struct Checkpoint {
     origin: String,
@@ -37,6 +32,7 @@ pub struct Checkpoint {
     ties_output: bool,
     generation: GenerationConfig,
     tokenizer: Vec<u8>,
+    form: Form,
     weights: Vec<WeightFile>,
 }
 
@@ -58,33 +54,12 @@ pub struct EmbeddedFiles {
 }
 
 impl Checkpoint {
-    /// Reads the small files of a checkpoint directory and maps its weights.
+    /// Reads the small files of a checkpoint and maps its weights.
     ///
     /// # Errors
     /// [`LoadError`], naming the file and what to do.
-    pub fn open(directory: &Path) -> Result<Self, LoadError> {
-        if !directory.is_dir() {
-            return Err(LoadError::DirectoryMissing {
-                path: directory.to_owned(),
-            });
-        }
-        let read = |name: &str| read_if_there(&directory.join(name));
-        let files = SmallFiles {
-            config: required(
-                directory,
-                CONFIG,
-                "the directory should hold a Hugging Face Whisper checkpoint",
-            )?,
-            generation_config: read(GENERATION_CONFIG)?,
-            preprocessor_config: read(PREPROCESSOR_CONFIG)?,
-            tokenizer: required(
-                directory,
-                TOKENIZER,
-                "a checkpoint with only vocab.json and merges.txt must be saved again with transformers' fast tokenizer",
-            )?,
-        };
-        let weights = map_weights(directory)?;
-        Self::assemble(directory, files, weights)
+    pub fn open(path: &Path) -> Result<Self, LoadError> {
+        Self::assemble(path, forms::open(path)?)
     }
 
     /// A checkpoint whose files are part of the program.
@@ -92,45 +67,23 @@ impl Checkpoint {
     /// # Errors
     /// [`LoadError`] when the files do not fit together.
     pub fn embedded(files: EmbeddedFiles) -> Result<Self, LoadError> {
-        let origin = Path::new(files.name);
-        let small = SmallFiles {
-            config: files.config.to_vec(),
-            generation_config: files.generation_config.map(<[u8]>::to_vec),
-            preprocessor_config: files.preprocessor_config.map(<[u8]>::to_vec),
-            tokenizer: files.tokenizer.to_vec(),
-        };
-        let weights = WeightFile::embedded(origin.join(WEIGHTS), files.weights);
-        Self::assemble(origin, small, vec![weights])
+        Self::assemble(Path::new(files.name), forms::embedded(files)?)
     }
 
-    fn assemble(
-        origin: &Path,
-        files: SmallFiles,
-        weights: Vec<WeightFile>,
-    ) -> Result<Self, LoadError> {
-        let config_path = origin.join(CONFIG);
-        let config_file: ConfigFile = parse(&config_path, &files.config)?;
-        config_file.check(&config_path)?;
-        if let Some(bytes) = &files.preprocessor_config {
-            let path = origin.join(PREPROCESSOR_CONFIG);
-            parse::<PreprocessorFile>(&path, bytes)?.check(&path, &config_file)?;
-        } else {
-            tracing::debug!(checkpoint = %origin.display(), "no preprocessor_config.json, taking num_mel_bins of config.json");
-        }
-        let generation = if let Some(bytes) = &files.generation_config {
-            parse(&origin.join(GENERATION_CONFIG), bytes)?
-        } else {
-            tracing::debug!(checkpoint = %origin.display(), "no generation_config.json, taking what config.json says");
-            GenerationConfig::default()
-        };
-        let generation = config_file.complete(generation);
+    fn assemble(origin: &Path, contents: Contents) -> Result<Self, LoadError> {
+        let Contents {
+            config, generation, ..
+        } = contents;
+        config.check(&contents.config_path)?;
+        let generation = config.complete(generation);
         Ok(Self {
             origin: origin.display().to_string(),
-            ties_output: config_file.tie_word_embeddings,
-            config: config_file.into_config(&generation),
+            ties_output: config.tie_word_embeddings,
+            config: config.into_config(&generation),
             generation,
-            tokenizer: files.tokenizer,
-            weights,
+            tokenizer: contents.tokenizer,
+            form: contents.form,
+            weights: contents.weights,
         })
     }
 
@@ -144,7 +97,7 @@ impl Checkpoint {
         &self.generation
     }
 
-    /// The bytes of `tokenizer.json`.
+    /// The text of `tokenizer.json`, or what would stand there.
     pub fn tokenizer_json(&self) -> &[u8] {
         &self.tokenizer
     }
@@ -194,7 +147,7 @@ impl Checkpoint {
 
     /// The tensors by name.
     pub(crate) fn tensors(&self) -> Result<Tensors<'_>, LoadError> {
-        Tensors::new(&self.weights)
+        Tensors::new(self.form, &self.weights)
     }
 }
 
@@ -205,11 +158,4 @@ impl fmt::Debug for EmbeddedFiles {
             .field("weight_bytes", &self.weights.len())
             .finish_non_exhaustive()
     }
-}
-
-struct SmallFiles {
-    config: Vec<u8>,
-    generation_config: Option<Vec<u8>>,
-    preprocessor_config: Option<Vec<u8>>,
-    tokenizer: Vec<u8>,
 }

@@ -117,7 +117,7 @@ fn weights_that_do_not_fit_the_configuration_are_named() {
     const BIAS: &str = "model.decoder.layers.1.fc1.bias";
     check(
         |dir| edit_weights(dir, |tensors| drop(tensors.remove(BIAS))),
-        "model.safetensors has no tensor model.decoder.layers.1.fc1.bias",
+        "model.safetensors has no tensor decoder.layers.1.fc1.bias",
     );
     check(
         |dir| edit_weights(dir, |tensors| put(tensors, BIAS, vec![0.0; 65])),

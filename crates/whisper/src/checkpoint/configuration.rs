@@ -41,7 +41,7 @@ pub struct GenerationConfig {
 }
 
 /// `config.json`, more forgiving than Candle's own type: lists may be null and may hold −1.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct ConfigFile {
     #[serde(default)]
     model_type: Option<String>,

@@ -1,8 +1,6 @@
 //! Why a checkpoint cannot be loaded.
 
-use std::{io, path::PathBuf};
-
-use safetensors::Dtype;
+use std::{error::Error, io, path::PathBuf};
 
 /// A checkpoint that cannot be loaded. Every variant names the file and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +71,28 @@ pub enum LoadError {
         source: safetensors::SafeTensorError,
     },
 
+    /// A weight file of another form than safetensors that cannot be understood, or is cut short.
+    #[error("{} is not a whole {form}: download it again", path.display())]
+    Damaged {
+        /// The weight file.
+        path: PathBuf,
+        /// What it should be: `model.bin of CTranslate2`.
+        form: &'static str,
+        /// What is wrong with it: the error of its reader.
+        source: Box<dyn Error + Send + Sync>,
+    },
+
+    /// A whole file that this program cannot serve.
+    #[error("{} is {what}: {remedy}", path.display())]
+    NotServed {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+
     /// A tensor that the configuration asks for is in no weight file.
     #[error("{} has no tensor {tensor}: the weights and config.json belong to different models, or the file is no Whisper checkpoint", path.display())]
     TensorMissing {
@@ -96,14 +116,23 @@ pub enum LoadError {
     },
 
     /// A tensor has a number type that is not read.
-    #[error("{}: tensor {tensor} holds {found:?}: use a checkpoint in f32, f16 or bf16", path.display())]
+    #[error("{}: tensor {tensor} holds {found}, which is not read: use a checkpoint in f32, f16 or bf16", path.display())]
     TensorType {
         /// The weight file.
         path: PathBuf,
         /// The tensor.
         tensor: String,
         /// In the file.
-        found: Dtype,
+        found: String,
+    },
+
+    /// A tensor has more or fewer bytes than its shape and type ask for.
+    #[error("{}: tensor {tensor} has another length than its shape says: the file is damaged, download it again", path.display())]
+    TensorLength {
+        /// The weight file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
     },
 
     /// A weight is NaN or infinite.

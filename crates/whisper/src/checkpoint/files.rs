@@ -10,8 +10,9 @@ use std::{
 use memmap2::Mmap;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{LoadError, WEIGHTS};
+use super::LoadError;
 
+const WEIGHTS: &str = "model.safetensors";
 const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 
 /// Weights, from a file or from the program.

@@ -139,7 +139,7 @@ impl Model {
         } else {
             let shape = [config.vocab_size, config.d_model];
             let name = "proj_out.weight";
-            Some(source.matrix(name, shape, || tensors.read_stored(name, &shape))?)
+            Some(source.matrix(name, shape, || tensors.read(name, &shape))?)
         };
         Ok(Self {
             encoder: Encoder::load(&source, config)?,
