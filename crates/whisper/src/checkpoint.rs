@@ -6,10 +6,13 @@
 mod configuration;
 mod error;
 mod files;
+mod folder;
 mod forms;
+mod json;
 mod packed;
 mod stored;
 mod tensors;
+mod tokenizer;
 
 use std::{fmt, io, path::Path};
 
@@ -20,6 +23,7 @@ pub use configuration::GenerationConfig;
 pub use error::LoadError;
 pub(crate) use packed::{PackedFile, Packing};
 pub(crate) use tensors::Tensors;
+pub(crate) use tokenizer::{is_timestamp, looks_special};
 
 use files::WeightFile;
 use forms::{Contents, Form};

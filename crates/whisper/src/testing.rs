@@ -3,11 +3,15 @@
 //! `tests/reference/checkpoints.py` makes the same numbers, so the golden files need no weights beside them. Weights
 //! are small integers times a power of two: f32, f16 and bf16 hold them exactly.
 
+mod ctranslate2;
+
 use std::{collections::BTreeMap, fs, io, path::Path};
 
 use half::{bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
+
+pub use ctranslate2::{CTranslate2, StoredWords};
 
 /// Runs `compute`, on this thread, as if the CPU were another device: the model takes the operations that a GPU takes.
 /// A model in f16 that was loaded so goes on doing that, on any thread.

@@ -248,7 +248,7 @@ impl Transcription {
     ) {
         let window = (frames - self.seek).min(self.window_frames);
         let from = self.seek as f64 * FRAME_S;
-        let cut = cut_at_timestamps(tokens, vocabulary.first_timestamp(), window);
+        let cut = cut_at_timestamps(tokens, vocabulary.timestamps(), window);
         for part in &cut.parts {
             let seconds = |step: usize| from + (step * FRAMES_PER_STEP) as f64 * FRAME_S;
             let tokens = &tokens[part.tokens.clone()];
@@ -335,10 +335,12 @@ struct Part {
 /// Segments end where two timestamps stand side by side. When the window ends in one timestamp,
 /// nothing is said after it and the whole window is taken; else what is behind the last pair is
 /// heard again in the next window. `window` is in mel frames.
-fn cut_at_timestamps(tokens: &[u32], first_timestamp: u32, window: usize) -> Cut {
+fn cut_at_timestamps(tokens: &[u32], timestamps: std::ops::Range<u32>, window: usize) -> Cut {
     let step = |index: usize| {
-        let token = tokens.get(index).copied()?;
-        token.checked_sub(first_timestamp).map(|step| step as usize)
+        let token = tokens
+            .get(index)
+            .filter(|token| timestamps.contains(token))?;
+        Some((token - timestamps.start) as usize)
     };
     let is_stamp = |index: usize| step(index).is_some();
     let last = tokens.len().saturating_sub(1);
@@ -403,7 +405,7 @@ mod tests {
             })
             .collect();
         assert_eq!(
-            cut_at_timestamps(tokens, 100, 3_000),
+            cut_at_timestamps(tokens, 100..1_601, 3_000),
             Cut { parts, advance }
         );
     }

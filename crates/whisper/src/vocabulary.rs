@@ -3,23 +3,32 @@
 //! Nothing is known by number: `tokenizer.json` names the special tokens, and
 //! `generation_config.json` has the last word where it names one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use tokenizers::Tokenizer;
 
-use crate::{Checkpoint, LoadError, Task};
+use crate::{
+    Checkpoint, LoadError, Task,
+    checkpoint::{is_timestamp, looks_special},
+};
 
 /// openai-whisper's latest first timestamp, in steps of 20 ms.
 const ONE_SECOND: u32 = 50;
+/// Timestamps from 0 to 30 s.
+const TIMESTAMPS: u32 = 1501;
 
 /// Text ⇄ tokens, and the special tokens.
 #[derive(Debug)]
 pub struct Vocabulary {
     tokenizer: Tokenizer,
     end_of_text: u32,
+    /// Tokens that end a text, [`Self::end_of_text`] among them.
+    ends: Vec<u32>,
     start_of_transcript: u32,
     no_timestamps: u32,
-    first_timestamp: u32,
+    timestamps: Range<u32>,
+    /// Words that were added behind the special tokens, with their texts.
+    added: BTreeMap<u32, String>,
     start_of_previous: Option<u32>,
     no_speech: Option<u32>,
     tasks: Option<Tasks>,
@@ -58,11 +67,15 @@ impl Vocabulary {
                 token: name,
             })
         };
-        let end_of_text = needed(generation.eos_token_id, "<|endoftext|>")?;
+        let ends = &generation.eos_token_id;
+        let by_name = tokenizer.token_to_id("<|endoftext|>");
+        let by_name = by_name.filter(|end| ends.is_empty() || ends.contains(end));
+        let end_of_text = needed(by_name.or(ends.first().copied()), "<|endoftext|>")?;
         let start_of_transcript =
             needed(generation.decoder_start_token_id, "<|startoftranscript|>")?;
         let no_timestamps = needed(generation.no_timestamps_token_id, "<|notimestamps|>")?;
         let languages = languages(checkpoint, &tokenizer);
+        let timestamps = timestamps(&tokenizer, no_timestamps);
         let task = |name: &str, token: &str| {
             let configured = generation.task_to_id.as_ref();
             named(
@@ -79,9 +92,15 @@ impl Vocabulary {
             });
         let mut vocabulary = Self {
             end_of_text,
+            ends: if ends.is_empty() {
+                vec![end_of_text]
+            } else {
+                ends.clone()
+            },
             start_of_transcript,
             no_timestamps,
-            first_timestamp: named(None, &["<|0.00|>"]).unwrap_or(no_timestamps + 1),
+            added: added_words(&tokenizer, end_of_text, &timestamps),
+            timestamps,
             start_of_previous: named(generation.prev_sot_token_id, &["<|startofprev|>"]),
             no_speech: named(None, &["<|nospeech|>", "<|nocaptions|>"]),
             tasks,
@@ -127,8 +146,14 @@ impl Vocabulary {
         self.no_timestamps
     }
 
-    pub(crate) fn first_timestamp(&self) -> u32 {
-        self.first_timestamp
+    /// Tokens that end a text.
+    pub(crate) fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// One for each step of 20 ms.
+    pub(crate) fn timestamps(&self) -> Range<u32> {
+        self.timestamps.clone()
     }
 
     pub(crate) fn start_of_previous(&self) -> Option<u32> {
@@ -172,7 +197,7 @@ impl Vocabulary {
             .map(|encoding| encoding.get_ids().to_vec())
             .unwrap_or_default()
             .into_iter()
-            .filter(|&token| !self.is_special(token))
+            .filter(|&token| self.is_word(token))
             .collect()
     }
 
@@ -181,14 +206,23 @@ impl Vocabulary {
         let words: Vec<u32> = tokens
             .iter()
             .copied()
-            .filter(|&token| !self.is_special(token))
+            .filter(|&token| self.is_word(token))
             .collect();
-        self.tokenizer.decode(&words, false).unwrap_or_default()
+        let of_bytes = |run: &[u32]| self.tokenizer.decode(run, false).unwrap_or_default();
+        // The tokenizer would take the letters of added words for stand-ins of bytes.
+        let is_added = |token: &u32| self.added.contains_key(token);
+        let runs = words.chunk_by(|a, b| !is_added(a) && !is_added(b));
+        let text = runs.map(|run| match self.added.get(&run[0]) {
+            Some(word) => word.clone(),
+            None => of_bytes(run),
+        });
+        text.collect()
     }
 
-    /// Special tokens come behind the words in every Whisper vocabulary.
-    fn is_special(&self, token: u32) -> bool {
-        token >= self.end_of_text
+    /// Special tokens come behind the words in every Whisper vocabulary, and words that were added come behind these.
+    fn is_word(&self, token: u32) -> bool {
+        let is_end = || self.ends.contains(&token);
+        (token < self.end_of_text && !is_end()) || self.added.contains_key(&token)
     }
 
     /// The configured list; the reference's own rule where there is none or it says −1.
@@ -270,14 +304,44 @@ fn tokens_of(list: &[i64]) -> Vec<u32> {
         .collect()
 }
 
+/// As many as there are up to 30 s: the tokenizer may not name them.
+fn timestamps(tokenizer: &Tokenizer, no_timestamps: u32) -> Range<u32> {
+    let first = tokenizer.token_to_id("<|0.00|>");
+    let first = first.unwrap_or_else(|| no_timestamps.saturating_add(1));
+    let is_word = |token: &u32| {
+        let text = tokenizer.id_to_token(*token);
+        text.is_some_and(|text| !is_timestamp(&text))
+    };
+    let end = first.saturating_add(TIMESTAMPS);
+    let end = (first..end).find(is_word).unwrap_or(end);
+    first..end
+}
+
+/// Words behind the special tokens: those who train a model further add some.
+fn added_words(
+    tokenizer: &Tokenizer,
+    end_of_text: u32,
+    timestamps: &Range<u32>,
+) -> BTreeMap<u32, String> {
+    let added = tokenizer.get_added_tokens_decoder().into_iter();
+    added
+        .filter(|(token, _)| *token >= end_of_text && !timestamps.contains(token))
+        .filter(|(_, added)| !added.special && !looks_special(&added.content))
+        .map(|(token, added)| (token, added.content))
+        .collect()
+}
+
 /// Code → token. Empty for English-only checkpoints, though their tokenizer may name languages.
 fn languages(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> BTreeMap<String, u32> {
-    /// Size of the vocabulary of OpenAI's English-only checkpoints.
-    const ENGLISH_ONLY_VOCABULARY: usize = 51_864;
+    /// Number of words of OpenAI's English-only checkpoints: those of GPT-2. The others have one more.
+    const ENGLISH_WORDS: u32 = 50_256;
     let generation = checkpoint.generation();
     let english_only = match generation.is_multilingual {
         Some(is_multilingual) => !is_multilingual,
-        None => checkpoint.config().vocab_size == ENGLISH_ONLY_VOCABULARY,
+        None => {
+            generation.lang_to_id.is_none()
+                && tokenizer.token_to_id("<|endoftext|>") == Some(ENGLISH_WORDS)
+        }
     };
     if english_only {
         return BTreeMap::new();
@@ -375,7 +439,7 @@ mod tests {
         assert_eq!(start.len(), 3);
         assert_eq!(old.start_of_previous(), whole.start_of_previous());
         assert_eq!(old.no_speech(), whole.no_speech());
-        assert_eq!(old.first_timestamp(), whole.first_timestamp());
+        assert_eq!(old.timestamps(), whole.timestamps());
         assert_eq!(old.max_initial_timestamp(), Some(50));
     }
 

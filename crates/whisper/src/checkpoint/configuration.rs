@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use candle_transformers::models::whisper::Config;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::LoadError;
 
@@ -24,8 +24,9 @@ pub struct GenerationConfig {
     pub is_multilingual: Option<bool>,
     /// `<|startoftranscript|>`.
     pub decoder_start_token_id: Option<u32>,
-    /// `<|endoftext|>`.
-    pub eos_token_id: Option<u32>,
+    /// `<|endoftext|>`, and others that end a text; empty where nothing is said.
+    #[serde(deserialize_with = "one_or_several")]
+    pub eos_token_id: Vec<u32>,
     /// `<|notimestamps|>`.
     pub no_timestamps_token_id: Option<u32>,
     /// `<|startofprev|>`.
@@ -40,12 +41,12 @@ pub struct GenerationConfig {
     pub max_length: Option<usize>,
 }
 
-/// `config.json`, more forgiving than Candle's own type: lists may be null and may hold −1.
+/// `config.json`, more forgiving than Candle's own type: lists may be null and may hold −1, and what is missing is what
+/// transformers' `WhisperConfig` takes then.
 #[derive(Debug, Deserialize)]
+#[serde(default)]
 pub(super) struct ConfigFile {
-    #[serde(default)]
     model_type: Option<String>,
-    #[serde(default)]
     activation_function: Option<String>,
     num_mel_bins: usize,
     max_source_positions: usize,
@@ -56,26 +57,100 @@ pub(super) struct ConfigFile {
     max_target_positions: usize,
     decoder_attention_heads: usize,
     decoder_layers: usize,
-    #[serde(default = "tied")]
     pub(super) tie_word_embeddings: bool,
-    #[serde(default)]
+    scale_embedding: bool,
     decoder_start_token_id: Option<u32>,
-    #[serde(default)]
-    eos_token_id: Option<u32>,
-    #[serde(default)]
+    #[serde(deserialize_with = "one_or_several")]
+    eos_token_id: Vec<u32>,
     suppress_tokens: Option<Vec<i64>>,
-    #[serde(default)]
     begin_suppress_tokens: Option<Vec<i64>>,
-    #[serde(default)]
     max_length: Option<usize>,
 }
 
-/// Whisper ties its output matrix unless it says otherwise.
-fn tied() -> bool {
-    true
+impl Default for ConfigFile {
+    fn default() -> Self {
+        Self {
+            model_type: None,
+            activation_function: None,
+            num_mel_bins: 80,
+            max_source_positions: 1500,
+            d_model: 384,
+            encoder_attention_heads: 6,
+            encoder_layers: 4,
+            vocab_size: 51_865,
+            max_target_positions: 448,
+            decoder_attention_heads: 6,
+            decoder_layers: 4,
+            tie_word_embeddings: true,
+            scale_embedding: false,
+            // The tokenizer knows the tokens; transformers' defaults are those of English-only checkpoints.
+            decoder_start_token_id: None,
+            eos_token_id: Vec::new(),
+            suppress_tokens: None,
+            begin_suppress_tokens: None,
+            max_length: None,
+        }
+    }
+}
+
+/// Sizes of a network, for forms that have no `config.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) n_mels: usize,
+    pub(super) source_positions: usize,
+    pub(super) d_model: usize,
+    pub(super) encoder_heads: usize,
+    pub(super) encoder_layers: usize,
+    pub(super) vocabulary: usize,
+    pub(super) target_positions: usize,
+    pub(super) decoder_heads: usize,
+    pub(super) decoder_layers: usize,
+}
+
+/// A token, or a list of them; null is none.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Tokens {
+        One(u32),
+        Several(Vec<u32>),
+    }
+    Ok(match Option::deserialize(deserializer)? {
+        None => Vec::new(),
+        Some(Tokens::One(token)) => vec![token],
+        Some(Tokens::Several(tokens)) => tokens,
+    })
 }
 
 impl ConfigFile {
+    /// The configuration of a network of which only the shape is known.
+    pub(super) fn of_shape(shape: Shape) -> Self {
+        Self {
+            num_mel_bins: shape.n_mels,
+            max_source_positions: shape.source_positions,
+            d_model: shape.d_model,
+            encoder_attention_heads: shape.encoder_heads,
+            encoder_layers: shape.encoder_layers,
+            vocab_size: shape.vocabulary,
+            max_target_positions: shape.target_positions,
+            decoder_attention_heads: shape.decoder_heads,
+            decoder_layers: shape.decoder_layers,
+            ..Self::default()
+        }
+    }
+
+    /// Number of tokens.
+    pub(super) fn vocabulary(&self) -> usize {
+        self.vocab_size
+    }
+
+    pub(super) fn with_output(self, is_tied: bool) -> Self {
+        Self {
+            tie_word_embeddings: is_tied,
+            ..self
+        }
+    }
+
     pub(super) fn check(&self, path: &Path) -> Result<(), LoadError> {
         let refuse = |field, found: String, expected: &str| {
             Err(LoadError::Value {
@@ -92,6 +167,9 @@ impl ConfigFile {
         match self.activation_function.as_deref() {
             None | Some("gelu") => {}
             Some(other) => return refuse("activation_function", other.to_owned(), "gelu"),
+        }
+        if self.scale_embedding {
+            return refuse("scale_embedding", "true".to_owned(), "false");
         }
         for (field, size) in self.sizes() {
             if size == 0 || size > LARGEST_SIZE {
@@ -127,7 +205,11 @@ impl ConfigFile {
     pub(super) fn complete(&self, said: GenerationConfig) -> GenerationConfig {
         GenerationConfig {
             decoder_start_token_id: said.decoder_start_token_id.or(self.decoder_start_token_id),
-            eos_token_id: said.eos_token_id.or(self.eos_token_id),
+            eos_token_id: if said.eos_token_id.is_empty() {
+                self.eos_token_id.clone()
+            } else {
+                said.eos_token_id
+            },
             suppress_tokens: said
                 .suppress_tokens
                 .or_else(|| self.suppress_tokens.clone()),

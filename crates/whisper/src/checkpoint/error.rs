@@ -31,6 +31,37 @@ pub enum LoadError {
         source: io::Error,
     },
 
+    /// What Git LFS leaves where a file was not fetched.
+    #[error(
+        "{} is only a pointer of Git LFS, the file itself was not fetched: run `git lfs pull` in its folder, or download the file from the hub", path.display()
+    )]
+    LfsPointer {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A folder that holds more than one of what is loaded.
+    #[error("{} has several {what}: give the path of one of {found}", path.display())]
+    Several {
+        /// The folder.
+        path: PathBuf,
+        /// What there are several of.
+        what: &'static str,
+        /// Their names.
+        found: String,
+    },
+
+    /// A list of words that does not fit the weights.
+    #[error("{} lists {found} tokens, the weights have {expected}: take both files from one checkpoint", path.display())]
+    VocabularySize {
+        /// The list.
+        path: PathBuf,
+        /// In the list.
+        found: usize,
+        /// In the weights.
+        expected: usize,
+    },
+
     /// A file is not the JSON that it should be.
     #[error("{} is not valid: download the checkpoint again", path.display())]
     Json {
@@ -72,13 +103,13 @@ pub enum LoadError {
     },
 
     /// A weight file of another form than safetensors that cannot be understood, or is cut short.
-    #[error("{} is not a whole {form}: download it again", path.display())]
+    #[error("{} cannot be read as a {form}", path.display())]
     Damaged {
         /// The weight file.
         path: PathBuf,
-        /// What it should be: `model.bin of CTranslate2`.
+        /// What it should be: `CTranslate2 model`.
         form: &'static str,
-        /// What is wrong with it: the error of its reader.
+        /// What is wrong with it, and what to do: the error of its reader.
         source: Box<dyn Error + Send + Sync>,
     },
 
@@ -103,7 +134,7 @@ pub enum LoadError {
     },
 
     /// A tensor has another shape than the configuration says.
-    #[error("{}: tensor {tensor} has shape {found:?}, config.json asks for {expected:?}: take both files from one checkpoint", path.display())]
+    #[error("{}: tensor {tensor} has shape {found:?}, the configuration asks for {expected:?}: take all files from one checkpoint", path.display())]
     TensorShape {
         /// The weight file.
         path: PathBuf,
@@ -206,9 +237,9 @@ pub enum LoadError {
         precision: &'static str,
     },
 
-    /// `tokenizer.json` cannot be read.
+    /// The tokenizer cannot be read.
     #[error(
-        "tokenizer.json of {origin} cannot be read: take the file that belongs to the checkpoint"
+        "the tokenizer of {origin} cannot be read (tokenizer.json, or vocab.json and merges.txt): take the files that belong to the checkpoint"
     )]
     Tokenizer {
         /// Directory or name of the checkpoint.
@@ -219,7 +250,7 @@ pub enum LoadError {
 
     /// A token without which nothing can be decoded is not named anywhere.
     #[error(
-        "neither tokenizer.json nor generation_config.json of {origin} has the token {token}: is it a Whisper checkpoint?"
+        "neither the tokenizer nor generation_config.json of {origin} has the token {token}: is it a Whisper checkpoint?"
     )]
     SpecialTokenMissing {
         /// Directory or name of the checkpoint.

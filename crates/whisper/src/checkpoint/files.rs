@@ -1,19 +1,14 @@
 //! The files of a checkpoint: read where they are small, mapped where they hold weights.
 
 use std::{
-    collections::{BTreeSet, HashMap},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
 
 use memmap2::Mmap;
-use serde::{Deserialize, de::DeserializeOwned};
 
 use super::LoadError;
-
-const WEIGHTS: &str = "model.safetensors";
-const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 
 /// Weights, from a file or from the program.
 #[derive(Debug)]
@@ -35,7 +30,8 @@ impl WeightFile {
         Self { path, bytes }
     }
 
-    fn map(path: PathBuf) -> Result<Self, LoadError> {
+    /// A file that should be there.
+    pub(super) fn map(path: PathBuf) -> Result<Self, LoadError> {
         let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(LoadError::FileMissing {
@@ -46,10 +42,11 @@ impl WeightFile {
             opened => opened,
         };
         match file.and_then(|file| map_file(&file)) {
-            Ok(mapped) => Ok(Self {
-                path,
-                bytes: WeightBytes::Mapped(mapped),
-            }),
+            Ok(mapped) => {
+                refuse_pointer(&path, &mapped)?;
+                let bytes = WeightBytes::Mapped(mapped);
+                Ok(Self { path, bytes })
+            }
             Err(source) => Err(LoadError::Read { path, source }),
         }
     }
@@ -83,64 +80,22 @@ fn map_file(file: &File) -> io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
+/// A clone of a repository without Git LFS has a few lines of text in the place of each large file.
+fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), LoadError> {
+    if bytes.starts_with(b"version https://git-lfs.github.com/spec/") {
+        let path = path.to_owned();
+        return Err(LoadError::LfsPointer { path });
+    }
+    Ok(())
+}
+
 pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
     match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+        Ok(bytes) => refuse_pointer(path, &bytes).map(|()| Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(LoadError::Read {
             path: path.to_owned(),
             source,
         }),
     }
-}
-
-pub(super) fn required(
-    directory: &Path,
-    name: &str,
-    remedy: &'static str,
-) -> Result<Vec<u8>, LoadError> {
-    let path = directory.join(name);
-    read_if_there(&path)?.ok_or(LoadError::FileMissing { path, remedy })
-}
-
-pub(super) fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, LoadError> {
-    serde_json::from_slice(bytes).map_err(|source| LoadError::Json {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// The single file if it is there, else the shards that the index names, in the order of their names.
-pub(super) fn map_weights(directory: &Path) -> Result<Vec<WeightFile>, LoadError> {
-    let single = directory.join(WEIGHTS);
-    if single.exists() {
-        return Ok(vec![WeightFile::map(single)?]);
-    }
-    let index_path = directory.join(WEIGHTS_INDEX);
-    let Some(bytes) = read_if_there(&index_path)? else {
-        return Err(LoadError::FileMissing {
-            path: single,
-            remedy: "weights are read from safetensors only, convert a checkpoint of another format with transformers' save_pretrained",
-        });
-    };
-    let index: IndexFile = parse(&index_path, &bytes)?;
-    let shards: BTreeSet<String> = index.weight_map.into_values().collect();
-    shards
-        .into_iter()
-        .map(|shard| {
-            // The index is data: it must not lead out of its directory.
-            if Path::new(&shard).file_name() != Some(shard.as_ref()) {
-                return Err(LoadError::ShardName {
-                    path: index_path.clone(),
-                    shard,
-                });
-            }
-            WeightFile::map(directory.join(shard))
-        })
-        .collect()
-}
-
-#[derive(Deserialize)]
-struct IndexFile {
-    weight_map: HashMap<String, String>,
 }

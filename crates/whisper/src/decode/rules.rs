@@ -22,15 +22,17 @@ pub(crate) fn apply(
     if timestamps {
         let rules = TimestampRules {
             end_of_text: vocabulary.end_of_text() as usize,
+            ends: vocabulary.ends(),
             no_timestamps: vocabulary.no_timestamps() as usize,
-            first: vocabulary.first_timestamp() as usize,
+            first: vocabulary.timestamps().start as usize,
+            behind: vocabulary.timestamps().end as usize,
             max_initial: vocabulary
                 .max_initial_timestamp()
                 .map(|index| index as usize),
         };
         rules.forbid(chosen, logits.values_mut());
         // Their sum decides.
-        logits.settle(rules.first..usize::MAX);
+        logits.settle(rules.first..rules.behind);
         logits.settle_highest(count);
         rules.prefer_likely_timestamps(logits.values_mut());
     } else {
@@ -39,14 +41,18 @@ pub(crate) fn apply(
 }
 
 /// What timestamps obey, by token index.
-struct TimestampRules {
+struct TimestampRules<'a> {
     end_of_text: usize,
+    /// Tokens that end a text.
+    ends: &'a [u32],
     no_timestamps: usize,
     first: usize,
+    /// The first of the words that were added behind the timestamps.
+    behind: usize,
     max_initial: Option<usize>,
 }
 
-impl TimestampRules {
+impl TimestampRules<'_> {
     fn forbid(&self, chosen: &[u32], logits: &mut [f32]) {
         forbid(logits, self.no_timestamps, self.no_timestamps + 1);
         self.keep_pairs(chosen, logits);
@@ -57,7 +63,7 @@ impl TimestampRules {
     }
 
     fn is_timestamp(&self, token: Option<&u32>) -> bool {
-        token.is_some_and(|&token| token as usize >= self.first)
+        token.is_some_and(|&token| (self.first..self.behind).contains(&(token as usize)))
     }
 
     /// A segment's end is followed by a segment's start or by the end of text; a start by words.
@@ -69,9 +75,21 @@ impl TimestampRules {
         }
         let penultimate = chosen.len() < 2 || self.is_timestamp(latest.next());
         if penultimate {
-            forbid(logits, self.first, logits.len());
+            forbid(logits, self.first, self.behind);
         } else {
-            forbid(logits, 0, self.end_of_text);
+            self.forbid_words(logits);
+        }
+    }
+
+    fn forbid_words(&self, logits: &mut [f32]) {
+        let ends = self.ends.iter().map(|&end| end as usize);
+        let kept: Vec<(usize, f32)> = ends
+            .filter_map(|end| Some((end, *logits.get(end)?)))
+            .collect();
+        forbid(logits, 0, self.end_of_text);
+        forbid(logits, self.behind, logits.len());
+        for (end, logit) in kept {
+            logits[end] = logit;
         }
     }
 
@@ -90,6 +108,7 @@ impl TimestampRules {
     /// The first token is a timestamp, and not a late one.
     fn begin(&self, logits: &mut [f32]) {
         forbid(logits, 0, self.first);
+        forbid(logits, self.behind, logits.len());
         if let Some(max_initial) = self.max_initial {
             forbid(logits, self.first + max_initial + 1, logits.len());
         }
@@ -97,11 +116,14 @@ impl TimestampRules {
 
     /// When all timestamps together are likelier than any word, it is time for one.
     fn prefer_likely_timestamps(&self, logits: &mut [f32]) {
-        let Some((words, timestamps)) = logits.split_at_mut_checked(self.first) else {
+        let behind = self.behind.min(logits.len());
+        let Some(timestamps) = logits.get(self.first..behind) else {
             return;
         };
-        if log_sum_exp(timestamps) > maximum(words) {
-            words.fill(f32::NEG_INFINITY);
+        let word = maximum(&logits[..self.first]).max(maximum(&logits[behind..]));
+        if log_sum_exp(timestamps) > word {
+            forbid(logits, 0, self.first);
+            forbid(logits, behind, logits.len());
         }
     }
 }
@@ -141,19 +163,25 @@ mod tests {
     use super::*;
 
     /// Words 0..5, end of text 5, no-timestamps 6, timestamps 7..12.
-    const RULES: TimestampRules = TimestampRules {
+    const RULES: TimestampRules<'_> = TimestampRules {
         end_of_text: 5,
+        ends: &[5],
         no_timestamps: 6,
         first: 7,
+        behind: 12,
         max_initial: Some(2),
     };
 
     /// Which tokens stay possible after `chosen` when words are likelier than timestamps.
     fn check(chosen: &[u32], allowed: &[usize]) {
-        let mut logits = vec![9.0; 7];
-        logits.extend([0.0; 5]);
-        RULES.forbid(chosen, &mut logits);
-        RULES.prefer_likely_timestamps(&mut logits);
+        check_with(&RULES, 12, chosen, allowed);
+    }
+
+    fn check_with(rules: &TimestampRules<'_>, tokens: usize, chosen: &[u32], allowed: &[usize]) {
+        let mut logits = vec![9.0; tokens];
+        logits[7..12].fill(0.0);
+        rules.forbid(chosen, &mut logits);
+        rules.prefer_likely_timestamps(&mut logits);
         let left: Vec<usize> = (0..logits.len())
             .filter(|&t| logits[t].is_finite())
             .collect();
@@ -179,6 +207,23 @@ mod tests {
     #[test]
     fn a_start_or_the_end_follows_a_segments_end() {
         check(&[7, 1, 9], &[5, 9, 10, 11]);
+    }
+
+    /// 12 and 13 are words that were added behind the timestamps, 2 is an end too.
+    #[test]
+    fn added_words_and_other_ends_obey_the_rules_of_their_kind() {
+        let rules = TimestampRules {
+            ends: &[5, 2],
+            ..RULES
+        };
+        let check = |chosen: &[u32], allowed: &[usize]| check_with(&rules, 14, chosen, allowed);
+        check(&[], &[7, 8, 9]);
+        check(&[7], &[0, 1, 2, 3, 4, 5, 12, 13]);
+        check(&[8, 12], &[0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13]);
+        check(&[7, 13, 9], &[2, 5, 9, 10, 11]);
+        let mut logits = vec![1.0; 14];
+        rules.prefer_likely_timestamps(&mut logits);
+        assert!(logits[12..].iter().all(|logit| logit.is_infinite()));
     }
 
     #[test]

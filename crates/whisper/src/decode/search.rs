@@ -99,7 +99,7 @@ impl Search {
             return Advance::Done(self.best());
         }
         let sources = if let Some(Prediction::Best(best)) = predicted.first() {
-            self.take_best(vocabulary.end_of_text(), *best)
+            self.take_best(vocabulary.ends(), *best)
         } else {
             let logits = predicted.into_iter().filter_map(Prediction::logits);
             self.take_logits(vocabulary, logits.collect())
@@ -127,7 +127,8 @@ impl Search {
         let mut rows = Vec::with_capacity(logits.len());
         for (hypothesis, logits) in self.hypotheses.iter().zip(&mut logits) {
             let chosen = &hypothesis.tokens;
-            rules::apply(vocabulary, self.timestamps, chosen, logits, self.looks_at());
+            let count = self.looks_at(vocabulary.ends());
+            rules::apply(vocabulary, self.timestamps, chosen, logits, count);
             let logits = logits.values();
             let total = log_sum_exp(logits);
             if !total.is_finite() {
@@ -135,34 +136,33 @@ impl Search {
             }
             rows.push(Row { logits, total });
         }
-        let end_of_text = vocabulary.end_of_text();
         Some(if self.beam_size > 1 {
-            self.keep_best(end_of_text, &rows)
+            self.keep_best(vocabulary.ends(), &rows)
         } else {
-            self.take_one(end_of_text, &rows)
+            self.take_one(vocabulary.ends(), &rows)
         })
     }
 
     /// As [`Self::take_logits`] of the one hypothesis.
-    fn take_best(&mut self, end_of_text: u32, best: Best) -> Option<Vec<usize>> {
+    fn take_best(&mut self, ends: &[u32], best: Best) -> Option<Vec<usize>> {
         let log_prob = best.logit - best.total;
         log_prob.is_finite().then(|| {
-            self.append(end_of_text, best.token, log_prob);
+            self.append(ends, best.token, log_prob);
             vec![0]
         })
     }
 
     /// How many of the highest logits of a row matter.
-    fn looks_at(&self) -> usize {
+    fn looks_at(&self, ends: &[u32]) -> usize {
         match self.beam_size {
             _ if self.temperature > 0.0 => usize::MAX,
             1 => 1,
-            beam_size => beam_size + 1,
+            beam_size => beam_size + ends.len(),
         }
     }
 
     /// One hypothesis: the best token, or one drawn at the temperature.
-    fn take_one(&mut self, end_of_text: u32, rows: &[Row<'_>]) -> Vec<usize> {
+    fn take_one(&mut self, ends: &[u32], rows: &[Row<'_>]) -> Vec<usize> {
         let Some(row) = rows.first() else {
             return Vec::new();
         };
@@ -171,17 +171,17 @@ impl Search {
         } else {
             best_token(row.logits)
         };
-        self.append(end_of_text, token, row.logits[token as usize] - row.total);
+        self.append(ends, token, row.logits[token as usize] - row.total);
         vec![0]
     }
 
     /// The one hypothesis goes on, or ends.
-    fn append(&mut self, end_of_text: u32, token: u32, log_prob: f32) {
+    fn append(&mut self, ends: &[u32], token: u32, log_prob: f32) {
         let Some(mut hypothesis) = self.hypotheses.pop() else {
             return;
         };
         hypothesis.sum_log_prob += log_prob;
-        if token == end_of_text {
+        if ends.contains(&token) {
             self.ended.push(hypothesis);
         } else {
             hypothesis.tokens.push(token);
@@ -190,10 +190,10 @@ impl Search {
     }
 
     /// Several hypotheses: the best continuations of all, those that end set aside.
-    fn keep_best(&mut self, end_of_text: u32, rows: &[Row<'_>]) -> Vec<usize> {
+    fn keep_best(&mut self, ends: &[u32], rows: &[Row<'_>]) -> Vec<usize> {
         let mut candidates: Vec<(f32, usize, u32)> = Vec::new();
         for (source, (hypothesis, row)) in self.hypotheses.iter().zip(rows).enumerate() {
-            for (token, logit) in best_tokens(row.logits, self.looks_at()) {
+            for (token, logit) in best_tokens(row.logits, self.looks_at(ends)) {
                 candidates.push((hypothesis.sum_log_prob + logit - row.total, source, token));
             }
         }
@@ -201,7 +201,7 @@ impl Search {
         let (mut kept, mut sources, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (sum_log_prob, source, token) in candidates {
             let mut tokens = self.hypotheses[source].tokens.clone();
-            if token == end_of_text {
+            if ends.contains(&token) {
                 ended.push(Hypothesis {
                     tokens,
                     sum_log_prob,
