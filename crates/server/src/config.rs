@@ -247,7 +247,7 @@ mod tests {
         );
         assert!(config.model.hub.is_offline());
         assert_eq!(config.model.hub.data_dir.len(), 2);
-        assert_eq!(config.notes.len(), 2, "{:?}", config.notes);
+        assert_eq!(config.notes.len(), 3, "{:?}", config.notes);
     }
 
     #[test]

@@ -136,8 +136,7 @@ pub fn open(args: &ModelArgs, report: Report) -> Result<Checkpoint, StoreError> 
 
 /// A folder of a model without the hub's layout: `DIR/base` or `DIR/faster-whisper-base`.
 fn plain_folder(name: &str, id: &HubId, args: &HubArgs) -> Option<PathBuf> {
-    args.data_dir
-        .iter()
+    args.plain_folders()
         .flat_map(|folder| [folder.join(name), folder.join(id.name())])
         .find(|folder| folder.join("config.json").is_file())
 }

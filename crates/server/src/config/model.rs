@@ -182,12 +182,12 @@ impl ModelArgs {
 
     /// What the log should say about a compute type that this program does not have.
     pub(super) fn note(&self) -> Option<&'static str> {
-        matches!(
+        let is_exact = matches!(
             self.compute_type,
-            Some(ComputeType::Int16 | ComputeType::Float16 | ComputeType::Bfloat16)
-        )
-        .then_some(
-            "--compute-type float16, bfloat16 and int16 mean --precision auto: int8 on a CPU, f16 on a GPU",
+            None | Some(ComputeType::Default | ComputeType::Auto | ComputeType::Float32)
+        );
+        (!is_exact).then_some(
+            "--compute-type means --precision auto here, which is int8 on a CPU and f16 on a GPU, unless it is float32",
         )
     }
 

@@ -3,10 +3,13 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::builder::FalseyValueParser;
+
+/// Where the container image keeps a model that was baked in.
+const INSTALLED: &str = "/usr/share/wyoming-stt";
 
 /// Settings of hub models.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,7 +22,7 @@ pub struct HubArgs {
     #[arg(long, env = "STT_DOWNLOAD_DIR", value_name = "DIR")]
     pub download_dir: Option<PathBuf>,
     /// Folders to look for hub models in, before a download is tried: in the layout of Hugging Face's tools, or with a
-    /// folder named after the model. The first keeps what is fetched where --download-dir names none.
+    /// folder named after the model. Without --download-dir the first of them that exists keeps what is fetched.
     #[arg(long, env = "STT_DATA_DIR", value_name = "DIR", value_delimiter = ',')]
     pub data_dir: Vec<PathBuf>,
     /// Never use the network for models.
@@ -50,11 +53,12 @@ pub struct HubArgs {
 impl HubArgs {
     /// The folder that holds a folder per model; `None` without a home.
     pub fn cache_dir(&self) -> Option<PathBuf> {
-        let given = self
-            .download_dir
-            .as_ref()
-            .or(self.data_dir.first())
-            .or(self.hf_hub_cache.as_ref());
+        let data_dir = || {
+            let existing = self.data_dir.iter().find(|folder| folder.is_dir());
+            existing.or(self.data_dir.first())
+        };
+        let given = self.download_dir.as_ref();
+        let given = given.or_else(data_dir).or(self.hf_hub_cache.as_ref());
         given
             .cloned()
             .or_else(|| Some(self.hub_home()?.join("hub")))
@@ -91,6 +95,12 @@ impl HubArgs {
         };
         let token = self.hf_token.clone().or_else(stored)?;
         (!token.0.is_empty()).then_some(token)
+    }
+
+    /// Folders that may hold a model under its own name: those that were named, and where an image keeps its own.
+    pub(super) fn plain_folders(&self) -> impl Iterator<Item = &Path> {
+        let named = self.data_dir.iter().map(PathBuf::as_path);
+        named.chain(std::iter::once(Path::new(INSTALLED)))
     }
 
     fn hub_home(&self) -> Option<PathBuf> {
