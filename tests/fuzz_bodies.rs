@@ -87,6 +87,11 @@ pub(crate) fn audio_file(bytes: &[u8]) {
     }
 }
 
+/// Any `model.bin` is refused, or its tensors lie within it and can be read or refused one by one.
+pub(crate) fn ctranslate2(bytes: &[u8]) {
+    whisper::testing::read_ctranslate2(bytes);
+}
+
 /// A client's bytes, from the socket to the samples, as a connection takes them.
 pub(crate) fn session(bytes: &[u8]) {
     use server::wyoming_server::{Session, Step};

@@ -46,3 +46,8 @@ fn any_file_gives_samples_in_range_or_a_refusal() {
 fn any_bytes_keep_a_session_in_order() {
     replay("session", bodies::session);
 }
+
+#[test]
+fn any_file_of_ctranslate2_is_refused_or_has_its_tensors_within() {
+    replay("ctranslate2", bodies::ctranslate2);
+}

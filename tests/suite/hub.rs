@@ -196,6 +196,57 @@ async fn shards_come_with_their_index() {
 }
 
 #[tokio::test]
+async fn models_of_ctranslate2_come_with_their_words() {
+    for words in ["tokenizer.json", "vocabulary.json", "vocabulary.txt"] {
+        let (hub, cache) = (Hub::start().await, tempfile::tempdir().unwrap());
+        hub.small("config.json", "{}");
+        hub.small(words, "words");
+        hub.large("model.bin", weights());
+        let files = folder(&pull(&hub, cache.path(), &[]).await);
+        assert_eq!(std::fs::read(files.join("model.bin")).unwrap(), weights());
+        let read = std::fs::read_to_string(files.join(words)).unwrap();
+        assert_eq!(read, "words", "{words}");
+        // Nothing is left to ask for, so a start needs no network.
+        hub.asked();
+        let offline = run(&[
+            "serve",
+            "--uri",
+            "tcp://127.0.0.1:0",
+            "--admin",
+            "off",
+            "--model",
+            "owner/name",
+            "--download-dir",
+            cache.path().to_str().unwrap(),
+            "--hf-endpoint",
+            hub.endpoint(),
+        ])
+        .await;
+        let said = refused(&offline);
+        assert!(said.contains("model.bin"), "{said}");
+        assert!(hub.asked().is_empty(), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn words_may_come_in_two_files() {
+    let (hub, cache) = (Hub::start().await, tempfile::tempdir().unwrap());
+    for file in [
+        "config.json",
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+    ] {
+        hub.small(file, file);
+    }
+    hub.large("model.safetensors", weights());
+    let files = folder(&pull(&hub, cache.path(), &[]).await);
+    for file in ["vocab.json", "merges.txt", "added_tokens.json"] {
+        assert_eq!(std::fs::read_to_string(files.join(file)).unwrap(), file);
+    }
+}
+
+#[tokio::test]
 async fn damaged_files_are_thrown_away() {
     let (hub, cache) = (hub().await, tempfile::tempdir().unwrap());
     hub.damage("model.safetensors");

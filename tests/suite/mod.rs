@@ -1,6 +1,7 @@
 mod admin;
 mod cli;
 mod cuda;
+mod forms;
 mod fuzz_replay;
 mod home_assistant;
 mod hub;

@@ -1,7 +1,7 @@
 //! Checked settings → a running server. Every port is bound and every channel made here.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use audio::Waveform;
@@ -124,10 +124,19 @@ impl App {
         let meter = meters.meter("wyoming-stt");
         let metrics = Metrics::new(&meter);
         let queue = Queue::new(config.queue, metrics.clone());
-        let worker = Worker::start(queue.clone(), worker_settings(&config), loader(&config))?;
+        let languages = Arc::new(OnceLock::new());
+        let tell = tell_languages(&languages);
+        let small_files = config.model.clone();
+        let told = tokio::task::spawn_blocking(move || model_store::languages(&small_files));
+        if let Ok(Some(found)) = told.await {
+            tell(found);
+        }
+        let loader = loader(&config, tell_languages(&languages));
+        let worker = Worker::start(queue.clone(), worker_settings(&config), loader)?;
         let service = Arc::new(Service {
             limits: config.limits,
             model: config.model.model.clone(),
+            told_languages: languages,
             languages: config.languages.clone(),
             options: config.options.clone(),
             speculate_after: config.speculate_after,
@@ -395,14 +404,26 @@ fn worker_settings(config: &Config) -> WorkerSettings {
 
 type Load = Result<(Box<dyn Recognizer>, Loaded), String>;
 
-fn loader(config: &Config) -> impl FnOnce() -> Load + Send + 'static {
+/// Keeps the languages of the model as soon as its small files are there: clients may ask once.
+fn tell_languages(told: &Arc<OnceLock<Vec<String>>>) -> impl FnOnce(Vec<String>) + Send + 'static {
+    let told = Arc::clone(told);
+    move |languages| {
+        // What was told before stays: it is of the same files.
+        told.get_or_init(|| languages);
+    }
+}
+
+fn loader(
+    config: &Config,
+    tell_languages: impl FnOnce(Vec<String>) + Send + 'static,
+) -> impl FnOnce() -> Load + Send + 'static {
     let model = config.model.clone();
     let languages = config.languages.clone();
     let options = config.options.clone();
     let (wanted, beams) = (config.max_batch, config.options.beam_size);
     move || {
         let began = Instant::now();
-        let whisper = load(&model, Report::Log)?;
+        let whisper = load_with(&model, Report::Log, tell_languages)?;
         tell_device(whisper.device());
         tell_fused(whisper.fused());
         tell_packed(whisper.packed());
@@ -452,8 +473,18 @@ fn places(whisper: &Whisper, wanted: usize, beams: usize) -> Result<Option<usize
 /// # Errors
 /// One line that says what is wrong and what to do.
 pub fn load(model: &ModelArgs, report: Report) -> Result<Whisper, String> {
+    load_with(model, report, |_languages| {})
+}
+
+/// As [`load`]; gives the languages away before the weights are read.
+fn load_with(
+    model: &ModelArgs,
+    report: Report,
+    tell_languages: impl FnOnce(Vec<String>),
+) -> Result<Whisper, String> {
     memory::keep_no_large_blocks();
     let checkpoint = model_store::open(model, report).map_err(|error| chain(&error))?;
+    tell_languages(checkpoint.languages().map_err(|error| chain(&error))?);
     Whisper::load(&checkpoint, model.device, model.load_options()).map_err(|error| chain(&error))
 }
 

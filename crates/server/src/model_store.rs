@@ -8,6 +8,7 @@ mod args;
 mod cache;
 #[cfg(feature = "hub")]
 mod download;
+mod files;
 #[cfg(feature = "hub")]
 mod headers;
 #[cfg(feature = "hub")]
@@ -120,18 +121,42 @@ pub fn open(args: &ModelArgs, report: Report) -> Result<Checkpoint, StoreError> 
     if name == "demo" {
         return demo();
     }
+    let folder = match local(args) {
+        Some(folder) => folder,
+        None => find(&repository(name)?, &args.hub, Freshness::AnyCached, report)?,
+    };
+    Ok(Checkpoint::open(&folder)?)
+}
+
+/// The languages of a model whose files are there: of the small ones, without a look at the weights or the network.
+pub fn languages(args: &ModelArgs) -> Option<Vec<String>> {
+    let name = args.model.as_str();
+    let checkpoint = if name == "demo" {
+        demo().ok()?
+    } else {
+        let in_cache = || {
+            let (cache, commit) = cached(&names::repository(name)?, &args.hub)?;
+            Some(cache.snapshot(&commit))
+        };
+        Checkpoint::open(&local(args).or_else(in_cache)?).ok()?
+    };
+    checkpoint.languages().ok()
+}
+
+/// The folder or file of a model that the hub's cache has no part in.
+fn local(args: &ModelArgs) -> Option<PathBuf> {
+    let name = args.model.as_str();
     let path = Path::new(name);
     if path.exists() || name.starts_with(['/', '.', '~']) {
-        return Ok(Checkpoint::open(path)?);
+        return Some(path.to_owned());
     }
-    let id = names::repository(name).ok_or_else(|| StoreError::Unknown {
+    plain_folder(name, &names::repository(name)?, &args.hub)
+}
+
+fn repository(name: &str) -> Result<HubId, StoreError> {
+    names::repository(name).ok_or_else(|| StoreError::Unknown {
         name: name.to_owned(),
-    })?;
-    if let Some(folder) = plain_folder(name, &id, &args.hub) {
-        return Ok(Checkpoint::open(&folder)?);
-    }
-    let files = find(&id, &args.hub, Freshness::AnyCached, report)?;
-    Ok(Checkpoint::open(&files)?)
+    })
 }
 
 /// A folder of a model without the hub's layout: `DIR/base` or `DIR/faster-whisper-base`.

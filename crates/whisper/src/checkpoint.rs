@@ -21,10 +21,13 @@ use sha2::{Digest, Sha256};
 
 pub use configuration::GenerationConfig;
 pub use error::LoadError;
+#[cfg(feature = "testing")]
+pub(crate) use forms::fuzz_ctranslate2;
 pub(crate) use packed::{PackedFile, Packing};
 pub(crate) use tensors::Tensors;
 pub(crate) use tokenizer::{is_timestamp, looks_special};
 
+use crate::vocabulary::languages_of;
 use files::WeightFile;
 use forms::{Contents, Form};
 
@@ -99,6 +102,14 @@ impl Checkpoint {
     /// What decoding needs to know.
     pub fn generation(&self) -> &GenerationConfig {
         &self.generation
+    }
+
+    /// Codes of the languages that can be transcribed; `en` alone for English-only checkpoints. Of the small files alone.
+    ///
+    /// # Errors
+    /// [`LoadError::Tokenizer`] where it cannot be read.
+    pub fn languages(&self) -> Result<Vec<String>, LoadError> {
+        languages_of(self)
     }
 
     /// The text of `tokenizer.json`, or what would stand there.

@@ -24,6 +24,11 @@ pub fn on_a_gpu<R>(compute: impl FnOnce() -> R) -> R {
     crate::model::elsewhere::pretend_fused(compute)
 }
 
+/// CTranslate2's reader on any bytes, for fuzzing: what it promises is asserted. Whether they were read.
+pub fn read_ctranslate2(bytes: &[u8]) -> bool {
+    crate::checkpoint::fuzz_ctranslate2(bytes)
+}
+
 /// A checkpoint of random weights to be written to a directory.
 #[derive(Clone, Debug)]
 pub struct TinyCheckpoint {

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
+use serde::Deserialize;
 use tokenizers::Tokenizer;
 
 use crate::{
@@ -74,7 +75,11 @@ impl Vocabulary {
         let start_of_transcript =
             needed(generation.decoder_start_token_id, "<|startoftranscript|>")?;
         let no_timestamps = needed(generation.no_timestamps_token_id, "<|notimestamps|>")?;
-        let languages = languages(checkpoint, &tokenizer);
+        let added = tokenizer.get_added_vocabulary().get_vocab();
+        let languages = languages(
+            checkpoint,
+            added.iter().map(|(name, id)| (name.as_str(), *id)),
+        );
         let timestamps = timestamps(&tokenizer, no_timestamps);
         let task = |name: &str, token: &str| {
             let configured = generation.task_to_id.as_ref();
@@ -123,11 +128,7 @@ impl Vocabulary {
 
     /// Codes of the languages that can be transcribed; `en` alone for English-only checkpoints.
     pub fn languages(&self) -> Vec<String> {
-        if self.is_multilingual() {
-            self.languages.keys().cloned().collect()
-        } else {
-            vec!["en".to_owned()]
-        }
+        codes(&self.languages)
     }
 
     pub(crate) fn language_tokens(&self) -> &BTreeMap<String, u32> {
@@ -331,16 +332,52 @@ fn added_words(
         .collect()
 }
 
-/// Code → token. Empty for English-only checkpoints, though their tokenizer may name languages.
-fn languages(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> BTreeMap<String, u32> {
+/// Codes of the languages that a checkpoint can transcribe, as [`Vocabulary::languages`]: without the tokenizer's words,
+/// which take a while to read.
+pub(crate) fn languages_of(checkpoint: &Checkpoint) -> Result<Vec<String>, LoadError> {
+    #[derive(Deserialize)]
+    struct Tokens {
+        #[serde(default)]
+        added_tokens: Vec<Token>,
+    }
+    #[derive(Deserialize)]
+    struct Token {
+        id: u32,
+        content: String,
+    }
+    let tokens: Tokens = serde_json::from_slice(checkpoint.tokenizer_json()).map_err(|source| {
+        LoadError::Tokenizer {
+            origin: checkpoint.origin().to_owned(),
+            source: source.into(),
+        }
+    })?;
+    let added = tokens.added_tokens.iter();
+    let added = added.map(|token| (token.content.as_str(), token.id));
+    Ok(codes(&languages(checkpoint, added)))
+}
+
+fn codes(languages: &BTreeMap<String, u32>) -> Vec<String> {
+    if languages.is_empty() {
+        vec!["en".to_owned()]
+    } else {
+        languages.keys().cloned().collect()
+    }
+}
+
+/// Code → token, of the tokens that were added to the words. Empty for English-only checkpoints, though their tokenizer
+/// may name languages.
+fn languages<'a>(
+    checkpoint: &Checkpoint,
+    added: impl Iterator<Item = (&'a str, u32)>,
+) -> BTreeMap<String, u32> {
     /// Number of words of OpenAI's English-only checkpoints: those of GPT-2. The others have one more.
     const ENGLISH_WORDS: u32 = 50_256;
+    let added: BTreeMap<&str, u32> = added.collect();
     let generation = checkpoint.generation();
     let english_only = match generation.is_multilingual {
         Some(is_multilingual) => !is_multilingual,
         None => {
-            generation.lang_to_id.is_none()
-                && tokenizer.token_to_id("<|endoftext|>") == Some(ENGLISH_WORDS)
+            generation.lang_to_id.is_none() && added.get("<|endoftext|>") == Some(&ENGLISH_WORDS)
         }
     };
     if english_only {
@@ -353,11 +390,9 @@ fn languages(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> BTreeMap<String,
             .collect();
     }
     // A language code has two or three letters; the other special tokens have more.
-    tokenizer
-        .get_added_vocabulary()
-        .get_vocab()
-        .iter()
-        .filter_map(|(name, &token)| Some((code_of(name)?.to_owned(), token)))
+    added
+        .into_iter()
+        .filter_map(|(name, token)| Some((code_of(name)?.to_owned(), token)))
         .filter(|(code, _)| {
             matches!(code.len(), 2 | 3) && code.bytes().all(|b| b.is_ascii_lowercase())
         })

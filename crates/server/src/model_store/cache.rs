@@ -13,18 +13,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::files::{CONFIG, CTRANSLATE2, OPTIONAL, SAFETENSORS, WEIGHTS, WORDS};
 use super::{HubId, Revision};
-
-/// The shape of the model.
-pub(super) const CONFIG: &str = "config.json";
-/// Its words.
-pub(super) const TOKENIZER: &str = "tokenizer.json";
-/// Its weights, in one file.
-pub(super) const WEIGHTS: &str = "model.safetensors";
-/// Names of the files of its weights, when there are several.
-pub(super) const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
-/// Files that old checkpoints lack.
-pub(super) const OPTIONAL: [&str; 2] = ["generation_config.json", "preprocessor_config.json"];
 
 /// The folder of one model.
 #[derive(Debug)]
@@ -85,16 +75,19 @@ impl RepoCache {
 
     /// Whether every file is there without which nothing can be loaded.
     pub(super) fn can_load(&self, commit: &str) -> bool {
-        let has = |file: &str| self.has(commit, file);
-        has(CONFIG) && has(TOKENIZER) && (has(WEIGHTS) || self.has_shards(commit))
+        let has = |file: &&str| self.has(commit, file);
+        let has_words = WORDS.iter().any(|files| files.iter().all(has));
+        let has_weights = WEIGHTS.iter().any(|(one, index)| {
+            has(one) || index.is_some_and(|index| self.has_shards(commit, index))
+        });
+        has(&CONFIG) && has_words && has_weights
     }
 
     /// Whether nothing is left to ask the hub for.
     pub(super) fn is_whole(&self, commit: &str) -> bool {
-        self.can_load(commit)
-            && OPTIONAL
-                .iter()
-                .all(|file| self.has(commit, file) || self.absent(commit, file).exists())
+        let is_settled = |file: &&str| self.has(commit, file) || self.absent(commit, file).exists();
+        let is_ctranslate2 = self.has(commit, CTRANSLATE2) && !self.has(commit, SAFETENSORS);
+        self.can_load(commit) && (is_ctranslate2 || OPTIONAL.iter().all(is_settled))
     }
 
     fn has(&self, commit: &str, file: &str) -> bool {
@@ -103,8 +96,8 @@ impl RepoCache {
             .is_ok_and(|found| found.is_file() && found.len() > 0)
     }
 
-    fn has_shards(&self, commit: &str) -> bool {
-        fs::read(self.snapshot(commit).join(WEIGHTS_INDEX))
+    fn has_shards(&self, commit: &str, index: &str) -> bool {
+        fs::read(self.snapshot(commit).join(index))
             .ok()
             .and_then(|index| shards(&index))
             .is_some_and(|shards| shards.iter().all(|shard| self.has(commit, shard)))
@@ -225,6 +218,7 @@ pub(super) fn shards(index: &[u8]) -> Option<BTreeSet<String>> {
 mod tests {
     use super::*;
 
+    const TOKENIZER: &str = WORDS[0][0];
     const COMMIT: &str = "0123456789012345678901234567890123456789";
 
     fn cache() -> (tempfile::TempDir, RepoCache) {
@@ -243,7 +237,7 @@ mod tests {
     #[test]
     fn a_cache_is_whole_when_nothing_is_left_to_ask_for() {
         let (_root, cache) = cache();
-        for file in [CONFIG, TOKENIZER, WEIGHTS] {
+        for file in [CONFIG, TOKENIZER, SAFETENSORS] {
             assert!(!cache.can_load(COMMIT), "before {file}");
             put(&cache, file, "x");
         }
@@ -256,14 +250,36 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_that_faster_whisper_filled_is_whole() {
+        let (_root, cache) = cache();
+        for file in [CONFIG, CTRANSLATE2] {
+            put(&cache, file, "x");
+        }
+        assert!(!cache.can_load(COMMIT), "without words");
+        put(&cache, "vocabulary.txt", "x");
+        assert!(cache.is_whole(COMMIT));
+    }
+
+    #[test]
+    fn words_may_be_in_two_files() {
+        let (_root, cache) = cache();
+        for file in [CONFIG, SAFETENSORS, "vocab.json"] {
+            put(&cache, file, "x");
+        }
+        assert!(!cache.can_load(COMMIT));
+        put(&cache, "merges.txt", "x");
+        assert!(cache.can_load(COMMIT));
+    }
+
+    #[test]
     fn an_empty_file_or_a_link_to_nothing_is_missing() {
         let (_root, cache) = cache();
         for file in [CONFIG, TOKENIZER] {
             put(&cache, file, "x");
         }
-        put(&cache, WEIGHTS, "");
+        put(&cache, SAFETENSORS, "");
         assert!(!cache.can_load(COMMIT));
-        let path = cache.snapshot(COMMIT).join(WEIGHTS);
+        let path = cache.snapshot(COMMIT).join(SAFETENSORS);
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("../../blobs/gone", &path).unwrap();
         assert!(!cache.can_load(COMMIT));
@@ -276,7 +292,7 @@ mod tests {
             put(&cache, file, "x");
         }
         let index = r#"{"weight_map": {"x": "a.safetensors", "y": "b.safetensors"}}"#;
-        put(&cache, WEIGHTS_INDEX, index);
+        put(&cache, WEIGHTS[0].1.unwrap(), index);
         assert!(!cache.can_load(COMMIT));
         put(&cache, "b.safetensors", "x");
         assert!(cache.can_load(COMMIT));

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::cache::{CONFIG, OPTIONAL, RepoCache, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, shards};
+use super::cache::{RepoCache, shards};
+use super::files::{ADDED, CONFIG, CTRANSLATE2, OPTIONAL, WEIGHTS, WORDS};
 use super::hub::{Hub, RemoteFile, start};
 use super::hub_error::{HubError, unwritten};
 use super::progress::Progress;
@@ -41,15 +42,13 @@ impl Hub<'_> {
             .await?;
         // From here on one commit, whatever happens to the branch meanwhile.
         let commit = config.commit.clone();
-        let remedy = "use a checkpoint that was saved with transformers' fast tokenizer";
-        let mut files = vec![config, self.required(&commit, TOKENIZER, remedy).await?];
-        for name in OPTIONAL {
-            match self.ask(&commit, name).await? {
-                Some(file) => files.push(file),
-                None => self.cache.mark_absent(&commit, name).map_err(unwritten)?,
-            }
+        let mut files = vec![config];
+        files.extend(self.words(&commit).await?);
+        let weights = self.weights(&commit).await?;
+        if weights.iter().all(|file| file.name != CTRANSLATE2) {
+            files.extend(self.optional(&commit).await?);
         }
-        files.extend(self.weights(&commit).await?);
+        files.extend(weights);
 
         let total = files.iter().filter_map(|file| file.size).sum();
         let mut progress = Progress::new(report, self.id, total);
@@ -63,33 +62,70 @@ impl Hub<'_> {
         Ok(commit)
     }
 
+    /// The files of the first kind that the model has whole.
+    async fn words(&self, commit: &str) -> Result<Vec<RemoteFile>, HubError> {
+        for names in WORDS {
+            let mut files = Vec::new();
+            for name in names {
+                files.extend(self.ask(commit, name).await?);
+            }
+            if files.len() == names.len() {
+                if names.len() > 1 {
+                    files.extend(self.ask(commit, ADDED).await?);
+                }
+                return Ok(files);
+            }
+        }
+        Err(HubError::NoFile {
+            id: self.id.clone(),
+            file: WORDS[0][0],
+            remedy: "use a checkpoint that has it, or vocab.json and merges.txt, or CTranslate2's vocabulary",
+        })
+    }
+
+    /// Files that some checkpoints lack.
+    async fn optional(&self, commit: &str) -> Result<Vec<RemoteFile>, HubError> {
+        let mut files = Vec::new();
+        for name in OPTIONAL {
+            match self.ask(commit, name).await? {
+                Some(file) => files.push(file),
+                None => self.cache.mark_absent(commit, name).map_err(unwritten)?,
+            }
+        }
+        Ok(files)
+    }
+
     /// The weight files: one, or an index and what it names.
     async fn weights(&self, commit: &str) -> Result<Vec<RemoteFile>, HubError> {
-        if let Some(file) = self.ask(commit, WEIGHTS).await? {
-            return Ok(vec![file]);
+        for (one, index) in WEIGHTS {
+            if let Some(file) = self.ask(commit, one).await? {
+                return Ok(vec![file]);
+            }
+            if let Some(index) = index
+                && let Some(file) = self.ask(commit, index).await?
+            {
+                return self.shards(commit, &file).await;
+            }
         }
-        let Some(index) = self.ask(commit, WEIGHTS_INDEX).await? else {
-            return Err(HubError::NoFile {
-                id: self.id.clone(),
-                file: WEIGHTS,
-                remedy: "use a checkpoint with safetensors weights, or convert it with transformers' save_pretrained",
-            });
-        };
+        Err(HubError::NoFile {
+            id: self.id.clone(),
+            file: WEIGHTS[0].0,
+            remedy: "use a checkpoint with weights in safetensors, of CTranslate2 (model.bin) or of PyTorch",
+        })
+    }
+
+    /// What an index names. The index itself is fetched at once.
+    async fn shards(&self, commit: &str, index: &RemoteFile) -> Result<Vec<RemoteFile>, HubError> {
         let mut silent = Progress::silent();
-        self.bring(commit, &index, &mut silent).await?;
-        let path = self.cache.snapshot(commit).join(WEIGHTS_INDEX);
-        let names = fs::read(path)
-            .ok()
-            .and_then(|text| shards(&text))
-            .ok_or_else(|| HubError::Index {
-                id: self.id.clone(),
-            })?;
+        self.bring(commit, index, &mut silent).await?;
+        let path = self.cache.snapshot(commit).join(&index.name);
+        let wrong = || HubError::Index {
+            id: self.id.clone(),
+        };
+        let names = fs::read(path).ok().and_then(|text| shards(&text));
         let mut files = Vec::new();
-        for name in names {
-            let file = self.ask(commit, &name).await?;
-            files.push(file.ok_or_else(|| HubError::Index {
-                id: self.id.clone(),
-            })?);
+        for name in names.ok_or_else(wrong)? {
+            files.push(self.ask(commit, &name).await?.ok_or_else(wrong)?);
         }
         Ok(files)
     }

@@ -9,7 +9,8 @@ use reqwest::header;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirect};
 
 use super::args::is_plain;
-use super::cache::{CONFIG, RepoCache};
+use super::cache::RepoCache;
+use super::files::CONFIG;
 use super::headers::{etag, size, text};
 use super::hub_error::HubError;
 use super::{HubArgs, HubId, Secret};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use reqwest::StatusCode;
 
 use super::HubId;
-use super::cache::{WEIGHTS_INDEX, WriteError};
+use super::cache::WriteError;
 
 /// Why a hub model cannot be fetched. Every text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,9 @@ pub enum HubError {
         remedy: &'static str,
     },
     /// The list of the weight files is not what it should be.
-    #[error("{WEIGHTS_INDEX} of model {id} names no files beside it: use another revision")]
+    #[error(
+        "the index of the weights of model {id} names no files beside it: use another revision"
+    )]
     Index {
         /// The model.
         id: HubId,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Freshness, HubArgs, Report, StoreError, find, names};
+use super::{Freshness, HubArgs, Report, StoreError, find, repository};
 use crate::app::chain;
 
 /// As in `sysexits.h`: a name that cannot be one, and something that is not there.
@@ -51,9 +51,7 @@ fn pull(name: &str, hub: &HubArgs) -> Result<String, StoreError> {
     if name == "demo" {
         return Ok("demo is built in".to_owned());
     }
-    let id = names::repository(name).ok_or_else(|| StoreError::Unknown {
-        name: name.to_owned(),
-    })?;
+    let id = repository(name)?;
     let files = find(&id, hub, Freshness::Newest, Report::to_person())?;
     Ok(files.display().to_string())
 }

@@ -13,8 +13,8 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
@@ -73,6 +73,8 @@ pub struct Service {
     pub limits: Limits,
     /// Name of the model.
     pub model: String,
+    /// The languages of the model by its small files, once they are there.
+    pub told_languages: Arc<OnceLock<Vec<String>>>,
     /// Which languages are answered.
     pub languages: LanguageRule,
     /// Options of every utterance; language, names and terms are set for each.
@@ -102,10 +104,11 @@ impl Service {
     }
 
     fn known_languages(&self) -> Vec<String> {
-        self.loaded().map_or_else(
-            || describe::presumed_languages(&self.model),
-            |loaded| loaded.info.languages.clone(),
-        )
+        if let Some(loaded) = self.loaded() {
+            return loaded.info.languages.clone();
+        }
+        let told = self.told_languages.get().cloned();
+        told.unwrap_or_else(|| describe::presumed_languages(&self.model))
     }
 
     /// Why the server ends when it ends before its clients do.

@@ -18,6 +18,9 @@ use super::{
 
 const NO_WEIGHTS: &str = "the folder has no weights of a form that is read, neither model.safetensors nor model.bin of CTranslate2";
 
+#[cfg(feature = "testing")]
+pub(crate) use ctranslate2::fuzz as fuzz_ctranslate2;
+
 /// How weight files are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {

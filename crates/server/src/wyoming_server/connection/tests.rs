@@ -45,6 +45,7 @@ fn bench(limits: Limits, waiting: QueueLimits) -> Bench {
     let service = Arc::new(Service {
         limits,
         model: "demo".to_owned(),
+        told_languages: Arc::default(),
         languages: LanguageRule::default(),
         options: Options::default(),
         speculate_after: Some(Duration::from_millis(300)),

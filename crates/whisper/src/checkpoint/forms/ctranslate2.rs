@@ -253,3 +253,35 @@ fn vocabulary(directory: &Path, expected: usize) -> Result<Vec<String>, LoadErro
 
 /// Aliases stand for what they name, and so do their scales.
 type Aliases<'a> = BTreeMap<&'a str, &'a str>;
+
+/// Any bytes are refused, or their tensors lie within them and are as long as their shapes say, or are refused when they
+/// are read. Whether they were read.
+///
+/// # Panics
+/// Where a promise is broken.
+#[cfg(feature = "testing")]
+pub(crate) fn fuzz(bytes: &[u8]) -> bool {
+    let Ok(model) = Model::read(bytes) else {
+        return false;
+    };
+    let path = Path::new(WEIGHTS);
+    if check(&model, path).is_ok() && shape(&model).is_ok() {
+        assert!(is(bytes), "a model that is read is known by its beginning");
+    }
+    for (called, variable) in model.named() {
+        for part in names::parts(called) {
+            let Ok(stored) = stored(&model, called, variable, part, path) else {
+                continue;
+            };
+            let sizes = stored.shape.iter();
+            let count = sizes.fold(1_usize, |count, size| count.saturating_mul(*size));
+            // No more memory than a small configuration would ask for.
+            if count < 1 << 16
+                && let Ok(values) = stored.values.to_f32(&stored.shape)
+            {
+                assert_eq!(values.len(), count, "{called}");
+            }
+        }
+    }
+    true
+}
