@@ -4,14 +4,21 @@
 //! form can be part of the program ([`Checkpoint::embedded`]).
 
 mod configuration;
+mod cursor;
 mod error;
 mod files;
 mod folder;
 mod forms;
+#[cfg(feature = "testing")]
+pub mod fuzz;
+mod ggml;
 mod json;
 mod packed;
+mod pickle;
 mod stored;
+mod strided;
 mod tensors;
+mod tiktoken;
 mod tokenizer;
 
 use std::{fmt, io, path::Path};

@@ -4,6 +4,9 @@
 //! are small integers times a power of two: f32, f16 and bf16 hold them exactly.
 
 mod ctranslate2;
+mod ggml;
+mod openai;
+mod pytorch;
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -11,7 +14,10 @@ use half::{bf16, f16};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 
+pub use crate::checkpoint::fuzz;
 pub use ctranslate2::{CTranslate2, StoredWords};
+pub use ggml::Ggml;
+pub use pytorch::{Pickle, PyTorch};
 
 /// Runs `compute`, on this thread, as if the CPU were another device: the model takes the operations that a GPU takes.
 /// A model in f16 that was loaded so goes on doing that, on any thread.
@@ -158,12 +164,16 @@ impl TinyCheckpoint {
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, directory: &Path) -> io::Result<()> {
+        self.write_small_files(directory)?;
+        self.write_weights(directory)
+    }
+
+    fn write_small_files(&self, directory: &Path) -> io::Result<()> {
         let write = |name: &str, value: Value| fs::write(directory.join(name), value.to_string());
         write("config.json", self.config())?;
         write("generation_config.json", self.generation_config())?;
         write("preprocessor_config.json", self.preprocessor_config())?;
-        write("tokenizer.json", self.tokenizer())?;
-        self.write_weights(directory)
+        write("tokenizer.json", self.tokenizer())
     }
 
     /// `config.json`.

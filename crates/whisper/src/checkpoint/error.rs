@@ -62,6 +62,15 @@ pub enum LoadError {
         expected: usize,
     },
 
+    /// A file of words of OpenAI's that is another.
+    #[error("{}: line {line} is no word in base64 and its number: take the file of the package openai-whisper", path.display())]
+    Words {
+        /// The file.
+        path: PathBuf,
+        /// Its first line is 1.
+        line: usize,
+    },
+
     /// A file is not the JSON that it should be.
     #[error("{} is not valid: download the checkpoint again", path.display())]
     Json {

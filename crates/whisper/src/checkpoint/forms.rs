@@ -5,6 +5,11 @@
 
 mod ctranslate2;
 mod hugging_face;
+mod lone;
+mod openai_names;
+mod openai_words;
+mod pytorch;
+mod whisper_cpp;
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +21,7 @@ use super::{
     stored::Stored,
 };
 
-const NO_WEIGHTS: &str = "the folder has no weights of a form that is read, neither model.safetensors nor model.bin of CTranslate2";
+const NO_WEIGHTS: &str = "the folder has no weights of a form that is read, neither model.safetensors, nor pytorch_model.bin, nor model.bin of CTranslate2, nor one file of OpenAI's or whisper.cpp's";
 
 #[cfg(feature = "testing")]
 pub(crate) use ctranslate2::fuzz as fuzz_ctranslate2;
@@ -28,6 +33,10 @@ pub(super) enum Form {
     Safetensors,
     /// CTranslate2's `model.bin`.
     CTranslate2,
+    /// Files of `torch.save`, with the names of transformers or of OpenAI.
+    PyTorch,
+    /// ggml files of whisper.cpp.
+    WhisperCpp,
 }
 
 impl Form {
@@ -36,6 +45,8 @@ impl Form {
         match self {
             Self::Safetensors => hugging_face::tensors(files),
             Self::CTranslate2 => ctranslate2::tensors(files),
+            Self::PyTorch => pytorch::tensors(files),
+            Self::WhisperCpp => whisper_cpp::tensors(files),
         }
     }
 }
@@ -97,11 +108,15 @@ fn open_folder(folder: Folder<'_>) -> Result<Option<Contents>, LoadError> {
     if let Some(contents) = hugging_face::open(folder)? {
         return Ok(Some(contents));
     }
+    if let Some(contents) = pytorch::open(folder)? {
+        return Ok(Some(contents));
+    }
     let weights = folder.path().join(ctranslate2::WEIGHTS);
     if weights.exists() {
         return ctranslate2::open(&weights).map(Some);
     }
-    Ok(None)
+    let lone = lone::find(folder.path())?;
+    lone.map(|path| open_file(&path)).transpose()
 }
 
 /// A file of weights, with the small files of its folder.
@@ -116,6 +131,12 @@ fn open_file(path: &Path) -> Result<Contents, LoadError> {
     }
     if ctranslate2::is(file.bytes()) {
         return ctranslate2::open(path);
+    }
+    if pytorch::is(file.bytes()) {
+        return pytorch::open_file(folder, file);
+    }
+    if whisper_cpp::is(file.bytes()) {
+        return whisper_cpp::open(file);
     }
     Err(LoadError::NotServed {
         path: path.to_owned(),

@@ -4,6 +4,8 @@ use std::{borrow::Cow, path::Path};
 
 use half::{bf16, f16, slice::HalfFloatSliceExt};
 
+use super::{ggml::Blocks, strided::gather};
+
 /// One tensor of a weight file.
 #[derive(Debug)]
 pub(super) struct Stored<'a> {
@@ -31,6 +33,14 @@ pub(super) enum Values<'a> {
         bytes: &'a [u8],
         scales: Vec<f32>,
     },
+    /// Little-endian numbers that do not lie row by row: so many from one to the next in each dimension.
+    Strided {
+        number: Number,
+        bytes: &'a [u8],
+        strides: Vec<usize>,
+    },
+    /// Blocks of ggml's.
+    Blocks(Blocks, &'a [u8]),
     /// Of a type that is not read, by its name.
     Unread(String),
 }
@@ -84,6 +94,19 @@ impl Values<'_> {
                     return Err(Unreadable::Length);
                 }
                 Ok(integers.divided(bytes, rows, scales))
+            }
+            Self::Strided {
+                number,
+                bytes,
+                strides,
+            } => {
+                let gathered = gather(bytes, number.size(), shape, strides);
+                Ok(number.widen(&gathered.ok_or(Unreadable::Length)?))
+            }
+            Self::Blocks(blocks, bytes) => {
+                let values = blocks.decode(bytes);
+                let fits = values.len() == count;
+                fits.then_some(values).ok_or(Unreadable::Length)
             }
             Self::Unread(name) => Err(Unreadable::Type(name.clone())),
         }

@@ -3,7 +3,10 @@
 //! Whisper's tokenizers are byte-level: each byte has a printable stand-in, and words are texts of these. OpenAI numbers
 //! the words in the order of the merges that make them, so the merges follow from the words (as tiktoken finds them).
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::LazyLock,
+};
 
 use serde_json::{Value, json};
 
@@ -93,12 +96,23 @@ pub(super) fn with_merges(
 /// a vocabulary that is not OpenAI's.
 pub(super) fn special_tokens(vocabulary: usize) -> Option<Vec<Added>> {
     // The multilingual words have one more, and large-v3 has one language more.
-    let (first, languages) = match vocabulary {
-        51_864 => (50_256, 99),
-        51_865 => (50_257, 99),
-        51_866 => (50_257, 100),
+    let words = match vocabulary {
+        51_864 => 50_256,
+        51_865 | 51_866 => 50_257,
         _ => return None,
     };
+    special_tokens_behind(words, vocabulary)
+}
+
+/// As [`special_tokens`], for so many words; `None` where what is left is no number of languages.
+pub(super) fn special_tokens_behind(words: usize, vocabulary: usize) -> Option<Vec<Added>> {
+    /// `<|endoftext|>` to `<|notimestamps|>` without languages, and timestamps from 0 s to 30 s.
+    const OTHERS: usize = 8 + 1501;
+    let languages = vocabulary.checked_sub(words)?.checked_sub(OTHERS)?;
+    if languages > LANGUAGES.len() {
+        return None;
+    }
+    let first = u32::try_from(words).ok()?;
     let names = ["endoftext", "startoftranscript"]
         .into_iter()
         .chain(LANGUAGES.into_iter().take(languages))
@@ -164,6 +178,13 @@ pub(super) fn stand_ins() -> [char; 256] {
         let stand_in = is_printable.then(|| char::from(byte));
         stand_in.or_else(|| free.next()).unwrap_or_default()
     })
+}
+
+/// Bytes as the text of their stand-ins.
+pub(super) fn with_stand_ins(bytes: &[u8]) -> String {
+    static STAND_INS: LazyLock<[char; 256]> = LazyLock::new(stand_ins);
+    let stand_in = |byte: &u8| STAND_INS[usize::from(*byte)];
+    bytes.iter().map(stand_in).collect()
 }
 
 /// Of each word that merging of earlier words makes, the last merge, in the order of the words.

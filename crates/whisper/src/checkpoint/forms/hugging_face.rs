@@ -136,7 +136,8 @@ fn adapter(path: PathBuf) -> LoadError {
     }
 }
 
-fn shards(index_path: &Path, bytes: &[u8]) -> Result<Vec<PathBuf>, LoadError> {
+/// The files that an index names, in the order of their names.
+pub(super) fn shards(index_path: &Path, bytes: &[u8]) -> Result<Vec<PathBuf>, LoadError> {
     #[derive(Deserialize)]
     struct IndexFile {
         weight_map: HashMap<String, String>,
