@@ -92,6 +92,16 @@ pub(crate) fn ctranslate2(bytes: &[u8]) {
     whisper::testing::read_ctranslate2(bytes);
 }
 
+/// Any file of PyTorch's is refused, or its tensors lie within it.
+pub(crate) fn pytorch(bytes: &[u8]) {
+    whisper::testing::fuzz::pytorch(bytes);
+}
+
+/// Any file of whisper.cpp's is refused, or its tensors lie within it and can be decoded.
+pub(crate) fn whisper_cpp(bytes: &[u8]) {
+    whisper::testing::fuzz::whisper_cpp(bytes);
+}
+
 /// A client's bytes, from the socket to the samples, as a connection takes them.
 pub(crate) fn session(bytes: &[u8]) {
     use server::wyoming_server::{Session, Step};

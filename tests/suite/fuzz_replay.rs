@@ -51,3 +51,13 @@ fn any_bytes_keep_a_session_in_order() {
 fn any_file_of_ctranslate2_is_refused_or_has_its_tensors_within() {
     replay("ctranslate2", bodies::ctranslate2);
 }
+
+#[test]
+fn any_file_of_pytorch_is_refused_or_has_its_tensors_within() {
+    replay("pytorch", bodies::pytorch);
+}
+
+#[test]
+fn any_file_of_whisper_cpp_is_refused_or_has_its_tensors_within() {
+    replay("whisper_cpp", bodies::whisper_cpp);
+}
