@@ -9,10 +9,12 @@ mod mix;
 mod pcm;
 mod resample;
 mod silence;
+mod speech;
 mod waveform;
 
 pub use ingest::{Ingest, IngestError};
 pub use pcm::{FormatError, PcmFormat};
 pub use resample::Resampler;
 pub use silence::{Pause, PauseDetector};
+pub use speech::{Speech, amplification};
 pub use waveform::{SAMPLE_RATE_HZ, Waveform};

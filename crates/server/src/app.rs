@@ -438,6 +438,8 @@ fn loader(
         silence.options = Options {
             temperatures: vec![0.0],
             max_new_tokens: Some(WARM_UP_TOKENS),
+            // Silence goes the whole way here.
+            speech_threshold: None,
             ..options
         };
         for result in whisper.transcribe(&[silence]) {

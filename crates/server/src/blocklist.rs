@@ -1,16 +1,18 @@
 //! Phrases that Whisper invents on silence and noise. Pure.
 //!
 //! Whisper learnt from subtitles, so on noise it writes what stands at the end of videos. Such a
-//! phrase is dropped only when it is the *whole* text, and whatever the language: on silence the
-//! detected language is a guess too. Phrases that people also say to a machine ("Thank you.") are
-//! dropped only when the model itself gives silence a fair chance.
+//! phrase is dropped only when it is the *whole* text of a segment, and whatever the language: on
+//! silence the detected language is a guess too. Phrases that people also say to a machine ("Thank
+//! you.") are dropped only when the model itself gives silence a fair chance, or is unsure of them.
 
 use std::collections::BTreeSet;
 
-use whisper::Transcript;
+use whisper::{Segment, Transcript};
 
 /// Above this probability of silence a phrase that could be meant is taken for invented.
 const SILENCE_IS_LIKELY: f32 = 0.3;
+/// Below this mean log probability too: such a phrase is easy to hear where it is said, and music makes −0.7 to −1.7.
+const IS_UNSURE: f32 = -0.9;
 
 /// Nobody says these to a voice assistant.
 const INVENTED: [&str; 42] = [
@@ -105,16 +107,32 @@ impl Blocklist {
         );
     }
 
-    /// Whether the whole text is an invented phrase.
-    pub fn rejects(&self, transcript: &Transcript) -> bool {
-        let text = normalised(&transcript.text);
-        let silence = transcript
+    /// Takes out the segments whose whole text is an invented phrase, or all of them when they are one together;
+    /// returns how many.
+    pub fn apply(&self, transcript: &mut Transcript) -> usize {
+        let before = transcript.segments.len();
+        if self.rejects(&transcript.text, &transcript.segments) {
+            transcript.segments.clear();
+        }
+        transcript
             .segments
-            .iter()
-            .map(|segment| segment.no_speech_prob)
-            .fold(0.0, f32::max);
+            .retain(|segment| !self.rejects(&segment.text, std::slice::from_ref(segment)));
+        let dropped = before - transcript.segments.len();
+        if dropped > 0 {
+            let left = transcript.segments.iter().map(|segment| &*segment.text);
+            transcript.text = left.collect::<String>().trim().to_owned();
+        }
+        dropped
+    }
+
+    /// Whether a text is an invented phrase, `segments` being where it was heard.
+    fn rejects(&self, text: &str, segments: &[Segment]) -> bool {
+        let text = normalised(text);
+        let may_be_silence = |segment: &Segment| {
+            segment.no_speech_prob > SILENCE_IS_LIKELY || segment.avg_log_prob < IS_UNSURE
+        };
         self.invented.contains(&text)
-            || (silence > SILENCE_IS_LIKELY && self.ambiguous.contains(&text))
+            || (self.ambiguous.contains(&text) && segments.iter().any(may_be_silence))
     }
 }
 
@@ -130,20 +148,34 @@ fn normalised(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use whisper::Segment;
-
     use super::*;
 
-    fn check(list: &Blocklist, text: &str, no_speech_prob: f32, rejected: bool) {
-        let transcript = Transcript {
+    fn segment(text: &str, no_speech_prob: f32, avg_log_prob: f32) -> Segment {
+        Segment {
             text: text.to_owned(),
-            segments: vec![Segment {
-                no_speech_prob,
-                ..Segment::default()
-            }],
+            no_speech_prob,
+            avg_log_prob,
+            ..Segment::default()
+        }
+    }
+
+    /// What is left of the segments' text.
+    fn left(list: &Blocklist, segments: Vec<Segment>) -> String {
+        let text: String = segments.iter().map(|segment| &*segment.text).collect();
+        let mut transcript = Transcript {
+            text: text.trim().to_owned(),
+            segments,
             ..Transcript::default()
         };
-        assert_eq!(list.rejects(&transcript), rejected, "{text:?}");
+        let before = transcript.segments.len();
+        let dropped = list.apply(&mut transcript);
+        assert_eq!(transcript.segments.len() + dropped, before);
+        transcript.text
+    }
+
+    fn check(list: &Blocklist, text: &str, no_speech_prob: f32, rejected: bool) {
+        let left = left(list, vec![segment(text, no_speech_prob, -0.2)]);
+        assert_eq!(left, if rejected { "" } else { text.trim() }, "{text:?}");
     }
 
     #[test]
@@ -159,6 +191,7 @@ mod tests {
         let list = Blocklist::known();
         check(&list, "Thank you.", 0.05, false);
         check(&list, "Thank you.", 0.5, true);
+        assert_eq!(left(&list, vec![segment(" Thank you.", 0.25, -1.1)]), "");
     }
 
     #[test]
@@ -190,19 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_asked_of_every_segment() {
-        let of = |no_speech_prob| Segment {
-            no_speech_prob,
-            ..Segment::default()
-        };
-        let transcript = |segments| Transcript {
-            text: "Thank you.".to_owned(),
-            segments,
-            ..Transcript::default()
-        };
+    fn each_segment_is_judged_by_itself_and_all_of_them_together() {
         let list = Blocklist::known();
-        assert!(!list.rejects(&transcript(Vec::new())));
-        assert!(list.rejects(&transcript(vec![of(0.1), of(0.9)])));
+        let of = |texts: &[&str]| texts.iter().map(|text| segment(text, 0.1, -0.2)).collect();
+        let thanks = [" Turn it on.", " Thanks for watching!", " Now."];
+        assert_eq!(left(&list, of(&thanks)), "Turn it on. Now.");
+        assert_eq!(left(&list, of(&[" Thanks", " for watching."])), "");
+        assert_eq!(left(&list, Vec::new()), "");
     }
 
     proptest::proptest! {

@@ -149,6 +149,8 @@ mod tests {
             (&["--speculate-after", "nan"], "--speculate-after"),
             (&["--speculate-after=-1"], "--speculate-after"),
             (&["--blocklist-extra", "/no/such/file"], "--blocklist-extra"),
+            (&["--speech-threshold", "1.5"], "--speech-threshold"),
+            (&["--speech-threshold", "nan"], "--speech-threshold"),
             (&["--zeroconf", "--uri", "stdio://"], "--zeroconf"),
             (&["--zeroconf", TOO_LONG], "--zeroconf"),
             (&["--zeroconf-address", "here"], "--zeroconf-address"),
@@ -165,6 +167,14 @@ mod tests {
         assert_eq!(after(&["--speculate-after", "0"]), None);
         let longer = after(&["--speculate-after", "0.5"]);
         assert_eq!(longer, Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn speech_is_detected_unless_that_is_turned_off() {
+        let threshold = |arguments: &[&str]| checked(arguments).unwrap().options.speech_threshold;
+        assert_eq!(threshold(&[]), Some(0.8));
+        assert_eq!(threshold(&["--speech-threshold", "0"]), None);
+        assert_eq!(threshold(&["--speech-threshold", "0.5"]), Some(0.5));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
 use telemetry::BuildInfo;
 use telemetry::load::LoadReport;
+use whisper::Withheld;
 use wyoming::Code;
 
 /// From a warm GPU's few milliseconds to a slow CPU on long audio.
@@ -99,6 +100,7 @@ pub struct Metrics {
     faults: Counter<u64>,
     utterances: Counter<u64>,
     panics: Counter<u64>,
+    withheld: Counter<u64>,
     speculations_started: Counter<u64>,
     speculations_adopted: Counter<u64>,
     speculations_discarded: Counter<u64>,
@@ -140,6 +142,10 @@ impl Metrics {
             faults: counter("faults", "Error events sent, by code."),
             utterances: counter("utterances", "Utterances transcribed, by language."),
             panics: counter("recognition_panics", "Batches lost to a panic."),
+            withheld: counter(
+                "withheld_texts",
+                "Windows and segments whose text is no part of an answer, by reason.",
+            ),
             speculations_started: counter(
                 "speculations_started",
                 "Transcriptions begun at a pause, before the audio ended.",
@@ -278,6 +284,22 @@ impl Metrics {
         self.panics.add(1, &[]);
     }
 
+    /// Text of an utterance is not part of its answer. `phrases`: segments that the blocklist took out.
+    pub fn withheld(&self, withheld: Withheld, phrases: usize) {
+        for (reason, number) in [
+            ("no_speech", u64::from(withheld.no_speech)),
+            ("silence", u64::from(withheld.silence)),
+            ("hopeless", u64::from(withheld.hopeless)),
+            ("prompt", u64::from(withheld.prompt)),
+            ("phrase", phrases as u64),
+        ] {
+            if number > 0 {
+                self.withheld
+                    .add(number, &[KeyValue::new("reason", reason)]);
+            }
+        }
+    }
+
     /// A transcription may begin before the audio has ended.
     pub fn speculation_started(&self) {
         self.speculations_started.add(1, &[]);
@@ -380,6 +402,11 @@ mod tests {
         metrics.answered("en".to_owned());
         metrics.answered(String::new());
         metrics.panicked();
+        let withheld = Withheld {
+            hopeless: 2,
+            ..Withheld::default()
+        };
+        metrics.withheld(withheld, 1);
         for _ in 0..3 {
             metrics.speculation_started();
         }
@@ -408,6 +435,8 @@ mod tests {
             "stt_utterances_total{language=\"en\"} 1",
             "stt_utterances_total{language=\"none\"} 1",
             "stt_recognition_panics_total 1",
+            "stt_withheld_texts_total{reason=\"hopeless\"} 2",
+            "stt_withheld_texts_total{reason=\"phrase\"} 1",
             "stt_speculations_started_total 3",
             "stt_speculations_adopted_total 1",
             "stt_speculations_discarded_total 1",

@@ -47,9 +47,17 @@ pub enum Format {
     Vtt,
 }
 
-/// Runs the command. The exit code is 0 when every file gave a transcript, 69 without a model, else 1.
+/// Runs the command. The exit code is 0 when every file gave a transcript, 64 with settings that cannot
+/// be, 69 without a model, else 1.
 pub fn run(args: &Args) -> ExitCode {
     let progress = Progress::new();
+    let blocklist = match args.model.blocklist() {
+        Ok(blocklist) => blocklist,
+        Err(error) => {
+            progress.complain(&chain(&error));
+            return ExitCode::from(64);
+        }
+    };
     progress.show("loading the model");
     let whisper = match load(&args.model, Report::to_person()) {
         Ok(whisper) => whisper,
@@ -67,7 +75,8 @@ pub fn run(args: &Args) -> ExitCode {
             args.files.len()
         ));
         match transcribe(&whisper, args, file) {
-            Ok(transcript) => {
+            Ok(mut transcript) => {
+                blocklist.apply(&mut transcript);
                 progress.clear();
                 // A closed output ends nothing: the exit codes of the others still count.
                 write!(std::io::stdout(), "{}", shown(args, file, &transcript)).ok();
@@ -145,6 +154,12 @@ fn as_json(file: &Path, transcript: &Transcript) -> serde_json::Value {
         "language": transcript.language,
         "language_probability": transcript.language_probability,
         "duration": transcript.audio.as_secs_f64(),
+        "withheld": {
+            "no_speech": transcript.withheld.no_speech,
+            "silence": transcript.withheld.silence,
+            "hopeless": transcript.withheld.hopeless,
+            "prompt": transcript.withheld.prompt,
+        },
         "segments": segments,
     })
 }

@@ -119,6 +119,11 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             let begun = index.and_then(|index| Ok((index, self.whisper.begin(input)?)));
             match begun {
                 Err(error) => self.source.done(id, Err(error)),
+                // Nobody speaks in it.
+                Ok((_, transcription)) if transcription.is_done() => {
+                    let transcript = transcription.into_transcript();
+                    self.source.done(id, Ok(transcript));
+                }
                 Ok((index, transcription)) => {
                     let stage = self.new_window();
                     self.places[index] = Some(Place {

@@ -10,6 +10,7 @@ mod load;
 pub mod mel;
 mod model;
 mod options;
+mod passages;
 mod precision;
 mod state;
 #[cfg(feature = "testing")]
@@ -30,7 +31,7 @@ pub use model::{Fused, Model, ModelError, Prefill};
 pub use options::{Cancel, Input, Language, Options, Task};
 pub use precision::Precision;
 pub use state::State;
-pub use transcript::{Segment, Timings, Transcript};
+pub use transcript::{Segment, Timings, Transcript, Withheld};
 pub use vocabulary::Vocabulary;
 pub use whisper::{LoadOptions, ModelInfo, Whisper, WhisperError};
 pub use window::Window;

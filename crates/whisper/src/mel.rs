@@ -52,6 +52,8 @@ pub struct MelStream {
     carry: Vec<f32>,
     /// Number of samples before `carry`.
     carry_start: usize,
+    /// What amplification adds to each value, in log10 of power.
+    shift: f32,
 }
 
 /// A normalised log-mel spectrogram: `(n_mels, frames)` in row-major order, one frame per 10 ms, about −1..=1.
@@ -142,6 +144,7 @@ impl MelStream {
             columns: Vec::new(),
             carry: Vec::new(),
             carry_start: 0,
+            shift: 0.0,
         }
     }
 
@@ -154,6 +157,11 @@ impl MelStream {
             self.finish_columns(&extractor, &mut scratch);
             self.drop_used_samples();
         }
+    }
+
+    /// From now on spectrograms are those of the audio multiplied by `gain`.
+    pub fn amplify(&mut self, gain: f32) {
+        self.shift = 2.0 * gain.log10();
     }
 
     /// Number of samples pushed so far.
@@ -252,7 +260,8 @@ impl MelStream {
             self.extractor.append_column(&mut scratch, &mut rest);
         }
         let n_mels = self.n_mels();
-        normalise(&[&self.columns[..done * n_mels], &rest], n_mels, frames)
+        let columns = [&self.columns[..done * n_mels], &rest];
+        normalise(&columns, n_mels, frames, self.shift)
     }
 }
 
@@ -317,12 +326,12 @@ impl Filter {
     }
 }
 
-/// `(n_mels, frames)` out of columns of log power; frames beyond the columns are silent.
-fn normalise(columns: &[&[f32]], n_mels: usize, frames: usize) -> LogMel {
+/// `(n_mels, frames)` out of columns of log power, to each of which `shift` is added; frames beyond the columns are silent.
+fn normalise(columns: &[&[f32]], n_mels: usize, frames: usize, shift: f32) -> LogMel {
     let loudest = columns
         .iter()
         .flat_map(|columns| columns.iter())
-        .fold(SILENCE, |loudest, value| loudest.max(*value));
+        .fold(SILENCE, |loudest, value| loudest.max(value + shift));
     let floor = loudest - DYNAMIC_RANGE;
     let scaled = |value: f32| (value.max(floor) + 4.0) / 4.0;
     let mut data = vec![scaled(SILENCE); n_mels * frames];
@@ -331,7 +340,7 @@ fn normalise(columns: &[&[f32]], n_mels: usize, frames: usize) -> LogMel {
         .flat_map(|columns| columns.chunks_exact(n_mels));
     for (frame, column) in columns.enumerate() {
         for (mel, value) in column.iter().enumerate() {
-            data[mel * frames + frame] = scaled(*value);
+            data[mel * frames + frame] = scaled(value + shift);
         }
     }
     LogMel {
@@ -515,6 +524,19 @@ mod tests {
         }
         assert_eq!(whole.slice(0, 100), whole);
         assert_eq!(whole.slice(500, 2).data(), [0.0; 160]);
+    }
+
+    #[test]
+    fn quiet_audio_has_the_spectrogram_of_loud_audio_once_it_is_amplified() {
+        let loud = audio(1, 16_000);
+        let quiet: Vec<f32> = loud.iter().map(|sample| sample / 64.0).collect();
+        let mut stream = extractor().stream_of(&quiet);
+        stream.amplify(64.0);
+        let (quiet, loud) = (stream.whole(), extractor().stream_of(&loud).whole());
+        for (quiet, loud) in quiet.data().iter().zip(loud.data()) {
+            // Rounding of a logarithm.
+            assert!((quiet - loud).abs() < 1e-4, "{quiet} {loud}");
+        }
     }
 
     #[test]

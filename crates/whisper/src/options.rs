@@ -70,8 +70,8 @@ pub enum Task {
     Translate,
 }
 
-/// How to transcribe. The defaults and the names of the thresholds are those of openai-whisper's
-/// `transcribe.py`.
+/// How to transcribe. The names of the thresholds, and the defaults of most settings, are those of openai-whisper's
+/// `transcribe.py`; there, the text before is a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Given or to be detected.
@@ -86,8 +86,12 @@ pub struct Options {
     pub compression_ratio_threshold: Option<f32>,
     /// Mean log probability of the tokens under which a result is doubted. `None`: not checked.
     pub log_prob_threshold: Option<f32>,
-    /// Probability of silence over which a doubted result is taken for silence. `None`: not checked.
+    /// Probability of silence over which a result of the usual log probability is taken for silence; a less probable
+    /// one already is below it. `None`: not checked.
     pub no_speech_threshold: Option<f32>,
+    /// Likelihood of speech, by a detector that listens before the model does, below which audio has no words. Longer
+    /// audio is transcribed where there is speech. `None`: the detector is off.
+    pub speech_threshold: Option<f32>,
     /// Text that is taken to come before the audio.
     pub initial_prompt: Option<String>,
     /// Unique names to expect.
@@ -117,12 +121,13 @@ impl Default for Options {
             temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             compression_ratio_threshold: Some(2.4),
             log_prob_threshold: Some(-1.0),
-            no_speech_threshold: Some(0.6),
+            no_speech_threshold: Some(0.5),
+            speech_threshold: None,
             initial_prompt: None,
             names: Vec::new(),
             terms: Vec::new(),
             timestamps: false,
-            condition_on_previous_text: true,
+            condition_on_previous_text: false,
             window: Window::Exact,
             max_new_tokens: None,
             seed: 0,

@@ -13,6 +13,8 @@ pub struct Transcript {
     pub language_probability: Option<f32>,
     /// The parts. One without timestamps for a single window.
     pub segments: Vec<Segment>,
+    /// What was not taken for words.
+    pub withheld: Withheld,
     /// Length of the audio.
     pub audio: Duration,
     /// Where the time went: passes that others took part in are counted whole.
@@ -38,6 +40,19 @@ pub struct Segment {
     pub compression_ratio: f32,
     /// Probability that its window holds no speech.
     pub no_speech_prob: f32,
+}
+
+/// Numbers of windows, or of segments, whose text is not part of the transcript.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Withheld {
+    /// The detector found no speech: in the whole audio, or where the segment is.
+    pub no_speech: u32,
+    /// The model takes the window for silence.
+    pub silence: u32,
+    /// Each attempt at the window was improbable or repeated itself.
+    pub hopeless: u32,
+    /// The text was that of the prompt, and without a prompt there was none.
+    pub prompt: u32,
 }
 
 /// Wall time by stage.

@@ -3,13 +3,15 @@
 //! Source: the loop of openai-whisper's `transcribe.py`. Pure: it takes outcomes and hands out
 //! windows and requests; [`crate::batch`] runs them together with those of others.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use crate::decode::fallback::{self, Verdict};
+use crate::decode::fallback::{Tried, Verdict, Way};
 use crate::decode::language::Detected;
 use crate::decode::{Outcome, Request, bias};
 use crate::mel::HOP_LENGTH;
-use crate::transcript::{Segment, Timings, Transcript};
+use crate::passages::Passages;
+use crate::transcript::{Segment, Timings, Transcript, Withheld};
 use crate::vocabulary::Vocabulary;
 use crate::{Cancel, Input, Language, LogMel, MelError, MelStream, Window};
 
@@ -19,12 +21,22 @@ const FRAME_S: f64 = 0.01;
 const FRAMES_PER_STEP: usize = 2;
 /// Above this temperature a window's text is no prompt for the next one.
 const MAX_PROMPT_TEMPERATURE: f32 = 0.5;
+/// A segment of this length in which nobody speaks was invented: 0.5 s in mel frames. Times are not exact.
+const LEAST_SILENCE: usize = 50;
+/// So much speech has words, 5 s in mel frames …
+const WORDY_SPEECH: usize = 500;
+/// So much speech between two segments, 1.8 s with the detector's margins, was passed over.
+const PASSED_OVER: usize = 180;
+/// … and at least one token for so much, 1 s. People say three or four.
+const SPEECH_PER_TOKEN: usize = 100;
 
 /// The state of one utterance between two passes.
 #[derive(Debug)]
 pub(crate) struct Transcription {
     input: Input,
     spectrogram: Spectrogram,
+    /// Where there is speech.
+    passages: Passages,
     window_frames: usize,
     positions: usize,
     language: Option<(String, Option<f32>)>,
@@ -32,6 +44,12 @@ pub(crate) struct Transcription {
     seek: usize,
     /// Which of the temperatures is tried.
     attempt: usize,
+    /// How the current window is heard.
+    way: Way,
+    /// The best of the attempts at the current window that were doubted.
+    best: Option<Tried>,
+    /// A text that may be nothing but the prompt; the window is heard again without one.
+    suspect: Option<Tried>,
     /// What [`Window::Dynamic`] heard in the current window was doubted: it is encoded whole.
     widened: bool,
     /// The current window was not encoded yet.
@@ -40,6 +58,7 @@ pub(crate) struct Transcription {
     said: Vec<u32>,
     prompt_from: usize,
     segments: Vec<Segment>,
+    withheld: Withheld,
     done: bool,
     timings: Timings,
 }
@@ -58,6 +77,7 @@ impl Transcription {
     pub(crate) fn new(
         input: Input,
         stream: MelStream,
+        passages: Passages,
         language: Option<String>,
         window_frames: usize,
         positions: usize,
@@ -68,20 +88,34 @@ impl Transcription {
         } else {
             Spectrogram::Long(stream.whole())
         };
+        let is_speech = passages.has_speech();
+        // A short command is heard from its beginning.
+        let seek = match &spectrogram {
+            Spectrogram::Short(_) => 0,
+            Spectrogram::Long(_) => passages.first(),
+        };
         Self {
             input,
             spectrogram,
+            passages,
             window_frames,
             positions,
             language: language.map(|language| (language, None)),
-            seek: 0,
+            seek,
             attempt: 0,
+            way: Way::Usual,
+            best: None,
+            suspect: None,
             widened: false,
             unheard: true,
             said: Vec::new(),
             prompt_from: 0,
             segments: Vec::new(),
-            done: false,
+            withheld: Withheld {
+                no_speech: u32::from(!is_speech),
+                ..Withheld::default()
+            },
+            done: !is_speech,
             timings: Timings::default(),
         }
     }
@@ -136,7 +170,10 @@ impl Transcription {
         let frames = self.frames();
         match &self.spectrogram {
             Spectrogram::Short(stream) => stream.window(frames),
-            Spectrogram::Long(mel) => Ok(mel.slice(self.seek, frames)),
+            Spectrogram::Long(mel) => {
+                let taken = self.window_end(self.way) - self.seek;
+                Ok(mel.slice(self.seek, taken).slice(0, frames))
+            }
         }
     }
 
@@ -144,8 +181,8 @@ impl Transcription {
     pub(crate) fn frames(&self) -> usize {
         let samples = match &self.spectrogram {
             Spectrogram::Short(stream) => stream.samples(),
-            // Only the last window is short of speech; the others are full anyway.
-            Spectrogram::Long(mel) => mel.frames().saturating_sub(self.seek) * HOP_LENGTH,
+            // The last window of a passage is short of speech; the others are full anyway.
+            Spectrogram::Long(_) => (self.window_end(self.way) - self.seek) * HOP_LENGTH,
         };
         let window = if self.widened {
             Window::Exact
@@ -155,8 +192,17 @@ impl Transcription {
         window.frames(samples, self.window_frames)
     }
 
+    /// Where the current window ends when it is heard in this way: with the audio, before a long pause, or full.
+    fn window_end(&self, way: Way) -> usize {
+        let full = (self.seek + self.window_frames).min(self.passages.end(self.seek));
+        match way {
+            Way::Plain { end } => end.min(full),
+            Way::Usual | Way::Unprompted => full,
+        }
+    }
+
     fn timestamps(&self) -> bool {
-        matches!(self.spectrogram, Spectrogram::Long(_))
+        matches!(self.spectrogram, Spectrogram::Long(_)) && !matches!(self.way, Way::Plain { .. })
     }
 
     fn temperature(&self) -> f32 {
@@ -168,7 +214,10 @@ impl Transcription {
     pub(crate) fn request(&self, vocabulary: &Vocabulary) -> Request {
         let options = &self.input.options;
         let previous = self.said.get(self.prompt_from..).unwrap_or_default();
-        let mut prompt = bias::prompt(vocabulary, options, previous, self.positions);
+        let mut prompt = match self.way {
+            Way::Usual => bias::prompt(vocabulary, options, previous, self.positions),
+            Way::Unprompted | Way::Plain { .. } => Vec::new(),
+        };
         let start_index = prompt.len();
         let language = self.language.as_ref().map_or("", |(language, _)| language);
         prompt.extend(vocabulary.start_sequence(language, options.task));
@@ -193,38 +242,150 @@ impl Transcription {
         }
     }
 
-    /// Takes an attempt: it counts, or the window is tried again. The model was trained on whole windows, so one that
-    /// was not whole is first made so; then come the other temperatures.
+    /// Takes an attempt: it counts, or the window is heard again. The model was trained on whole windows, so one that
+    /// was not whole is first made so; then come other ways, then the other temperatures.
     pub(crate) fn accept(&mut self, vocabulary: &Vocabulary, outcome: &Outcome) {
+        let tried = self.tried(vocabulary, outcome);
         let options = &self.input.options;
+        let verdict = tried.verdict(options);
+        if let Some(suspect) = self.suspect.take() {
+            let is_silence = match verdict {
+                Verdict::Silence => true,
+                Verdict::Doubted => tried.may_be_silence(),
+                Verdict::Speech => tried.outcome.tokens.is_empty(),
+            };
+            self.withheld.prompt += u32::from(is_silence);
+            self.settle(vocabulary, Some(suspect).filter(|_| !is_silence));
+            return;
+        }
+        // The first attempt tells silence, and the best: others are improbable because they were drawn at random.
+        if verdict == Verdict::Silence && self.attempt == 0 {
+            self.withheld.silence += 1;
+            self.settle(vocabulary, None);
+            return;
+        }
+        if verdict == Verdict::Speech {
+            self.check_and_settle(vocabulary, tried);
+            return;
+        }
+        if self.frames() < self.window_frames && !self.widened {
+            self.widened = true;
+            self.unheard = true;
+            return;
+        }
+        let is_last = !self.hear_again(&tried);
+        let best = match self.best.take() {
+            Some(best) => best.better(tried),
+            None => tried,
+        };
+        if !is_last {
+            self.best = Some(best);
+        } else if best.verdict(&self.input.options) == Verdict::Silence {
+            self.withheld.silence += 1;
+            self.settle(vocabulary, None);
+        } else if best.is_hopeless(&self.input.options) {
+            self.withheld.hopeless += 1;
+            self.settle(vocabulary, None);
+        } else {
+            self.check_and_settle(vocabulary, best);
+        }
+    }
+
+    fn tried(&self, vocabulary: &Vocabulary, outcome: &Outcome) -> Tried {
         let text = vocabulary.decode(&outcome.tokens);
-        let compression_ratio = fallback::compression_ratio(text.trim());
-        let verdict = fallback::judge(options, outcome, compression_ratio);
-        if verdict == Verdict::Doubted {
-            if self.frames() < self.window_frames {
-                self.widened = true;
-                self.unheard = true;
-                return;
+        Tried {
+            temperature: self.temperature(),
+            way: self.way,
+            is_sparse: self.is_sparse(vocabulary, &outcome.tokens),
+            ..Tried::new(&self.input.options, outcome.clone(), &text)
+        }
+    }
+
+    /// Whether seconds of speech have hardly a word.
+    fn is_sparse(&self, vocabulary: &Vocabulary, tokens: &[u32]) -> bool {
+        let window = self.window_end(self.way) - self.seek;
+        let first_timestamp = vocabulary.first_timestamp();
+        let cut = match self.spectrogram {
+            Spectrogram::Short(_) => Cut::whole(tokens, window),
+            Spectrogram::Long(_) => cut_at_timestamps(tokens, first_timestamp, window),
+        };
+        stretches(&cut).into_iter().any(|(frames, part)| {
+            if part.is_empty() && frames.start > 0 {
+                // The next window begins there.
+                return false;
             }
-            if self.attempt + 1 < options.temperatures.len() {
-                self.attempt += 1;
+            let least = if part.is_empty() {
+                PASSED_OVER
+            } else {
+                WORDY_SPEECH
+            };
+            let tokens = tokens.get(part).unwrap_or_default();
+            let words = tokens.iter().filter(|&&token| token < first_timestamp);
+            let frames = self.seek + frames.start..self.seek + frames.end;
+            let speech = self.passages.speech_in(&frames).unwrap_or_default();
+            speech >= least && words.count() * SPEECH_PER_TOKEN < speech
+        })
+    }
+
+    /// Chooses how the window is heard after a doubted attempt; `false` when that was the last.
+    fn hear_again(&mut self, tried: &Tried) -> bool {
+        let options = &self.input.options;
+        let is_prompted = bias::has_words(options) || self.prompt_from < self.said.len();
+        if tried.is_sparse && self.way == Way::Usual && is_prompted {
+            self.way = Way::Unprompted;
+            return true;
+        }
+        let may_be_plain = matches!(self.spectrogram, Spectrogram::Long(_)) && self.timestamps();
+        if tried.is_sparse && may_be_plain {
+            let window = self.seek..self.window_end(self.way);
+            let end = self.passages.pause_in(&window);
+            self.way = Way::Plain { end };
+            self.unheard = true;
+            return true;
+        }
+        let is_doubted = tried.is_improbable(options) || tried.is_repetitive;
+        if is_doubted && self.attempt + 1 < options.temperatures.len() {
+            self.attempt += 1;
+            return true;
+        }
+        false
+    }
+
+    /// A text that may be nothing but the prompt is checked before it counts.
+    fn check_and_settle(&mut self, vocabulary: &Vocabulary, tried: Tried) {
+        let options = &self.input.options;
+        let is_prompted = tried.way == Way::Usual && bias::has_words(options);
+        if is_prompted && options.no_speech_threshold.is_some() && !tried.outcome.tokens.is_empty()
+        {
+            let text = vocabulary.decode(&tried.outcome.tokens);
+            let is_unclear = tried.may_be_silence() || tried.is_improbable(options);
+            if is_unclear || bias::is_echo(options, &text) {
+                // The window that is encoded is the one that was heard in the usual way, unless it was cut since.
+                self.unheard = matches!(self.way, Way::Plain { .. });
+                self.way = Way::Unprompted;
+                self.attempt = 0;
+                self.suspect = Some(tried);
                 return;
             }
         }
-        let found = Found {
+        self.settle(vocabulary, Some(tried));
+    }
+
+    /// The window is done: its text, if there is one, is part of the transcript.
+    fn settle(&mut self, vocabulary: &Vocabulary, tried: Option<Tried>) {
+        let silence = || Tried {
             temperature: self.temperature(),
-            avg_log_prob: outcome.avg_log_prob,
-            compression_ratio,
-            no_speech_prob: outcome.no_speech_prob,
+            way: self.way,
+            ..Tried::default()
         };
-        self.unheard = true;
-        self.attempt = 0;
-        self.widened = false;
-        let tokens = if verdict == Verdict::Silence {
-            &[]
-        } else {
-            &outcome.tokens[..]
+        let tried = tried.unwrap_or_else(silence);
+        let found = Found {
+            temperature: tried.temperature,
+            avg_log_prob: tried.outcome.avg_log_prob,
+            compression_ratio: tried.compression_ratio,
+            no_speech_prob: tried.outcome.no_speech_prob,
         };
+        let tokens = &tried.outcome.tokens[..];
         match &self.spectrogram {
             Spectrogram::Short(stream) => {
                 let end_s = (stream.samples() / HOP_LENGTH) as f64 * FRAME_S;
@@ -233,23 +394,38 @@ impl Transcription {
             }
             Spectrogram::Long(mel) => {
                 let frames = mel.frames();
-                self.take_window(vocabulary, frames, tokens, &found);
+                let window = self.window_end(tried.way) - self.seek;
+                self.take_window(vocabulary, window, tokens, &found);
+                self.seek = self.passages.next(self.seek);
+                self.done = self.seek >= frames;
             }
         }
+        self.unheard = true;
+        self.attempt = 0;
+        self.way = Way::Usual;
+        self.best = None;
+        self.widened = false;
     }
 
-    /// Cuts a window's tokens into segments at pairs of timestamps and moves on to where they end.
+    /// Cuts a window's tokens into segments at pairs of timestamps and moves on to where they end. `window`: in mel
+    /// frames.
     fn take_window(
         &mut self,
         vocabulary: &Vocabulary,
-        frames: usize,
+        window: usize,
         tokens: &[u32],
         found: &Found,
     ) {
-        let window = (frames - self.seek).min(self.window_frames);
         let from = self.seek as f64 * FRAME_S;
         let cut = cut_at_timestamps(tokens, vocabulary.timestamps(), window);
+        let cut = self.before_what_is_passed_over(cut);
         for part in &cut.parts {
+            let frame = |step: usize| self.seek + step * FRAMES_PER_STEP;
+            let frames = frame(part.start)..frame(part.end);
+            if frames.len() >= LEAST_SILENCE && self.passages.speech_in(&frames) == Some(0) {
+                self.withheld.no_speech += 1;
+                continue;
+            }
             let seconds = |step: usize| from + (step * FRAMES_PER_STEP) as f64 * FRAME_S;
             let tokens = &tokens[part.tokens.clone()];
             self.add_segment(
@@ -266,7 +442,25 @@ impl Transcription {
             self.prompt_from = self.said.len();
         }
         self.seek += cut.advance.clamp(1, window.max(1));
-        self.done = self.seek >= frames;
+    }
+
+    /// The segments up to the first speech that they leave out; the next window begins there.
+    fn before_what_is_passed_over(&self, mut cut: Cut) -> Cut {
+        let is_passed_over = |(frames, tokens): &(Range<usize>, Range<usize>)| {
+            let frames = self.seek + frames.start..self.seek + frames.end;
+            let speech = self.passages.speech_in(&frames);
+            tokens.is_empty() && speech.is_some_and(|speech| speech >= PASSED_OVER)
+        };
+        // What is passed over at the beginning would be so again.
+        let passed_over = stretches(&cut)
+            .into_iter()
+            .find(|stretch| stretch.0.start > 0 && is_passed_over(stretch));
+        if let Some((frames, _)) = passed_over {
+            cut.parts
+                .retain(|part| part.start * FRAMES_PER_STEP < frames.start);
+            cut.advance = frames.start;
+        }
+        cut
     }
 
     fn add_segment(
@@ -302,6 +496,7 @@ impl Transcription {
             language,
             language_probability,
             segments: self.segments,
+            withheld: self.withheld,
             audio: self.input.waveform.duration(),
             timings: self.timings,
         }
@@ -325,11 +520,39 @@ struct Cut {
     advance: usize,
 }
 
+impl Cut {
+    /// One segment.
+    fn whole(tokens: &[u32], window: usize) -> Self {
+        Self {
+            parts: vec![Part {
+                start: 0,
+                end: window / FRAMES_PER_STEP,
+                tokens: 0..tokens.len(),
+            }],
+            advance: window,
+        }
+    }
+}
+
+/// The segments and what is between them and behind them, in mel frames from the window's start, with their tokens.
+fn stretches(cut: &Cut) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut stretches = Vec::new();
+    let mut heard_to = 0;
+    for part in &cut.parts {
+        let (start, end) = (part.start * FRAMES_PER_STEP, part.end * FRAMES_PER_STEP);
+        stretches.push((heard_to..start.max(heard_to), 0..0));
+        stretches.push((start..end.max(start), part.tokens.clone()));
+        heard_to = end.max(heard_to);
+    }
+    stretches.push((heard_to..cut.advance.max(heard_to), 0..0));
+    stretches
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Part {
     start: usize,
     end: usize,
-    tokens: std::ops::Range<usize>,
+    tokens: Range<usize>,
 }
 
 /// Segments end where two timestamps stand side by side. When the window ends in one timestamp,
@@ -395,7 +618,7 @@ mod tests {
     use super::*;
 
     /// Timestamps begin at token 100; the window has 3000 frames.
-    fn check(tokens: &[u32], parts: &[(usize, usize, std::ops::Range<usize>)], advance: usize) {
+    fn check(tokens: &[u32], parts: &[(usize, usize, Range<usize>)], advance: usize) {
         let parts = parts
             .iter()
             .map(|(start, end, tokens)| Part {
@@ -424,6 +647,21 @@ mod tests {
             &[(0, 50, 0..3), (50, 100, 3..6)],
             3_000,
         );
+    }
+
+    #[test]
+    fn stretches_are_segments_and_what_they_leave_out() {
+        let cut = cut_at_timestamps(&[100, 1, 150, 250, 2, 300, 300], 100, 3_000);
+        let expected = [
+            (0..0, 0..0),
+            (0..100, 0..3),
+            (100..300, 0..0),
+            (300..400, 3..6),
+            (400..400, 0..0),
+        ];
+        assert_eq!(stretches(&cut), expected);
+        let cut = cut_at_timestamps(&[100, 1, 150], 100, 3_000);
+        assert_eq!(stretches(&cut)[2], (100..3_000, 0..0));
     }
 
     #[test]

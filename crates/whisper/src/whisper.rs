@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use audio::Speech;
 use rayon::ThreadPool;
 
 use crate::batch::{Batch, Source};
 use crate::device::{self, Opened};
 use crate::load::{self, PackedWeights};
+use crate::mel::HOP_LENGTH;
+use crate::passages::Passages;
 use crate::transcript::Transcript;
 use crate::transcription::Transcription;
 use crate::vocabulary::Vocabulary;
@@ -263,11 +266,19 @@ impl Whisper {
     pub(crate) fn begin(&self, input: Input) -> Result<Transcription, WhisperError> {
         let language = self.known_language(&input)?;
         let began = Instant::now();
-        let stream = self.spectrogram(&input);
+        let samples = input.waveform.samples();
+        let mut stream = self.spectrogram(&input);
+        stream.amplify(audio::amplification(samples));
+        let frames = samples.len() / HOP_LENGTH;
+        let passages = input.options.speech_threshold.map_or_else(
+            || Passages::whole(frames),
+            |threshold| Passages::new(&Speech::of(samples).spans(threshold), frames),
+        );
         let took = began.elapsed();
         let mut transcription = Transcription::new(
             input,
             stream,
+            passages,
             language,
             self.model.window_frames(),
             self.model.config().max_target_positions,

@@ -1,10 +1,14 @@
 //! What chooses and runs a model.
 
+use std::path::PathBuf;
+
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use whisper::{DeviceChoice, Language, LoadOptions, Options, Precision, Task, Window};
 
-use super::ranges::{MOST_AT_ONCE, MOST_BEAMS, count};
+use super::ConfigError;
+use super::ranges::{MOST_AT_ONCE, MOST_BEAMS, count, share};
+use crate::blocklist::Blocklist;
 use crate::model_store::HubArgs;
 
 /// Settings that choose and run a model; `serve` and `transcribe` share them.
@@ -77,15 +81,29 @@ pub struct ModelArgs {
     /// Try again at higher temperatures when a result repeats itself or is improbable.
     #[arg(long, env = "STT_TEMPERATURE_FALLBACK", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false", value_parser = BoolishValueParser::new())]
     pub temperature_fallback: bool,
-    /// A doubtful result above this probability of silence is dropped.
+    /// Likelihood of speech below which audio has no words: a detector listens before the model does, and
+    /// longer audio is transcribed where there is speech. 0 turns it off.
+    #[arg(
+        long,
+        env = "STT_SPEECH_THRESHOLD",
+        default_value_t = 0.8,
+        value_parser = share,
+        value_name = "0..1"
+    )]
+    pub speech_threshold: f32,
+    /// Long audio: the words of one window are the prompt of the next. What was misheard then goes on.
+    #[arg(long, env = "STT_CONDITION_ON_PREVIOUS_TEXT", default_value_t = false, action = clap::ArgAction::Set, value_name = "true|false", value_parser = BoolishValueParser::new())]
+    pub condition_on_previous_text: bool,
+    /// A result above this probability of silence is dropped; one that is less probable than usual
+    /// already below it.
     #[arg(
         long,
         env = "STT_NO_SPEECH_THRESHOLD",
-        default_value_t = 0.6,
+        default_value_t = 0.5,
         value_name = "0..1"
     )]
     pub no_speech_threshold: f32,
-    /// A result whose mean log probability is below this is doubtful.
+    /// A result whose mean log probability is below this is doubtful; below twice this it is dropped.
     #[arg(long, env = "STT_LOG_PROB_THRESHOLD", default_value_t = -1.0, value_name = "X", allow_hyphen_values = true)]
     pub log_prob_threshold: f32,
     /// A result that compresses better than this repeats itself.
@@ -96,6 +114,12 @@ pub struct ModelArgs {
         value_name = "X"
     )]
     pub compression_ratio_threshold: f32,
+    /// File with further phrases, one a line, that are taken for silence when they are the whole text of a segment.
+    #[arg(long, env = "STT_BLOCKLIST_EXTRA", value_name = "FILE")]
+    pub blocklist_extra: Option<PathBuf>,
+    /// Keep phrases that Whisper is known to invent on silence ("Thanks for watching!").
+    #[arg(long, env = "STT_NO_BLOCKLIST", value_parser = BoolishValueParser::new())]
+    pub no_blocklist: bool,
 }
 
 /// `--task`.
@@ -191,6 +215,26 @@ impl ModelArgs {
         )
     }
 
+    /// Phrases that are taken for silence.
+    ///
+    /// # Errors
+    /// [`ConfigError::Blocklist`] when the file with further ones cannot be read.
+    pub fn blocklist(&self) -> Result<Blocklist, ConfigError> {
+        let mut blocklist = if self.no_blocklist {
+            Blocklist::empty()
+        } else {
+            Blocklist::known()
+        };
+        if let Some(path) = &self.blocklist_extra {
+            let lines = std::fs::read_to_string(path).map_err(|source| ConfigError::Blocklist {
+                path: path.clone(),
+                source,
+            })?;
+            blocklist.extend(&lines);
+        }
+        Ok(blocklist)
+    }
+
     /// What every utterance is transcribed with.
     pub fn options(&self) -> Options {
         let defaults = Options::default();
@@ -211,6 +255,8 @@ impl ModelArgs {
             compression_ratio_threshold: Some(self.compression_ratio_threshold),
             log_prob_threshold: Some(self.log_prob_threshold),
             no_speech_threshold: Some(self.no_speech_threshold),
+            speech_threshold: Some(self.speech_threshold).filter(|&threshold| threshold > 0.0),
+            condition_on_previous_text: self.condition_on_previous_text,
             initial_prompt: self.initial_prompt.clone(),
             window: match self.window {
                 WindowArg::Exact => Window::Exact,

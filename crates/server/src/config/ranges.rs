@@ -25,3 +25,12 @@ where
 {
     RangedU64ValueParser::new().range(least..=MOST_SECONDS)
 }
+
+/// A share or a probability.
+pub(super) fn share(text: &str) -> Result<f32, String> {
+    let share = text
+        .parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "not a number from 0 to 1".to_owned())
+}

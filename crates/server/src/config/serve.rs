@@ -71,12 +71,6 @@ pub struct ServeArgs {
         value_name = "CODE,…"
     )]
     pub allowed_languages: Vec<String>,
-    /// File with further phrases, one a line, that are taken for silence when they are the whole text.
-    #[arg(long, env = "STT_BLOCKLIST_EXTRA", value_name = "FILE")]
-    pub blocklist_extra: Option<PathBuf>,
-    /// Keep phrases that Whisper is known to invent on silence ("Thanks for watching!").
-    #[arg(long, env = "STT_NO_BLOCKLIST", value_parser = BoolishValueParser::new())]
-    pub no_blocklist: bool,
     /// Connections at once; those beyond get an `error` (describe and ping are still answered).
     #[arg(
         long,
@@ -251,7 +245,7 @@ impl ServeArgs {
             model: self.model.clone(),
             languages: self.languages()?,
             options: self.model.options(),
-            blocklist: Arc::new(self.blocklist()?),
+            blocklist: Arc::new(self.model.blocklist()?),
             max_connections: self.max_connections,
             queue: QueueLimits {
                 jobs: self.max_waiting,
@@ -354,22 +348,6 @@ impl ServeArgs {
         }))
     }
 
-    fn blocklist(&self) -> Result<Blocklist, ConfigError> {
-        let mut blocklist = if self.no_blocklist {
-            Blocklist::empty()
-        } else {
-            Blocklist::known()
-        };
-        if let Some(path) = &self.blocklist_extra {
-            let lines = std::fs::read_to_string(path).map_err(|source| ConfigError::Blocklist {
-                path: path.clone(),
-                source,
-            })?;
-            blocklist.extend(&lines);
-        }
-        Ok(blocklist)
-    }
-
     /// The settings as text, one a line: what `--print-config` shows.
     pub fn shown(&self) -> String {
         let mut text = String::new();
@@ -428,14 +406,22 @@ impl ServeArgs {
                 "temperature-fallback",
                 model.temperature_fallback.to_string(),
             ),
+            ("speech-threshold", model.speech_threshold.to_string()),
+            (
+                "condition-on-previous-text",
+                model.condition_on_previous_text.to_string(),
+            ),
             ("no-speech-threshold", model.no_speech_threshold.to_string()),
             ("log-prob-threshold", model.log_prob_threshold.to_string()),
             (
                 "compression-ratio-threshold",
                 model.compression_ratio_threshold.to_string(),
             ),
-            ("blocklist-extra", shown_path(self.blocklist_extra.as_ref())),
-            ("no-blocklist", self.no_blocklist.to_string()),
+            (
+                "blocklist-extra",
+                shown_path(model.blocklist_extra.as_ref()),
+            ),
+            ("no-blocklist", model.no_blocklist.to_string()),
             ("max-connections", self.max_connections.to_string()),
             ("max-waiting", self.max_waiting.to_string()),
             ("max-waiting-audio", self.max_waiting_audio.to_string()),

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use whisper::{Input, ModelError, Source, Transcript, WhisperError};
+use whisper::{Input, ModelError, Source, Transcript, WhisperError, Withheld};
 
 use super::policy::Running;
 use super::worker::WorkerSettings;
 use super::{Joining, Queue, Reply, Verdict};
-use crate::blocklist::Blocklist;
 use crate::fault::Fault;
 
 /// What the recogniser works through between two rests.
@@ -89,6 +88,17 @@ impl<'a> Session<'a> {
         (id, input)
     }
 
+    /// Takes out invented phrases, and counts what is not part of the text.
+    fn without_inventions(&self, mut transcript: Transcript) -> Transcript {
+        let phrases = self.settings.blocklist.apply(&mut transcript);
+        let withheld = transcript.withheld;
+        if phrases > 0 || withheld != Withheld::default() {
+            self.queue.shared.metrics.withheld(withheld, phrases);
+            tracing::debug!(?withheld, phrases, "text withheld");
+        }
+        transcript
+    }
+
     fn answer(&self, id: u64, live: Live, answer: Result<Transcript, Fault>) {
         match live.kind {
             Kind::Job(reply) => self.queue.answer_running(reply, answer),
@@ -144,23 +154,18 @@ impl Source for Session<'_> {
             let metrics = &self.queue.shared.metrics;
             metrics.transcribed(live.audio, live.began.elapsed());
         }
-        let answer = answer(&self.settings.blocklist, self.languages, result);
+        let result = result.map(|transcript| self.without_inventions(transcript));
+        let answer = answer(self.languages, result);
         self.answer(id, live, answer);
     }
 }
 
-/// What the client gets: words, nothing in place of an invented phrase, or a fault.
+/// What the client gets: words or a fault.
 fn answer(
-    blocklist: &Blocklist,
     languages: &[String],
     result: Result<Transcript, WhisperError>,
 ) -> Result<Transcript, Fault> {
     match result {
-        Ok(transcript) if blocklist.rejects(&transcript) => Ok(Transcript {
-            text: String::new(),
-            segments: Vec::new(),
-            ..transcript
-        }),
         Ok(transcript) => Ok(transcript),
         Err(WhisperError::Cancelled) => Err(Fault::Cancelled),
         // It was taken before the model was there to say what it knows.

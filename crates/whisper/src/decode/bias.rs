@@ -1,5 +1,7 @@
 //! The prompt: what is taken to come before the audio.
 
+use std::collections::HashSet;
+
 use crate::Options;
 use crate::vocabulary::Vocabulary;
 
@@ -26,6 +28,30 @@ pub(crate) fn prompt(
     }
     words.insert(0, start_of_previous);
     words
+}
+
+/// Whether every word of a text stands in the initial prompt, the names or the terms: it may be nothing else than these.
+pub(crate) fn is_echo(options: &Options, text: &str) -> bool {
+    let expected: HashSet<String> = options
+        .initial_prompt
+        .iter()
+        .chain(&options.names)
+        .chain(&options.terms)
+        .flat_map(|expected| words(expected))
+        .collect();
+    words(text).all(|word| expected.contains(&word))
+}
+
+/// Whether anything is expected.
+pub(crate) fn has_words(options: &Options) -> bool {
+    let prompt = options.initial_prompt.as_deref().unwrap_or_default();
+    !(prompt.trim().is_empty() && options.names.is_empty() && options.terms.is_empty())
+}
+
+/// Without case and punctuation.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| !c.is_alphanumeric());
+    words.filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
 /// The initial prompt, then names, then terms, as far as they fit.
@@ -82,7 +108,7 @@ mod tests {
         assert_eq!(found.first().copied(), first);
     }
 
-    fn words(names: &[&str], terms: &[&str]) -> Options {
+    fn expecting(names: &[&str], terms: &[&str]) -> Options {
         let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         Options {
             names: owned(names),
@@ -94,12 +120,12 @@ mod tests {
     #[test]
     fn nothing_to_expect_is_no_prompt() {
         check(&Options::default(), "", "");
-        check(&words(&["", " "], &[]), "", "");
+        check(&expecting(&["", " "], &[]), "", "");
     }
 
     #[test]
     fn names_come_before_terms_and_these_before_the_text_so_far() {
-        let mut options = words(&["Ada", " Grace "], &["lamp"]);
+        let mut options = expecting(&["Ada", " Grace "], &["lamp"]);
         check(&options, " Good day.", " Ada, Grace, lamp Good day.");
         options.initial_prompt = Some("At home.".to_owned());
         check(&options, "", " At home. Ada, Grace, lamp");
@@ -108,8 +134,17 @@ mod tests {
     #[test]
     fn terms_give_way_to_names() {
         let (name, term) = ("n".repeat(200), "t".repeat(30));
-        let options = words(&[&name], &[&term, "lamp"]);
+        let options = expecting(&[&name], &[&term, "lamp"]);
         check(&options, "", &format!(" {name}, lamp"));
+    }
+
+    #[test]
+    fn an_echo_has_no_words_of_its_own() {
+        let mut options = expecting(&["Living Room"], &["lamp"]);
+        options.initial_prompt = Some("Kitchen, hall.".to_owned());
+        assert!(is_echo(&options, " kitchen Kitchen, lamp, room!"));
+        assert!(!is_echo(&options, " Kitchen lamp on."));
+        assert!(has_words(&options) && !has_words(&Options::default()));
     }
 
     #[test]

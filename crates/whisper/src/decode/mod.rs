@@ -30,7 +30,7 @@ pub(crate) struct Request {
 }
 
 /// What an attempt found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Outcome {
     /// The tokens, without the prompt and the end of text.
     pub tokens: Vec<u32>,
