@@ -86,6 +86,16 @@ pub(crate) mod fake {
                     Ok(Order::Say(text)) => Ok(Transcript {
                         text: (*text).to_owned(),
                         language: "en".to_owned(),
+                        segments: vec![whisper::Segment {
+                            start_s: 0.0,
+                            end_s: 1.0,
+                            text: (*text).to_owned(),
+                            tokens: Vec::new(),
+                            temperature: 0.0,
+                            avg_log_prob: -0.1,
+                            compression_ratio: 1.0,
+                            no_speech_prob: 0.0,
+                        }],
                         ..Transcript::default()
                     }),
                     Ok(Order::Forget) => return,

@@ -529,9 +529,9 @@ mod tests {
     #[test]
     fn quiet_audio_has_the_spectrogram_of_loud_audio_once_it_is_amplified() {
         let loud = audio(1, 16_000);
-        let quiet: Vec<f32> = loud.iter().map(|sample| sample / 64.0).collect();
+        let quiet: Vec<f32> = loud.iter().map(|sample| sample / 8.0).collect();
         let mut stream = extractor().stream_of(&quiet);
-        stream.amplify(64.0);
+        stream.amplify(8.0);
         let (quiet, loud) = (stream.whole(), extractor().stream_of(&loud).whole());
         for (quiet, loud) in quiet.data().iter().zip(loud.data()) {
             // Rounding of a logarithm.

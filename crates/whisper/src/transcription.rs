@@ -304,10 +304,10 @@ impl Transcription {
     /// Whether seconds of speech have hardly a word.
     fn is_sparse(&self, vocabulary: &Vocabulary, tokens: &[u32]) -> bool {
         let window = self.window_end(self.way) - self.seek;
-        let first_timestamp = vocabulary.first_timestamp();
+        let timestamps = vocabulary.timestamps();
         let cut = match self.spectrogram {
             Spectrogram::Short(_) => Cut::whole(tokens, window),
-            Spectrogram::Long(_) => cut_at_timestamps(tokens, first_timestamp, window),
+            Spectrogram::Long(_) => cut_at_timestamps(tokens, timestamps.clone(), window),
         };
         stretches(&cut).into_iter().any(|(frames, part)| {
             if part.is_empty() && frames.start > 0 {
@@ -320,7 +320,7 @@ impl Transcription {
                 WORDY_SPEECH
             };
             let tokens = tokens.get(part).unwrap_or_default();
-            let words = tokens.iter().filter(|&&token| token < first_timestamp);
+            let words = tokens.iter().filter(|&token| !timestamps.contains(token));
             let frames = self.seek + frames.start..self.seek + frames.end;
             let speech = self.passages.speech_in(&frames).unwrap_or_default();
             speech >= least && words.count() * SPEECH_PER_TOKEN < speech
@@ -651,7 +651,7 @@ mod tests {
 
     #[test]
     fn stretches_are_segments_and_what_they_leave_out() {
-        let cut = cut_at_timestamps(&[100, 1, 150, 250, 2, 300, 300], 100, 3_000);
+        let cut = cut_at_timestamps(&[100, 1, 150, 250, 2, 300, 300], 100..1_601, 3_000);
         let expected = [
             (0..0, 0..0),
             (0..100, 0..3),
@@ -660,7 +660,7 @@ mod tests {
             (400..400, 0..0),
         ];
         assert_eq!(stretches(&cut), expected);
-        let cut = cut_at_timestamps(&[100, 1, 150], 100, 3_000);
+        let cut = cut_at_timestamps(&[100, 1, 150], 100..1_601, 3_000);
         assert_eq!(stretches(&cut)[2], (100..3_000, 0..0));
     }
 

@@ -133,7 +133,8 @@ pub(super) fn special_tokens_behind(words: usize, vocabulary: usize) -> Option<V
 }
 
 /// Splits a vocabulary in which all tokens are listed: words are those before the first special token; what follows is
-/// special if it looks so, or a word that was added. Timestamps are left out: they are known by number.
+/// special if it looks so, or a word that was added. Timestamps at the end are left out: they are known by number. Before
+/// words that were added they stay, since the tokenizer numbers its added tokens without gaps.
 pub(super) fn from_list(tokens: impl IntoIterator<Item = String>) -> Vec<u8> {
     let mut words = BTreeMap::new();
     let mut added = Vec::new();
@@ -141,7 +142,7 @@ pub(super) fn from_list(tokens: impl IntoIterator<Item = String>) -> Vec<u8> {
         let is_special = looks_special(&text);
         if added.is_empty() && !is_special {
             words.insert(id, text);
-        } else if !is_timestamp(&text) {
+        } else {
             added.push(Added {
                 id,
                 text,
@@ -149,6 +150,10 @@ pub(super) fn from_list(tokens: impl IntoIterator<Item = String>) -> Vec<u8> {
             });
         }
     }
+    while added
+        .pop_if(|last: &mut Added| is_timestamp(&last.text))
+        .is_some()
+    {}
     from_words(&words, &added)
 }
 
@@ -274,7 +279,12 @@ mod tests {
         assert_eq!(ids("Straße"), [263]);
         assert_eq!(tokenizer.decode(&[256, 257], false).unwrap(), "ab ab");
         assert_eq!(tokenizer.token_to_id("<|notimestamps|>"), Some(260));
-        assert_eq!(tokenizer.id_to_token(262), None);
+        assert_eq!(tokenizer.token_to_id("<|0.02|>"), Some(262));
+        let bytes = stand_ins().map(String::from).into_iter();
+        let json = from_list(bytes.chain(rest[..7].iter().map(|&text| text.to_owned())));
+        let tokenizer = Tokenizer::from_bytes(&json).unwrap();
+        assert_eq!(tokenizer.token_to_id("<|notimestamps|>"), Some(260));
+        assert_eq!(tokenizer.token_to_id("<|0.00|>"), None);
     }
 
     #[test]
