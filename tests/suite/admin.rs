@@ -26,7 +26,8 @@ async fn pages_tell_health_load_and_info() {
         "stt_ready 1",
         "stt_queue_waiting 0",
         "stt_queue_waiting_audio_seconds 0",
-        "stt_utterances_total{language=\"en\"} 1",
+        // It was silence, in which no language is detected.
+        "stt_utterances_total{language=\"none\"} 1",
         "stt_transcribe_duration_seconds_count 1",
         "stt_model_load_duration_seconds_count 1",
     ] {

@@ -38,7 +38,16 @@ fn code(answer: Result<wyoming::Transcript, ClientError>) -> Option<String> {
 
 #[tokio::test]
 async fn a_full_queue_refuses_at_once_and_answers_the_rest() {
-    let server = Server::ready(&["--max-waiting", "2", "--max-batch", "1"]).await;
+    let server = Server::ready(&[
+        "--max-waiting",
+        "2",
+        "--max-batch",
+        "1",
+        // What a client sends here is no speech.
+        "--speech-threshold",
+        "0",
+    ])
+    .await;
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut client = server.client().await;
@@ -103,7 +112,15 @@ async fn a_client_that_goes_in_mid_audio_leaves_nothing() {
 
 #[tokio::test]
 async fn a_client_that_goes_while_it_waits_frees_its_place() {
-    let server = Server::ready(&["--max-batch", "1", "--max-waiting", "8"]).await;
+    let server = Server::ready(&[
+        "--max-batch",
+        "1",
+        "--max-waiting",
+        "8",
+        "--speech-threshold",
+        "0",
+    ])
+    .await;
     let mut clients = Vec::new();
     for _ in 0..4 {
         let mut client = server.client().await;

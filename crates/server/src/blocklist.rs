@@ -120,7 +120,9 @@ impl Blocklist {
         let dropped = before - transcript.segments.len();
         if dropped > 0 {
             let left = transcript.segments.iter().map(|segment| &*segment.text);
-            transcript.text = left.collect::<String>().trim().to_owned();
+            left.collect::<String>()
+                .trim()
+                .clone_into(&mut transcript.text);
         }
         dropped
     }

@@ -50,13 +50,15 @@ fn with_variables(command: clap::Command) -> clap::Command {
     let is_set = |name: &OsStr| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     command
         .mut_args(|arg| {
-            if arg.get_env().is_some_and(is_set) {
+            let own = arg.get_env().and_then(std::env::var_os);
+            if own.as_ref().is_some_and(|value| !value.is_empty()) {
                 return arg;
             }
-            let theirs = faster_whisper_variables(&arg).find(|name| is_set(name.as_ref()));
-            arg.env(theirs.map_or(Resettable::Reset, |name| {
-                Resettable::Value(OsString::from(name).into())
-            }))
+            match faster_whisper_variables(&arg).find(|name| is_set(name.as_ref())) {
+                Some(theirs) => arg.env(OsString::from(theirs)),
+                None if own.is_some() => arg.env(Resettable::Reset),
+                None => arg,
+            }
         })
         .mut_subcommands(with_variables)
 }

@@ -26,7 +26,7 @@ impl Passages {
     /// All of the audio: a detector was not asked.
     pub(crate) fn whole(frames: usize) -> Self {
         Self {
-            speech: vec![0..frames],
+            speech: std::iter::once(0..frames).collect(),
             frames,
             is_unknown: true,
         }

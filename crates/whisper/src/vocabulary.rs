@@ -71,7 +71,7 @@ impl Vocabulary {
         let ends = &generation.eos_token_id;
         let by_name = tokenizer.token_to_id("<|endoftext|>");
         let by_name = by_name.filter(|end| ends.is_empty() || ends.contains(end));
-        let end_of_text = needed(by_name.or(ends.first().copied()), "<|endoftext|>")?;
+        let end_of_text = needed(by_name.or_else(|| ends.first().copied()), "<|endoftext|>")?;
         let start_of_transcript =
             needed(generation.decoder_start_token_id, "<|startoftranscript|>")?;
         let no_timestamps = needed(generation.no_timestamps_token_id, "<|notimestamps|>")?;

@@ -13,6 +13,7 @@ use crate::model_store::HubArgs;
 
 /// Settings that choose and run a model; `serve` and `transcribe` share them.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ModelArgs {
     /// Model: `demo` (built in: English smart-home commands by synthetic voices, to try things out),
     /// a folder or file with a Whisper checkpoint, a size such as tiny.en, base-int8, small, turbo or

@@ -55,7 +55,7 @@ impl HubArgs {
     pub fn cache_dir(&self) -> Option<PathBuf> {
         let data_dir = || {
             let existing = self.data_dir.iter().find(|folder| folder.is_dir());
-            existing.or(self.data_dir.first())
+            existing.or_else(|| self.data_dir.first())
         };
         let given = self.download_dir.as_ref();
         let given = given.or_else(data_dir).or(self.hf_hub_cache.as_ref());

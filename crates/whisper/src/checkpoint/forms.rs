@@ -125,7 +125,7 @@ fn open_file(path: &Path) -> Result<Contents, LoadError> {
     let beside = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    let folder = Folder::new(beside.unwrap_or(Path::new(".")));
+    let folder = Folder::new(beside.unwrap_or_else(|| Path::new(".")));
     if hugging_face::is(file.bytes()) {
         return hugging_face::assemble(folder, Form::Safetensors, vec![file]);
     }

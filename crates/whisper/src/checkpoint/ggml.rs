@@ -37,6 +37,7 @@ pub(super) struct Contents<'a> {
 
 /// The numbers at the head.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "the names of the format")]
 pub(super) struct Shape {
     pub(super) n_vocab: usize,
     pub(super) n_audio_ctx: usize,

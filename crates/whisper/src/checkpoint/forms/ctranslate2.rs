@@ -29,6 +29,9 @@ use crate::checkpoint::{
     tokenizer,
 };
 
+/// Layers that are looked for; large has 32.
+const MOST_LAYERS: usize = 1_000;
+
 pub(super) const WEIGHTS: &str = "model.bin";
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
@@ -50,7 +53,7 @@ pub(super) fn is(bytes: &[u8]) -> bool {
 
 /// `weights`: the `model.bin` of a folder.
 pub(super) fn open(weights: &Path) -> Result<Contents, LoadError> {
-    let directory = weights.parent().unwrap_or(Path::new(""));
+    let directory = weights.parent().unwrap_or_else(|| Path::new(""));
     let file = WeightFile::map(weights.to_owned())?;
     let (shape, is_tied) = {
         let model = Model::read(file.bytes()).map_err(|fault| unreadable(weights, fault))?;
@@ -151,7 +154,7 @@ fn shape(model: &Model<'_>) -> Result<Shape, Fault> {
             let norm = format!("{side}/layer_{layer}/ffn/layer_norm/gamma");
             model.get(&norm).is_some()
         };
-        (0..).take_while(has).count()
+        (0..MOST_LAYERS).take_while(has).count()
     };
     Ok(Shape {
         n_mels,

@@ -120,14 +120,15 @@ fn member<'a>(
     cursor: &mut Cursor<'a>,
 ) -> Result<(&'a str, Range<usize>), PickleError> {
     let refuse = |what| PickleError::Archive { what };
-    let entry = entry(cursor).ok_or(refuse("its directory is damaged"))?;
+    let entry = entry(cursor).ok_or_else(|| refuse("its directory is damaged"))?;
     if entry.is_encrypted {
         return Err(refuse("it is encrypted"));
     }
     if entry.method != 0 {
         return Err(refuse("it is compressed, which torch.save never does"));
     }
-    let range = data_range(bytes, &entry).ok_or(refuse("a member lies outside of the file"))?;
+    let range =
+        data_range(bytes, &entry).ok_or_else(|| refuse("a member lies outside of the file"))?;
     Ok((entry.name, range))
 }
 

@@ -65,7 +65,8 @@ impl<'a> Machine<'a> {
             b'.' => return self.pop().map(Some),
             b'(' => self.marks.push(self.stack.len()),
             b'0' => drop(self.pop()?),
-            b'1' => drop(self.pop_mark()?),
+            // POP_MARK, ADDITEMS.
+            b'1' | 0x90 => drop(self.pop_mark()?),
             b'2' => {
                 let top = self.top()?;
                 self.stack.push(top);
@@ -77,9 +78,8 @@ impl<'a> Machine<'a> {
             b'q' | b'r' | b'h' | b'j' | 0x94 => self.memorise(opcode)?,
             b')' | b't' | 0x85..=0x87 | b']' | b'l' | b'a' | b'e' => self.sequence(opcode)?,
             b'}' | b'd' | b's' | b'u' => self.dict(opcode)?,
-            // EMPTY_SET, ADDITEMS, FROZENSET.
+            // EMPTY_SET, FROZENSET.
             0x8f => self.stack.push(Value::Other),
-            0x90 => drop(self.pop_mark()?),
             0x91 => {
                 self.pop_mark()?;
                 self.stack.push(Value::Other);
@@ -463,8 +463,9 @@ fn integer<'a>(bytes: &[u8]) -> Value<'a> {
 /// For a message: a hostile name may be as long as the file.
 fn shortened(name: &str) -> String {
     const LONGEST: usize = 80;
-    match name.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}…", &name[..at]),
-        None => name.to_owned(),
+    let mut shown: String = name.chars().take(LONGEST).collect();
+    if shown.len() < name.len() {
+        shown.push('…');
     }
+    shown
 }

@@ -40,6 +40,7 @@ pub(crate) struct TensorRange {
 
 /// `dims` of OpenAI's format.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "the names of the format")]
 pub(crate) struct Dims {
     pub(crate) n_mels: usize,
     pub(crate) n_vocab: usize,
