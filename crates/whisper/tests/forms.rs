@@ -354,8 +354,8 @@ fn what_cannot_be_told_or_served_is_said() {
     check(
         &|dir| {
             edit(dir, "config.json", |config| {
-                config["scale_embedding"] = true.into()
-            })
+                config["scale_embedding"] = true.into();
+            });
         },
         "config.json says scale_embedding is true, which should be false",
     );
@@ -393,7 +393,7 @@ fn several_ends_end_a_text() {
             fs::remove_file(folder.path().join("generation_config.json")).unwrap();
         }
         edit(folder.path(), name, |config| {
-            config["eos_token_id"] = ends.clone().into()
+            config["eos_token_id"] = ends.clone().into();
         });
         let whisper = Whisper::load(
             &Checkpoint::open(folder.path()).unwrap(),

@@ -58,6 +58,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "literals read better")]
     fn check(text: &str, expected: Option<Value>) {
         let parsed = parse::<Value>(Path::new("x.json"), text.as_bytes());
         assert_eq!(parsed.ok(), expected, "{text}");
