@@ -106,3 +106,11 @@ start_server() {
     wyoming=$(sed -n 's#^ready: wyoming tcp://\([^,]*\),.*#\1#p' "$server_log")
     admin=$(sed -n 's#^ready: .*admin \(http://[^,]*\),.*#\1#p' "$server_log")
 }
+
+# stop_server: ends what start_server started.
+stop_server() {
+    kill "$server_id"
+    wait "$server_id" || true
+    rm -f "$server_log" "$server_log.err"
+    trap - EXIT
+}

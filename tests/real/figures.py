@@ -25,8 +25,8 @@ REFERENCE = ("--precision", "f32", "--window", "exact", "--speech-threshold", "0
 WAYS = {
     "f32, 30 s, no detector": REFERENCE,
     "f32, 30 s": ("--precision", "f32", "--window", "exact"),
-    "int8, 30 s": ("--window", "exact"),
     "as it comes": (),
+    "int8, short window": ("--window", "dynamic"),
 }
 
 

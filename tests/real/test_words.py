@@ -1,4 +1,4 @@
-"""As it comes (bytes, the short window, a detector of speech), the program hears people nearly as well as in f32."""
+"""As it comes (bytes, a detector of speech), the program hears people nearly as well as in f32."""
 
 import json
 
@@ -12,7 +12,7 @@ MOST_ERRORS = {"tiny.en": 8, "base": 9}
 SHORT = [name for name in recordings.WORDS if recordings.WORDS[name]]
 
 
-@pytest.mark.parametrize("window", ["auto", "exact"])
+@pytest.mark.parametrize("window", ["dynamic", "exact"])
 @pytest.mark.parametrize("model", MODELS)
 def test_short_recordings_are_heard(model, window, transcribe, sounds):
     errors = Errors()
@@ -34,6 +34,7 @@ def test_long_audio_loses_nothing(model, transcribe, sounds):
 def test_other_languages_are_detected_heard_and_translated(transcribe, shared):
     said = json.loads((shared / "languages" / "words.json").read_text())
     paths = [shared / "languages" / name for name in said]
+    errors = Errors()
     for name, heard, exact, english in zip(
         said, transcribe("base", paths), transcribe("base", paths, *REFERENCE), transcribe("base", paths, "--task", "translate")
     ):
@@ -42,6 +43,6 @@ def test_other_languages_are_detected_heard_and_translated(transcribe, shared):
         assert heard["text"], name
         assert english["text"] and english["text"] != heard["text"], name
         if language != "ja":  # written without spaces
-            errors = Errors()
             errors.add(exact["text"], heard["text"])
-            assert errors.share <= 0.2, (name, heard["text"], exact["text"])
+    print("base, int8 beside f32, other languages:", errors)
+    assert errors.share <= 0.2, errors
