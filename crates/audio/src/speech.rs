@@ -48,7 +48,7 @@ pub struct Speech {
 }
 
 impl Speech {
-    /// Listens to a waveform: mono, 16 kHz, within ±1. Takes about 0.2 ms for a second.
+    /// Listens to a waveform: mono, 16 kHz, within ±1.
     pub fn of(samples: &[f32]) -> Self {
         let loudness: Vec<f32> = samples
             .chunks(PIECE_FRAMES * FRAME_SAMPLES)
