@@ -6,7 +6,7 @@
 //!         ──threshold, margins──▶ spans
 //! ```
 //!
-//! The scores are those of `earshot`, a small recurrent network. It hears no speech in recordings that are a hundred
+//! The scores come from `earshot`, a small recurrent network. It detects no speech in recordings that are a hundred
 //! times quieter than what it was trained on, so every piece is brought to the same loudness first.
 
 use std::ops::Range;

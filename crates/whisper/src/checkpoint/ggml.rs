@@ -133,7 +133,7 @@ fn check_version(file_type: u32) -> Result<(), GgmlError> {
     Ok(())
 }
 
-/// The engine has filters of its own, which are those of OpenAI. They are only measured.
+/// The engine has filters of its own, equal to OpenAI's. The file's are only measured.
 fn mel_filters(cursor: &mut Cursor<'_>, shape: Shape) -> Result<(), GgmlError> {
     let cut = GgmlError::Cut {
         part: "its mel filters",

@@ -23,7 +23,7 @@ pub(super) use self::{
 
 use self::{archive::ZIP_MAGIC, legacy::starts_legacy, value::Pickled};
 
-/// Whether a file begins as those of `torch.save` do.
+/// Whether a file begins like a file of `torch.save`.
 pub(super) fn is(bytes: &[u8]) -> bool {
     bytes.starts_with(ZIP_MAGIC) || starts_legacy(bytes)
 }

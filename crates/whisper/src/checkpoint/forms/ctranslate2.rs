@@ -37,7 +37,7 @@ const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const FORM: &str = "CTranslate2 model";
 
-/// What its `config.json` says, as far as it is used. Its languages are not: those of English-only models are wrong, and
+/// What its `config.json` says, as far as it is used. Its languages are not: English-only models have wrong ones, and
 /// the tokenizer names them.
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -1,4 +1,4 @@
-//! The names that OpenAI gives tensors, which whisper.cpp took over, and those of transformers.
+//! The names that OpenAI gives tensors, which whisper.cpp took over, and the names of transformers.
 
 /// `encoder.blocks.0.mlp.0.weight` → `encoder.layers.0.fc1.weight`; what is no name of OpenAI's stays as it is.
 pub(super) fn to_transformers(name: &str) -> String {

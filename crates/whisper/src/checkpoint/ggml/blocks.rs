@@ -1,6 +1,6 @@
 //! ggml's blocks of 32 or 256 numbers that share a scale.
 //!
-//! Layouts and formulas are those of ggml's `ggml-common.h` and `ggml-quants.c`. Candle has the same, but wants the bytes
+//! Layouts and formulas follow ggml's `ggml-common.h` and `ggml-quants.c`. Candle has the same, but wants the bytes
 //! of a file aligned, which they are not, and asserts it.
 
 mod k;
