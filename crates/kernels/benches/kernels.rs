@@ -78,7 +78,7 @@ fn attention(criterion: &mut Criterion) {
         let mut out = vec![0.0; positions * width];
         for level in Level::available() {
             group.bench_function(level.to_string(), |bench| {
-                bench.iter(|| attend_to_all(level, &qkv, width, heads, &mut out));
+                bench.iter(|| attend_to_all(level, &qkv, width, heads, None, &mut out));
             });
         }
     }
@@ -88,7 +88,7 @@ fn attention(criterion: &mut Criterion) {
         let queries = values(rows * 384);
         let mut out = vec![0.0; rows * 384];
         for level in Level::available() {
-            let packed = KeysValues::pack(level, &keys_values, 384, 6);
+            let packed = KeysValues::pack(level, &keys_values, 384, 6, None);
             group.bench_function(format!("{rows} queries, {level}"), |bench| {
                 bench.iter(|| packed.attend(&queries, &mut out));
             });

@@ -35,7 +35,7 @@ mod split;
 #[cfg(test)]
 mod testing;
 
-pub use attention::{KeysValues, attend_to_all};
+pub use attention::{KeysValues, Repeats, attend_to_all};
 pub use int8::{Input, Int8Matrix, Layer, Norm, Then, feed_forward};
 pub use level::{Instructions, Isa, Level, Plain};
 pub use memory::zeros;

@@ -246,12 +246,14 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
         let indices: Vec<usize> = windows.iter().map(|(index, _)| *index).collect();
         let windows: Vec<&LogMel> = windows.iter().map(|(_, window)| window).collect();
         let model = self.whisper.model();
+        // Where there is one, each window is encoded alone.
+        let rest = windows.first().and_then(|window| model.rest_of(window));
         let encoded = model
-            .encode_unless(&cancels, &windows)
+            .encode_unless(&cancels, &windows, rest)
             .map_err(model_error)?
             .ok_or(WhisperError::Cancelled)?;
         model
-            .hear(&mut self.state, &indices, &encoded)
+            .hear(&mut self.state, &indices, &encoded, rest)
             .map_err(model_error)
     }
 

@@ -62,6 +62,7 @@ pub struct LogMel {
     n_mels: usize,
     frames: usize,
     data: Vec<f32>,
+    is_padded_on: bool,
 }
 
 /// Audio that does not fit its window.
@@ -281,6 +282,20 @@ impl LogMel {
         &self.data
     }
 
+    /// The same, with padding like its last frames behind it up to the end of a whole window.
+    #[must_use]
+    pub fn padded_on(self) -> Self {
+        Self {
+            is_padded_on: true,
+            ..self
+        }
+    }
+
+    /// Whether [padding](Self::padded_on) like its last frames follows.
+    pub fn is_padded_on(&self) -> bool {
+        self.is_padded_on
+    }
+
     /// `frames` frames from frame `start` on. What lies behind the end is 0.0: so do both reference implementations
     /// pad the last window of long audio, after normalising.
     #[must_use]
@@ -298,6 +313,7 @@ impl LogMel {
             n_mels: self.n_mels,
             frames,
             data,
+            is_padded_on: false,
         }
     }
 }
@@ -347,6 +363,7 @@ fn normalise(columns: &[&[f32]], n_mels: usize, frames: usize, shift: f32) -> Lo
         n_mels,
         frames,
         data,
+        is_padded_on: false,
     }
 }
 

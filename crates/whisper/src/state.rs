@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use candle_core::{Device, Tensor};
+use kernels::Repeats;
 
 use crate::{
     model::{
@@ -121,6 +122,7 @@ impl State {
         layer: usize,
         items: &[usize],
         keys_values: &Tensor,
+        repeats: Option<Repeats>,
         arithmetic: Arithmetic,
     ) -> candle_core::Result<()> {
         match &mut self.caches {
@@ -129,7 +131,7 @@ impl State {
                 let positions = keys_values.dim(0)? / items.len();
                 for (index, item) in items.iter().enumerate() {
                     let own = keys_values.narrow(0, index * positions, positions)?;
-                    let keys = AudioKeys::new(&own, self.shape.heads, arithmetic)?;
+                    let keys = AudioKeys::new(&own, self.shape.heads, repeats, arithmetic)?;
                     caches.audio[*item].push(keys);
                 }
                 Ok(())

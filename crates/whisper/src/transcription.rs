@@ -39,6 +39,8 @@ pub(crate) struct Transcription {
     passages: Passages,
     window_frames: usize,
     positions: usize,
+    /// Whether the encoder may read less than a window with [`Window::Auto`].
+    may_be_short: bool,
     language: Option<(String, Option<f32>)>,
     /// First mel frame of the current window.
     seek: usize,
@@ -50,7 +52,7 @@ pub(crate) struct Transcription {
     best: Option<Tried>,
     /// A text that may be nothing but the prompt; the window is heard again without one.
     suspect: Option<Tried>,
-    /// What [`Window::Dynamic`] heard in the current window was doubted: it is encoded whole.
+    /// What a window that is not whole gave for the current window was doubted: it is encoded whole.
     widened: bool,
     /// The current window was not encoded yet.
     unheard: bool,
@@ -81,6 +83,7 @@ impl Transcription {
         language: Option<String>,
         window_frames: usize,
         positions: usize,
+        may_be_short: bool,
     ) -> Self {
         let one_window = stream.samples() <= window_frames * HOP_LENGTH;
         let spectrogram = if one_window && !input.options.timestamps {
@@ -100,6 +103,7 @@ impl Transcription {
             passages,
             window_frames,
             positions,
+            may_be_short,
             language: language.map(|language| (language, None)),
             seek,
             attempt: 0,
@@ -168,13 +172,15 @@ impl Transcription {
     /// The current window's spectrogram.
     pub(crate) fn window(&self) -> Result<LogMel, MelError> {
         let frames = self.frames();
-        match &self.spectrogram {
-            Spectrogram::Short(stream) => stream.window(frames),
+        let is_auto = self.reads() == Window::Auto;
+        let window = match &self.spectrogram {
+            Spectrogram::Short(stream) => stream.window(frames)?,
             Spectrogram::Long(mel) => {
                 let taken = self.window_end(self.way) - self.seek;
-                Ok(mel.slice(self.seek, taken).slice(0, frames))
+                mel.slice(self.seek, taken).slice(0, frames)
             }
-        }
+        };
+        Ok(if is_auto { window.padded_on() } else { window })
     }
 
     /// How much of the current window the encoder reads, in mel frames.
@@ -184,12 +190,18 @@ impl Transcription {
             // The last window of a passage is short of speech; the others are full anyway.
             Spectrogram::Long(_) => (self.window_end(self.way) - self.seek) * HOP_LENGTH,
         };
-        let window = if self.widened {
+        match self.reads() {
+            Window::Auto if !self.may_be_short => self.window_frames,
+            window => window.frames(samples, self.window_frames),
+        }
+    }
+
+    fn reads(&self) -> Window {
+        if self.widened {
             Window::Exact
         } else {
             self.input.options.window
-        };
-        window.frames(samples, self.window_frames)
+        }
     }
 
     /// Where the current window ends when it is heard in this way: with the audio, before a long pause, or full.

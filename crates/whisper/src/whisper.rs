@@ -282,6 +282,7 @@ impl Whisper {
             language,
             self.model.window_frames(),
             self.model.config().max_target_positions,
+            self.model.is_on_host(),
         );
         transcription.seen(took);
         Ok(transcription)

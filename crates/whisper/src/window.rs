@@ -1,8 +1,9 @@
 //! How many frames of a window the encoder sees: all 30 s, or only what holds audio.
 
 use crate::mel::HOP_LENGTH;
+use crate::model::Rest;
 
-/// Silence kept behind the audio in [`Window::Dynamic`]: 128 frames, 1.28 s. The model was trained on padded windows,
+/// Silence kept behind the audio of a window that is not whole: 128 frames, 1.28 s. The model was trained on padded windows,
 /// so speech that runs up to the very end of its context is where it repeats itself or invents words.
 const MARGIN_FRAMES: usize = 128;
 
@@ -12,11 +13,15 @@ const FRAMES_STEP: usize = 64;
 /// Which part of the 30 s window the encoder reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Window {
+    /// The audio, a margin of silence, and a few positions that stand for the silence up to 30 s: nearly the numbers of
+    /// the whole window, for much less work. A result that the thresholds doubt is decoded again from the whole window.
+    /// On a GPU, which gains little by less, the whole window.
+    Auto,
     /// Audio padded with silence to the whole window, as the model was trained: the reference's numbers.
     #[default]
     Exact,
-    /// The audio and a margin of silence only: much less work for short audio, slightly other numbers. What is
-    /// doubted by the thresholds (it repeats itself, or is improbable) is heard again in the whole window.
+    /// The audio and a margin of silence only: a little less work than [`Window::Auto`], and other words in one short
+    /// sentence of four. A doubted result is decoded again as there.
     Dynamic,
 }
 
@@ -24,15 +29,28 @@ impl Window {
     /// Number of mel frames (10 ms each) that the encoder reads for `samples` samples of audio, at most
     /// `window_frames`.
     ///
-    /// [`Window::Dynamic`] gives a multiple of 64, so that the encoder's positions are a multiple of 32.
+    /// Less than that is a multiple of 64, so that the encoder's positions are a multiple of 32.
     pub fn frames(self, samples: usize, window_frames: usize) -> usize {
         match self {
             Self::Exact => window_frames,
-            Self::Dynamic => (samples.div_ceil(HOP_LENGTH) + MARGIN_FRAMES)
-                .next_multiple_of(FRAMES_STEP)
-                .min(window_frames),
+            Self::Auto => {
+                let frames = trimmed(samples, window_frames);
+                if Rest::behind(frames, window_frames).is_some() {
+                    frames
+                } else {
+                    window_frames
+                }
+            }
+            Self::Dynamic => trimmed(samples, window_frames),
         }
     }
+}
+
+/// Frames of the audio and the margin.
+fn trimmed(samples: usize, window_frames: usize) -> usize {
+    (samples.div_ceil(HOP_LENGTH) + MARGIN_FRAMES)
+        .next_multiple_of(FRAMES_STEP)
+        .min(window_frames)
 }
 
 #[cfg(test)]
@@ -66,6 +84,14 @@ mod tests {
         check(Window::Dynamic, 0.001, 192);
         check(Window::Dynamic, 3.0, 448);
         check(Window::Dynamic, 10.0, 1152);
+    }
+
+    #[test]
+    fn auto_window_is_whole_where_little_is_left_out() {
+        check(Window::Auto, 3.0, 448);
+        check(Window::Auto, 25.5, 2_688);
+        check(Window::Auto, 26.0, 3_000);
+        check(Window::Auto, 30.0, 3_000);
     }
 
     #[test]

@@ -29,8 +29,8 @@ const SECOND: usize = 16_000;
 const HELD_OUT_ERRORS: usize = 4;
 
 #[test]
-fn spoken_fixtures_give_their_words_in_both_windows() {
-    for window in [Window::Exact, Window::Dynamic] {
+fn spoken_fixtures_give_their_words_in_each_window() {
+    for window in [Window::Auto, Window::Exact, Window::Dynamic] {
         let clips = clips("");
         assert!(clips.len() >= 6);
         let inputs: Vec<Input> = clips
@@ -45,7 +45,7 @@ fn spoken_fixtures_give_their_words_in_both_windows() {
 
 #[test]
 fn unheard_voices_stay_under_the_ceiling() {
-    for window in [Window::Exact, Window::Dynamic] {
+    for window in [Window::Auto, Window::Exact, Window::Dynamic] {
         let clips = clips("heldout");
         let (mut errors, mut words) = (0, 0);
         for batch in clips.chunks(8) {
@@ -62,7 +62,7 @@ fn unheard_voices_stay_under_the_ceiling() {
     }
 }
 
-/// Clips, in both windows, whose words may differ between f32 and a narrower precision.
+/// Clips, in all windows, whose words may differ between f32 and a narrower precision.
 const OTHER_WORDS: usize = 2;
 
 #[test]
@@ -117,7 +117,7 @@ fn many_at_once_on_a_gpu_hear_what_each_hears_alone() {
 fn check_words_of_f32(narrow: &Whisper, clips: &[(Waveform, String)]) {
     let reference = demo(Precision::F32);
     let mut others = Vec::new();
-    for window in [Window::Exact, Window::Dynamic] {
+    for window in [Window::Auto, Window::Exact, Window::Dynamic] {
         for (waveform, _) in clips {
             let inputs = [input(waveform, window)];
             let [exact, rounded] = [&reference, narrow]
@@ -140,7 +140,7 @@ fn sounds_without_speech_give_empty_text() {
         .map(|i| 0.2 * (f32::from(i) * std::f32::consts::TAU * 440.0 / 16_000.0).sin())
         .collect();
     for samples in [vec![0.0; SECOND], vec![0.0; 1], noise, tone] {
-        for window in [Window::Exact, Window::Dynamic] {
+        for window in [Window::Auto, Window::Exact, Window::Dynamic] {
             let waveform = Waveform::new(samples.clone()).unwrap();
             let mut results = DEMO.transcribe(&[input(&waveform, window)]);
             let transcript = results.remove(0).unwrap();
@@ -156,11 +156,7 @@ fn batch_of_mixed_wishes_equals_each_alone() {
         .iter()
         .enumerate()
         .map(|(index, (waveform, _))| {
-            let window = if index % 2 == 0 {
-                Window::Exact
-            } else {
-                Window::Dynamic
-            };
+            let window = [Window::Exact, Window::Dynamic, Window::Auto][index % 3];
             let mut input = input(waveform, window);
             input.options.beam_size = 1 + 2 * (index % 3);
             input.options.timestamps = index % 4 == 3;

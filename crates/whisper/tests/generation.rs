@@ -112,14 +112,17 @@ fn doubted_words_of_a_trimmed_window_are_heard_again_in_the_whole_one() {
         let transcript = whisper.transcribe(&[input]).remove(0).unwrap();
         transcript.segments[0].clone()
     };
-    let (whole, trimmed) = (heard(Window::Exact, None), heard(Window::Dynamic, None));
-    assert_ne!(
-        whole.tokens, trimmed.tokens,
-        "the audio does not tell the windows apart"
-    );
-    // Under the threshold, and above twice the threshold, where text is given up.
-    let doubted = trimmed.avg_log_prob.max(whole.avg_log_prob) * 0.9;
-    assert_eq!(heard(Window::Dynamic, Some(doubted)).tokens, whole.tokens);
+    let whole = heard(Window::Exact, None);
+    for window in [Window::Dynamic, Window::Auto] {
+        let trimmed = heard(window, None);
+        assert_ne!(
+            whole.tokens, trimmed.tokens,
+            "the audio does not tell {window:?} apart"
+        );
+        // Under the threshold, and above twice the threshold, where text is given up.
+        let doubted = trimmed.avg_log_prob.max(whole.avg_log_prob) * 0.9;
+        assert_eq!(heard(window, Some(doubted)).tokens, whole.tokens);
+    }
 }
 
 /// All cases of a checkpoint as one batch: what is asked of one must not reach the others.

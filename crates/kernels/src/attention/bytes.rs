@@ -10,7 +10,7 @@
 
 mod weights;
 
-use super::{Out, Rows};
+use super::{Out, Repeats, Rows, Shape};
 use crate::{
     int8::{self, Inputs, Int8Matrix, MOST_TILE_ROWS, PANEL, Sums, Tiles, tile_rows},
     level::{Isa, Kernel, Level},
@@ -28,6 +28,7 @@ pub(super) struct Head {
     keys: Int8Matrix,
     /// `(head width, positions padded to whole panels)`.
     values: Int8Matrix,
+    repeats: Option<Repeats>,
 }
 
 impl super::Head for Head {
@@ -38,18 +39,18 @@ impl super::Head for Head {
 
     type Scratch = Scratch;
 
-    fn pack(
-        level: Level,
-        keys: Rows<'_>,
-        values: Rows<'_>,
-        positions: usize,
-        width: usize,
-    ) -> Self {
+    fn pack(level: Level, keys: Rows<'_>, values: Rows<'_>, shape: Shape) -> Self {
+        let Shape {
+            positions,
+            width,
+            repeats,
+        } = shape;
         let [keys, values] = [keys, values].map(|rows| rows.parts(width).take(positions));
         let padded = positions.next_multiple_of(PANEL);
         Self {
             keys: Int8Matrix::pack_centred(level, keys, [positions, width], BLOCK),
             values: Int8Matrix::pack_columns(level, values, [width, padded]),
+            repeats,
         }
     }
 
@@ -74,8 +75,11 @@ impl super::Head for Head {
         weights.start(out.rows);
         sums.clear();
         sums.resize(out.rows * width.next_multiple_of(PANEL), 0.0);
-        for first in (0..positions).step_by(BLOCK) {
-            let count = BLOCK.min(positions - first);
+        let mut first = 0;
+        while first < positions {
+            // A block has one scale of keys, so that none goes over the border of two.
+            let most = (BLOCK - first % BLOCK).min(positions - first);
+            let (count, times) = Repeats::block(self.repeats, first, most);
             let stride = count.next_multiple_of(PANEL);
             scores.resize(out.rows * stride, 0);
             self.score(level, inputs, first, scores);
@@ -84,9 +88,11 @@ impl super::Head for Head {
                 count,
                 query_scales: &inputs.scales,
                 key_scale: self.keys.panel(first / PANEL).scales[0],
+                times,
                 weights,
             });
             self.mix(level, weights, first, tile, sums);
+            first += count;
         }
         level.dispatch(Divide {
             sums,

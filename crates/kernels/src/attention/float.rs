@@ -6,7 +6,7 @@
 //! Keys are in panels of 32 positions, values in panels of 32 dimensions, so that neither product needs a sum across
 //! a vector.
 
-use super::{Out, Rows};
+use super::{Out, Repeats, Rows, Shape};
 use crate::{
     level::{Isa, Kernel, Level},
     math,
@@ -27,6 +27,7 @@ pub(super) struct Head<E> {
     keys: Vec<PanelRow<E>>,
     /// `(width / 32, positions, 32)`, the last panel padded.
     values: Vec<PanelRow<E>>,
+    repeats: Option<Repeats>,
 }
 
 impl<E: Element> super::Head for Head<E> {
@@ -36,13 +37,12 @@ impl<E: Element> super::Head for Head<E> {
 
     type Scratch = Scratch;
 
-    fn pack(
-        _: Level,
-        from_keys: Rows<'_>,
-        from_values: Rows<'_>,
-        positions: usize,
-        width: usize,
-    ) -> Self {
+    fn pack(_: Level, from_keys: Rows<'_>, from_values: Rows<'_>, shape: Shape) -> Self {
+        let Shape {
+            positions,
+            width,
+            repeats,
+        } = shape;
         let mut keys = vec![[E::default(); COLUMNS]; positions.div_ceil(COLUMNS) * width];
         for (position, key) in from_keys.parts(width).enumerate() {
             let panel = &mut keys[position / COLUMNS * width..][..width];
@@ -63,6 +63,7 @@ impl<E: Element> super::Head for Head<E> {
             width,
             keys,
             values,
+            repeats,
         }
     }
 
@@ -107,6 +108,7 @@ impl<E: Element> Kernel for Block<'_, E> {
             width,
             ref keys,
             ref values,
+            repeats,
         } = *self.head;
         let count = self.out.rows;
         let mut softmax = [(f32::NEG_INFINITY, 0.0_f32); QUERIES];
@@ -117,8 +119,11 @@ impl<E: Element> Kernel for Block<'_, E> {
         let value_panels = width.div_ceil(COLUMNS);
         sums.clear();
         sums.resize(value_panels * count, [0.0; COLUMNS]);
-        for first in (0..positions).step_by(stride) {
-            let seen = stride.min(positions - first);
+        let mut first = 0;
+        while first < positions {
+            let most = stride.min(positions - first);
+            let (seen, times) = Repeats::block(repeats, first, most);
+            let shift = times.ln();
             for start in (0..seen).step_by(COLUMNS) {
                 let panel = &keys[(first + start) / COLUMNS * width..][..width];
                 let tile = &mut tile[..count];
@@ -139,6 +144,11 @@ impl<E: Element> Kernel for Block<'_, E> {
                 .zip(&mut softmax)
                 .enumerate()
             {
+                if shift > 0.0 {
+                    for score in &mut scores[..seen] {
+                        *score += shift;
+                    }
+                }
                 let factor = soften::<I>(&mut scores[..seen], state);
                 if factor < 1.0 {
                     for panel in 0..value_panels {
@@ -152,6 +162,7 @@ impl<E: Element> Kernel for Block<'_, E> {
                 let values = &values[panel * positions + first..][..seen];
                 panel::add_products::<I, E>(scores, stride, 0, values, sums);
             }
+            first += seen;
         }
         let rows = self.out.values.chunks_mut(self.out.stride);
         for (row, (out, (_, total))) in rows.zip(softmax).take(count).enumerate() {

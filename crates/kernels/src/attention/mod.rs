@@ -8,15 +8,50 @@ mod float;
 
 use rayon::prelude::*;
 
-use crate::{level::Level, panel::Bf16};
+use crate::{int8::PANEL, level::Level, panel::Bf16};
 
 /// Below this many products threads do not share: with keys and values that come from memory, so many take 10 µs.
 const PARALLEL_FROM: usize = 1 << 17;
 
 /// Blocks of queries that a thread takes at once: enough to make up for what a head's keys and values cost to come.
 const MOST_BLOCKS_PER_TASK: usize = 4;
+/// Positions that count more than once begin with a panel, of bytes as of f32.
+const REPEATS_STEP: usize = PANEL;
 /// So many tasks that the threads end about together.
 const TASKS_PER_THREAD: usize = 4;
+
+/// Positions at the end that stand for several each: the softmax counts each of them so many times.
+///
+/// What lies behind the audio of a window is silence, which differs by its place only. A few positions of it, counted
+/// as often as there are left out, weigh in an attention what all of them would.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Repeats {
+    /// The first of these positions, a multiple of 32; all behind it are such.
+    pub from: usize,
+    /// How many each of them stands for.
+    pub times: f32,
+}
+
+impl Repeats {
+    /// The next positions to attend to from `first` on, at most `most`: none before `from` together with one behind it.
+    /// Returns their number, and how often each counts.
+    fn block(repeats: Option<Self>, first: usize, most: usize) -> (usize, f32) {
+        match repeats {
+            Some(Self { from, .. }) if first < from => (most.min(from - first), 1.0),
+            Some(Self { times, .. }) => (most, times),
+            None => (most, 1.0),
+        }
+    }
+
+    fn assert_fits(repeats: Option<Self>) {
+        if let Some(Self { from, times }) = repeats {
+            assert!(
+                from.is_multiple_of(REPEATS_STEP) && times >= 1.0,
+                "positions from {from} on that count {times} times"
+            );
+        }
+    }
+}
 
 /// Attention of every position to every position.
 ///
@@ -27,8 +62,16 @@ const TASKS_PER_THREAD: usize = 4;
 ///
 /// # Panics
 /// When the lengths do not fit together, or `heads` does not divide `width`.
-pub fn attend_to_all(level: Level, qkv: &[f32], width: usize, heads: usize, out: &mut [f32]) {
+pub fn attend_to_all(
+    level: Level,
+    qkv: &[f32],
+    width: usize,
+    heads: usize,
+    repeats: Option<Repeats>,
+    out: &mut [f32],
+) {
     assert_heads(width, heads);
+    Repeats::assert_fits(repeats);
     let positions = out.len() / width;
     assert!(
         out.len() == positions * width && qkv.len() == 3 * out.len(),
@@ -42,12 +85,16 @@ pub fn attend_to_all(level: Level, qkv: &[f32], width: usize, heads: usize, out:
         stride: 3 * width,
     };
     let parts = [width, 2 * width];
+    let shape = Shape {
+        positions,
+        width: width / heads,
+        repeats,
+    };
     if level.multiplies_bytes() {
-        let packed: Vec<bytes::Head> = pack(level, rows, parts, positions, width / heads, heads);
+        let packed: Vec<bytes::Head> = pack(level, rows, parts, shape, heads);
         attend(level, &packed, rows, width, out);
     } else {
-        let packed: Vec<float::Head<f32>> =
-            pack(level, rows, parts, positions, width / heads, heads);
+        let packed: Vec<float::Head<f32>> = pack(level, rows, parts, shape, heads);
         attend(level, &packed, rows, width, out);
     }
 }
@@ -72,8 +119,15 @@ impl KeysValues {
     ///
     /// # Panics
     /// When there are no such rows, or `heads` does not divide `width`.
-    pub fn pack(level: Level, keys_values: &[f32], width: usize, heads: usize) -> Self {
+    pub fn pack(
+        level: Level,
+        keys_values: &[f32],
+        width: usize,
+        heads: usize,
+        repeats: Option<Repeats>,
+    ) -> Self {
         assert_heads(width, heads);
+        Repeats::assert_fits(repeats);
         let positions = keys_values.len() / (2 * width);
         assert!(
             positions > 0 && keys_values.len() == 2 * positions * width,
@@ -83,11 +137,16 @@ impl KeysValues {
             values: keys_values,
             stride: 2 * width,
         };
-        let (parts, head_width) = ([0, width], width / heads);
+        let parts = [0, width];
+        let shape = Shape {
+            positions,
+            width: width / heads,
+            repeats,
+        };
         let heads = if level.multiplies_bytes() {
-            Heads::Bytes(pack(level, rows, parts, positions, head_width, heads))
+            Heads::Bytes(pack(level, rows, parts, shape, heads))
         } else {
-            Heads::Bf16(pack(level, rows, parts, positions, head_width, heads))
+            Heads::Bf16(pack(level, rows, parts, shape, heads))
         };
         Self {
             level,
@@ -148,6 +207,14 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Of the keys and values of one head.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    positions: usize,
+    width: usize,
+    repeats: Option<Repeats>,
+}
+
 /// Keys and values of one head, packed.
 trait Head: Send + Sync {
     /// Memory for the tasks of one thread, one after the other. What it holds before a task is of no meaning.
@@ -156,9 +223,8 @@ trait Head: Send + Sync {
     /// Queries of one task.
     fn queries(level: Level) -> usize;
 
-    /// `keys` and `values` begin with the head's first column and row, and have `positions` rows.
-    fn pack(level: Level, keys: Rows<'_>, values: Rows<'_>, positions: usize, width: usize)
-    -> Self;
+    /// `keys` and `values` begin with the head's first column and row, and have as many rows as `shape` has positions.
+    fn pack(level: Level, keys: Rows<'_>, values: Rows<'_>, shape: Shape) -> Self;
 
     fn positions(&self) -> usize;
 
@@ -178,15 +244,14 @@ fn pack<H: Head>(
     level: Level,
     rows: Rows<'_>,
     parts: [usize; 2],
-    positions: usize,
-    width: usize,
+    shape: Shape,
     heads: usize,
 ) -> Vec<H> {
     (0..heads)
         .into_par_iter()
         .map(|head| {
-            let [keys, values] = parts.map(|part| rows.from(0, part + head * width));
-            H::pack(level, keys, values, positions, width)
+            let [keys, values] = parts.map(|part| rows.from(0, part + head * shape.width));
+            H::pack(level, keys, values, shape)
         })
         .collect()
 }

@@ -41,7 +41,7 @@ fn check(positions: usize, heads: usize, head_width: usize, queries: usize, seed
         .collect();
     for level in Level::available() {
         let mut out = vec![f32::NAN; positions * width];
-        attend_to_all(level, &qkv, width, heads, &mut out);
+        attend_to_all(level, &qkv, width, heads, None, &mut out);
         let own: Vec<&[f32]> = qkv.chunks(3 * width).map(|row| &row[..width]).collect();
         // Exponentials and sums in f32; or scores that are off by 0.007 at the standard deviation, five of which
         // move a mean of values between -2 and 2 by less than this.
@@ -52,7 +52,7 @@ fn check(positions: usize, heads: usize, head_width: usize, queries: usize, seed
         };
         compare(&out, &own, &qkv, width, heads, tolerance, level);
         let mut out = vec![f32::NAN; queries * width];
-        KeysValues::pack(level, &keys_values, width, heads).attend(&later, &mut out);
+        KeysValues::pack(level, &keys_values, width, heads, None).attend(&later, &mut out);
         let rounded: Vec<f32> = qkv
             .iter()
             .map(|value| Bf16::narrow(*value).widen())
@@ -147,7 +147,7 @@ fn what_is_not_finite_shows() {
             qkv[8 + 3 * 8 * at] = bad;
             for level in Level::available() {
                 let mut out = vec![0.0; positions * 8];
-                attend_to_all(level, &qkv, 8, 1, &mut out);
+                attend_to_all(level, &qkv, 8, 1, None, &mut out);
                 let shows = out.iter().all(|value| value.is_nan());
                 // In f32, an infinite score below zero is a weight of nothing.
                 let may_hide = bad.is_infinite() && !level.multiplies_bytes();
@@ -165,7 +165,7 @@ fn what_is_not_finite_shows_in_what_is_kept() {
             let mut keys_values = values(1, positions * 2 * width);
             // Column 3 of the values, at position 5.
             keys_values[5 * 2 * width + width + 3] = bad;
-            let kept = KeysValues::pack(level, &keys_values, width, 1);
+            let kept = KeysValues::pack(level, &keys_values, width, 1, None);
             let mut queries = values(2, 2 * width);
             queries[width] = f32::NAN;
             let mut out = vec![0.0; 2 * width];
@@ -185,7 +185,7 @@ fn bytes_are_near_the_exact_attention_at_the_mean() {
     scale_queries(&mut qkv, width, width);
     let attend = |level| {
         let mut out = vec![0.0; positions * width];
-        attend_to_all(level, &qkv, width, 1, &mut out);
+        attend_to_all(level, &qkv, width, 1, None, &mut out);
         out
     };
     let exact = attend(Level::PORTABLE);
@@ -212,9 +212,65 @@ fn many_small_weights_beside_a_large_one_count() {
     let expected = others / (1.0 + others);
     for level in Level::available() {
         let mut out = vec![0.0; positions];
-        attend_to_all(level, &qkv, 1, 1, &mut out);
+        attend_to_all(level, &qkv, 1, 1, None, &mut out);
         for found in out {
             assert!((found - expected).abs() < 0.01, "{level}: {found}");
+        }
+    }
+}
+
+/// Against the same positions written out as often as they count.
+#[test]
+fn positions_that_count_several_times_weigh_as_copies_of_them() {
+    const TIMES: usize = 5;
+    let (heads, head_width) = (2, 16);
+    let width = heads * head_width;
+    // In one block of bytes and in two, at the border of one, and over that of f32.
+    for (from, rest) in [(32, 7), (224, 64), (256, 1), (480, 90), (0, 40)] {
+        let mut qkv = values(from as u32 + 9, (from + rest) * 3 * width);
+        scale_queries(&mut qkv, width, head_width);
+        let mut copied = qkv[..from * 3 * width].to_vec();
+        for row in qkv.chunks(3 * width).skip(from) {
+            copied.extend(std::iter::repeat_n(row, TIMES).flatten());
+        }
+        let repeats = Some(Repeats {
+            from,
+            times: TIMES as f32,
+        });
+        let kept = |qkv: &[f32]| -> Vec<f32> {
+            let rows = qkv.chunks(3 * width);
+            rows.flat_map(|row| &row[width..]).copied().collect()
+        };
+        let queries: Vec<f32> = qkv
+            .chunks(3 * width)
+            .flat_map(|row| &row[..width])
+            .copied()
+            .collect();
+        for level in Level::available() {
+            let tolerance = if level.multiplies_bytes() { 0.06 } else { 2e-5 };
+            let mut found = vec![f32::NAN; queries.len()];
+            attend_to_all(level, &qkv, width, heads, repeats, &mut found);
+            let mut expected = vec![f32::NAN; queries.len()];
+            let packed = KeysValues::pack(level, &kept(&copied), width, heads, None);
+            packed.attend(&queries, &mut expected);
+            let mut later = vec![f32::NAN; queries.len()];
+            let packed = KeysValues::pack(level, &kept(&qkv), width, heads, repeats);
+            packed.attend(&queries, &mut later);
+            let off = |a: &[f32], b: &[f32]| {
+                let pairs = a.iter().zip(b);
+                pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+            };
+            assert!(off(&later, &expected) < tolerance, "{level}: {from} {rest}");
+            // Kept keys and values are of bf16 where bytes are not multiplied.
+            let rounded = if level.multiplies_bytes() { 0.06 } else { 0.02 };
+            assert!(off(&found, &expected) < rounded, "{level}: {from} {rest}");
+            let mut plain = vec![f32::NAN; queries.len()];
+            let packed = KeysValues::pack(level, &kept(&qkv), width, heads, None);
+            packed.attend(&queries, &mut plain);
+            assert!(
+                from == 0 || off(&plain, &expected) > 0.05,
+                "{level}: {from} {rest}"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The scale `1 / √head_width` is part of the query projection's weights, so nothing here applies it.
 
 use candle_core::{DType, Device, Result, Tensor};
-use kernels::KeysValues;
+use kernels::{KeysValues, Repeats};
 use rayon::prelude::*;
 
 use super::{
@@ -27,10 +27,12 @@ const SCORES_AT_ONCE: usize = 48 << 20;
 /// Attention of every position to every position of its window, without a mask.
 ///
 /// `qkv`: `(windows * positions, 3 * width)`, queries beside keys beside values. Returns `(windows * positions, width)`.
+/// `repeats`: on the host only.
 pub(super) fn bidirectional(
     qkv: &Tensor,
     windows: usize,
     heads: usize,
+    repeats: Option<Repeats>,
     arithmetic: Arithmetic,
     room: &mut Room,
 ) -> Result<Tensor> {
@@ -42,12 +44,12 @@ pub(super) fn bidirectional(
         return attend(&queries, &keys, &values, None);
     }
     if windows == 1 {
-        return attend_on_host(qkv, heads, arithmetic, room);
+        return attend_on_host(qkv, heads, repeats, arithmetic, room);
     }
     let positions = qkv.dim(0)? / windows;
     let parts = (0..windows).map(|window| {
         let own = qkv.narrow(0, window * positions, positions)?;
-        attend_on_host(&own, heads, arithmetic, &mut Room::default())
+        attend_on_host(&own, heads, repeats, arithmetic, &mut Room::default())
     });
     join(parts.collect::<Result<_>>()?)
 }
@@ -56,6 +58,7 @@ pub(super) fn bidirectional(
 fn attend_on_host(
     qkv: &Tensor,
     heads: usize,
+    repeats: Option<Repeats>,
     arithmetic: Arithmetic,
     room: &mut Room,
 ) -> Result<Tensor> {
@@ -64,7 +67,7 @@ fn attend_on_host(
         let out = room.tensor(qkv.dim(0)?, width)?;
         with_slice(qkv, |qkv| {
             change(&out, |out| {
-                kernels::attend_to_all(level, qkv, width, heads, out);
+                kernels::attend_to_all(level, qkv, width, heads, repeats, out);
             })
         })??;
         return Ok(out);
@@ -81,7 +84,7 @@ fn attend_on_host(
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    attend_in_blocks(&heads, qkv.dim(0)?, head_width)
+    attend_in_blocks(&heads, qkv.dim(0)?, head_width, repeats)
 }
 
 /// The audio side of cross-attention on the host: keys and values of one item.
@@ -95,14 +98,19 @@ pub(crate) enum AudioKeys {
 
 impl AudioKeys {
     /// Splits `(positions, 2 * width)`, keys beside values, into heads.
-    pub(crate) fn new(keys_values: &Tensor, heads: usize, arithmetic: Arithmetic) -> Result<Self> {
+    pub(crate) fn new(
+        keys_values: &Tensor,
+        heads: usize,
+        repeats: Option<Repeats>,
+        arithmetic: Arithmetic,
+    ) -> Result<Self> {
         match arithmetic {
             Arithmetic::F32 | Arithmetic::F16 { .. } => {
-                Ok(Self::Split(SplitKeys::new(keys_values, heads)?))
+                Ok(Self::Split(SplitKeys::new(keys_values, heads, repeats)?))
             }
             Arithmetic::Int8(level) => {
                 let width = keys_values.dim(1)? / 2;
-                let pack = |values: &[f32]| KeysValues::pack(level, values, width, heads);
+                let pack = |values: &[f32]| KeysValues::pack(level, values, width, heads, repeats);
                 Ok(Self::Packed(with_slice(keys_values, pack)?))
             }
         }
@@ -126,14 +134,16 @@ impl AudioKeys {
 pub(crate) struct SplitKeys {
     keys: Tensor,
     values: Tensor,
+    repeats: Option<Repeats>,
 }
 
 impl SplitKeys {
-    fn new(keys_values: &Tensor, heads: usize) -> Result<Self> {
+    fn new(keys_values: &Tensor, heads: usize, repeats: Option<Repeats>) -> Result<Self> {
         let [keys, values] = split_heads(keys_values, 1, heads)?;
         Ok(Self {
             keys: keys.squeeze(0)?,
             values: values.squeeze(0)?,
+            repeats,
         })
     }
 
@@ -150,7 +160,7 @@ impl SplitKeys {
                     })
                 })
                 .collect::<Result<Vec<_>>>()?;
-            return attend_in_blocks(&heads, count, head_width);
+            return attend_in_blocks(&heads, count, head_width, self.repeats);
         }
         let width = heads * head_width;
         let mut out = vec![0.0; count * width];
@@ -169,7 +179,7 @@ impl SplitKeys {
                             .map(|query| &query[head * head_width..][..head_width])
                             .collect();
                         let part = head * size..(head + 1) * size;
-                        attend_few(&queries, &keys[part.clone()], &values[part])
+                        attend_few(&queries, &keys[part.clone()], &values[part], self.repeats)
                     })
                     .collect();
                 merge_heads(&heads, head_width, &mut out);
@@ -318,13 +328,25 @@ pub(super) fn join(mut parts: Vec<Tensor>) -> Result<Tensor> {
 }
 
 /// Every query to every key on the CPU, a block of queries at a time, so that the scores are never in memory as a whole.
-fn attend_in_blocks(heads: &[Head], count: usize, head_width: usize) -> Result<Tensor> {
+fn attend_in_blocks(
+    heads: &[Head],
+    count: usize,
+    head_width: usize,
+    repeats: Option<Repeats>,
+) -> Result<Tensor> {
     let width = heads.len() * head_width;
+    let shifts = match (repeats, heads.first()) {
+        (Some(repeats), Some(head)) => Some(shifts(repeats, head.keys.dim(0)?)?),
+        _ => None,
+    };
     let block = |first: usize, rows: usize, head: &Head| {
-        let scores = head
+        let mut scores = head
             .queries
             .narrow(0, first, rows)?
             .matmul(&head.keys.t()?)?;
+        if let Some(shifts) = &shifts {
+            scores = scores.broadcast_add(shifts)?;
+        }
         ops::softmax(scores)?.matmul(&head.values)
     };
     let mut out = vec![0.0; count * width];
@@ -346,8 +368,26 @@ fn attend_in_blocks(heads: &[Head], count: usize, head_width: usize) -> Result<T
     Tensor::from_vec(out, (count, width), &Device::Cpu)
 }
 
+/// What is added to the scores of each position: `(1, positions)`. Counted `times` times is `ln(times)` more.
+fn shifts(repeats: Repeats, positions: usize) -> Result<Tensor> {
+    let shift = |position| {
+        if position < repeats.from {
+            0.0
+        } else {
+            repeats.times.ln()
+        }
+    };
+    let shifts: Vec<f32> = (0..positions).map(shift).collect();
+    Tensor::from_vec(shifts, (1, positions), &Device::Cpu)
+}
+
 /// Attention of a few queries to all of `keys`, `(positions, head_width)`: `(queries, head_width)`.
-fn attend_few(queries: &[&[f32]], keys: &[f32], values: &[f32]) -> Vec<f32> {
+fn attend_few(
+    queries: &[&[f32]],
+    keys: &[f32],
+    values: &[f32],
+    repeats: Option<Repeats>,
+) -> Vec<f32> {
     let head_width = queries.first().map_or(1, |query| query.len());
     let positions = keys.len() / head_width;
     let mut scores = vec![0.0; queries.len() * positions];
@@ -355,6 +395,11 @@ fn attend_few(queries: &[&[f32]], keys: &[f32], values: &[f32]) -> Vec<f32> {
     vector::products(keys, queries, &mut rows);
     let mut out = vec![0.0; queries.len() * head_width];
     for (scores, out) in rows.into_iter().zip(out.chunks_exact_mut(head_width)) {
+        if let Some(Repeats { from, times }) = repeats {
+            for score in &mut scores[from..] {
+                *score += times.ln();
+            }
+        }
         vector::softmax(scores);
         vector::weighted_sum(scores, values, out);
     }
@@ -400,7 +445,12 @@ fn attend_causally(
     for (index, token) in qkv.chunks_exact(3 * width).enumerate() {
         for (head, query) in token[..width].chunks_exact(shape.head_width).enumerate() {
             let seen = shape.at(head, 0)..shape.at(head, length + index + 1);
-            out.extend(attend_few(&[query], &keys[seen.clone()], &values[seen]));
+            out.extend(attend_few(
+                &[query],
+                &keys[seen.clone()],
+                &values[seen],
+                None,
+            ));
         }
     }
     out

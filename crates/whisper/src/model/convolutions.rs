@@ -10,6 +10,7 @@ use super::{
     layers::{Linear, Source},
     matrix::Matrix,
     ops::{self, with_slices},
+    rest::Rest,
     vector,
 };
 use crate::checkpoint::LoadError;
@@ -49,6 +50,33 @@ impl Convolutions {
             return self.in_bytes(mel, *level, [first, second]);
         }
         self.over_copies(mel)
+    }
+
+    /// Puts the positions of `rest` behind those of each window: `(windows * positions, width)`, of which the last ones
+    /// are padding. What the convolutions make of padding is the same everywhere; only the table differs.
+    pub(super) fn append_rest(
+        &self,
+        x: &Tensor,
+        windows: usize,
+        rest: Rest,
+    ) -> candle_core::Result<Tensor> {
+        let (rows, width) = x.dims2()?;
+        let positions = rows / windows;
+        let table = |position| self.positions.narrow(0, position, 1);
+        // The last position sees the end of the frames, where a whole window goes on.
+        let inner = positions.saturating_sub(2);
+        let places = Tensor::new(rest.places(), x.device())?;
+        let places = self.positions.index_select(&places, 0)?;
+        let mut parts = Vec::with_capacity(3 * windows);
+        for window in 0..windows {
+            let own = x.narrow(0, window * positions, positions)?;
+            let padding = (own.narrow(0, inner, 1)? - table(inner)?)?;
+            parts.push(own.narrow(0, 0, positions - 1)?);
+            parts.push((&padding + table(positions - 1)?)?);
+            parts.push(places.broadcast_add(&padding)?);
+        }
+        let all = windows * (positions + rest.count());
+        Tensor::cat(&parts, 0)?.reshape((all, width))
     }
 
     /// With copies of what each step sees, on any device.

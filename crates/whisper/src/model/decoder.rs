@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use candle_transformers::models::whisper::Config;
+use kernels::Repeats;
 use rayon::prelude::*;
 
 use super::{
@@ -78,11 +79,13 @@ impl Decoder {
     }
 
     /// Projects keys and values of the audio of some items, `(items, positions, width)`, for each layer of `state`.
+    /// `repeats`: on the host only.
     pub(super) fn hear(
         &self,
         state: &mut State,
         items: &[usize],
         encoded: &Tensor,
+        repeats: Option<Repeats>,
     ) -> candle_core::Result<()> {
         for item in items {
             state.make_way(*item)?;
@@ -91,7 +94,7 @@ impl Decoder {
         let mut room = Room::default();
         for (index, layer) in self.layers.iter().enumerate() {
             let keys_values = layer.audio_keys_values.forward(&encoded, &mut room)?;
-            state.hear(index, items, &keys_values, layer.arithmetic)?;
+            state.hear(index, items, &keys_values, repeats, layer.arithmetic)?;
         }
         Ok(())
     }

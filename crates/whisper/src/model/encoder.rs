@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 use candle_transformers::models::whisper::Config;
+use kernels::Repeats;
 
 use super::{
     attention,
@@ -9,6 +10,7 @@ use super::{
     layers::{FeedForward, Linear, Projection, Source},
     matrix::Room,
     norm::LayerNorm,
+    rest::Rest,
 };
 use crate::{checkpoint::LoadError, precision::Arithmetic};
 
@@ -50,22 +52,27 @@ impl Encoder {
         })
     }
 
-    /// Windows of one length: `(windows, n_mels, frames)` → `(windows, frames / 2, width)`. `None` once
-    /// `is_given_up` says so: it is asked before each layer.
+    /// Windows of one length: `(windows, n_mels, frames)` → `(windows, frames / 2, width)`, with the positions of
+    /// `rest` behind the others. `None` once `is_given_up` says so: it is asked before each layer.
     pub(super) fn forward(
         &self,
         mel: &Tensor,
+        rest: Option<Rest>,
         is_given_up: impl Fn() -> bool,
     ) -> candle_core::Result<Option<Tensor>> {
         let (windows, _, frames) = mel.dims3()?;
-        let positions = frames / FRAMES_PER_POSITION;
         let mut x = self.convolutions.forward(mel)?;
+        if let Some(rest) = rest {
+            x = self.convolutions.append_rest(&x, windows, rest)?;
+        }
+        let positions = frames / FRAMES_PER_POSITION + rest.map_or(0, Rest::count);
+        let repeats = rest.map(Rest::repeats);
         let mut rooms = Rooms::default();
         for layer in &self.layers {
             if is_given_up() {
                 return Ok(None);
             }
-            x = layer.forward(x, windows, &mut rooms)?;
+            x = layer.forward(x, windows, repeats, &mut rooms)?;
         }
         let x = self.norm.forward(&x)?;
         x.reshape((windows, positions, ())).map(Some)
@@ -92,7 +99,13 @@ impl Layer {
     }
 
     /// `(windows * positions, width)`, changed; the values of `x` may be overwritten.
-    fn forward(&self, x: Tensor, windows: usize, rooms: &mut Rooms) -> candle_core::Result<Tensor> {
+    fn forward(
+        &self,
+        x: Tensor,
+        windows: usize,
+        repeats: Option<Repeats>,
+        rooms: &mut Rooms,
+    ) -> candle_core::Result<Tensor> {
         let qkv = self.queries_keys_values.forward_normed(
             &self.norm,
             &x,
@@ -102,6 +115,7 @@ impl Layer {
             &qkv,
             windows,
             self.heads,
+            repeats,
             self.arithmetic,
             &mut rooms.attended,
         )?;

@@ -21,6 +21,7 @@ mod ops;
 mod output;
 mod plan;
 mod prediction;
+mod rest;
 pub(crate) mod shelf;
 mod vector;
 
@@ -31,7 +32,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_transformers::models::whisper::Config;
 use kernels::Level;
 
-pub(crate) use self::{ops::are_host, vector::log_sum_exp};
+pub(crate) use self::{ops::are_host, rest::Rest, vector::log_sum_exp};
 
 use self::{
     attention::CacheShape,
@@ -264,11 +265,12 @@ impl Model {
     }
 
     fn run_encoder(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
-        let encoded = self.encoder.forward(mel, || false)?;
+        let encoded = self.encoder.forward(mel, None, || false)?;
         encoded.ok_or_else(|| candle_core::Error::Msg("the encoder was given up".to_owned()))
     }
 
-    /// Runs the encoder over windows of any lengths: `(frames / 2, d_model)` for each.
+    /// Runs the encoder over windows of any lengths: `(frames / 2, d_model)` for each. Only the frames that are there
+    /// count.
     ///
     /// # Errors
     /// [`ModelError::MelShape`] for a window that the encoder does not read.
@@ -283,8 +285,8 @@ impl Model {
             .collect()
     }
 
-    /// Runs the encoder over windows of the same number of frames in one pass, `(windows, frames / 2, d_model)`; `None`
-    /// once the flags of all are raised, which are read between two layers.
+    /// Runs the encoder over windows of the same number of frames in one pass, `(windows, positions, d_model)`; `None`
+    /// once the flags of all are raised, which are read between two layers. `rest`: see [`Model::rest_of`].
     ///
     /// # Errors
     /// [`ModelError::MelShape`] as [`Model::mel_batch`].
@@ -292,13 +294,14 @@ impl Model {
         &self,
         cancels: &[&Cancel],
         windows: &[&LogMel],
+        rest: Option<Rest>,
     ) -> Result<Option<Tensor>, ModelError> {
         let mel = self.mel_batch(windows)?;
         let is_given_up = || cancels.iter().all(|cancel| cancel.is_cancelled());
         let encode = || {
             #[cfg(test)]
             elsewhere::find_room(windows.len())?;
-            self.encoder.forward(&mel, is_given_up)
+            self.encoder.forward(&mel, rest, is_given_up)
         };
         encode().map_err(computing("the encoder"))
     }
@@ -314,7 +317,7 @@ impl Model {
         let mut state = self.room(encoded.len(), rows_per_item)?;
         for (item, encoded) in encoded.iter().enumerate() {
             let encoded = self.of_one_item(encoded)?;
-            self.hear(&mut state, &[item], &encoded)?;
+            self.hear(&mut state, &[item], &encoded, None)?;
         }
         Ok(state)
     }
@@ -340,7 +343,17 @@ impl Model {
         let shape = (1, self.config.num_mel_bins, self.window_frames());
         let window = Tensor::zeros(shape, DType::F32, &self.device);
         let encoded = self.encode(&window.map_err(computing("making room for a window"))?)?;
-        self.hear(&mut state, &[items.saturating_sub(1)], &encoded)
+        self.hear(&mut state, &[items.saturating_sub(1)], &encoded, None)
+    }
+
+    /// What stands for the padding behind the frames of windows of this length. `None` where the frames are the whole
+    /// window or [nothing follows](LogMel::is_padded_on) them; and on a GPU, which reads whole windows.
+    pub(crate) fn rest_of(&self, window: &LogMel) -> Option<Rest> {
+        if window.is_padded_on() && self.is_on_host() {
+            Rest::behind(window.frames(), self.window_frames())
+        } else {
+            None
+        }
     }
 
     /// Puts encoded windows, `(items, positions, d_model)`, in the places of as many items of `state`.
@@ -349,9 +362,10 @@ impl Model {
         state: &mut State,
         items: &[usize],
         encoded: &Tensor,
+        rest: Option<Rest>,
     ) -> Result<(), ModelError> {
         self.decoder
-            .hear(state, items, encoded)
+            .hear(state, items, encoded, rest.map(Rest::repeats))
             .map_err(computing("the projection of the audio"))?;
         // A GPU works on behind its caller, who measures how long this took.
         self.device

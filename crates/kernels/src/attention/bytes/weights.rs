@@ -76,6 +76,8 @@ pub(super) struct Soften<'a> {
     pub(super) count: usize,
     pub(super) query_scales: &'a [f32],
     pub(super) key_scale: f32,
+    /// How often each position counts.
+    pub(super) times: f32,
     pub(super) weights: &'a mut Weights,
 }
 
@@ -104,7 +106,8 @@ impl Kernel for Soften<'_> {
             let largest = exponents.largest();
             // NaN, which a scale may be, shows in the total.
             let now = before.max(largest);
-            *factors = [*before - now, largest - now].map(power::<I>);
+            let [old, new] = [*before - now, largest - now].map(power::<I>);
+            *factors = [old, new * self.times];
             *before = now;
         }
         for ((((scores, bytes), exponents), total), [before, new]) in self
@@ -302,6 +305,7 @@ mod tests {
             count: own.len(),
             query_scales: &[scale / std::f32::consts::LOG2_E],
             key_scale: 1.0,
+            times: 1.0,
             weights: &mut weights,
         }
         .run::<Fused>();
