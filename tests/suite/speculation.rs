@@ -117,6 +117,11 @@ async fn words_begun_at_a_pause_are_the_right_ones() {
 }
 
 #[tokio::test]
+async fn words_begun_at_a_pause_are_the_right_ones_by_default() {
+    each_fixture_after_a_pause("auto").await;
+}
+
+#[tokio::test]
 async fn words_begun_at_a_pause_are_the_right_ones_in_a_trimmed_window() {
     each_fixture_after_a_pause("dynamic").await;
 }

@@ -23,10 +23,12 @@ async fn each_spoken_fixture_gives_its_words() {
 }
 
 #[tokio::test]
-async fn the_dynamic_window_gives_the_same_words() {
-    let server = Server::ready(&["--window", "dynamic"]).await;
-    for spoken in spoken() {
-        server.understands(&spoken, 2_048).await;
+async fn the_other_windows_give_the_same_words() {
+    for window in ["exact", "dynamic"] {
+        let server = Server::ready(&["--window", window]).await;
+        for spoken in spoken() {
+            server.understands(&spoken, 2_048).await;
+        }
     }
 }
 

@@ -193,8 +193,9 @@ pub struct Decoding {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000))]
     pub initial_prompt: Option<String>,
-    /// How much audio the encoder sees: `Exact`, a window of 30 s as the model was trained, or `Dynamic`, the audio and
-    /// a margin, which is several times faster for short commands and may cost accuracy.
+    /// What the encoder reads of a window of 30 s: `Auto`, the audio, a margin and samples of the padding behind it,
+    /// which is several times faster for short commands; `Exact`, all of it, as the model was trained; or `Dynamic`, the
+    /// audio and a margin only, which costs accuracy.
     #[serde(default)]
     pub audio_context: AudioContext,
 }
@@ -213,12 +214,14 @@ fn one() -> i32 {
     1
 }
 
-/// How much audio the encoder sees.
+/// What the encoder reads of a window.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AudioContext {
-    /// A window of 30 s, as the model was trained.
+    /// The audio, a margin, and samples of the padding behind it.
     #[default]
+    Auto,
+    /// A window of 30 s, as the model was trained.
     Exact,
-    /// The audio and a margin: several times faster on short commands.
+    /// The audio and a margin.
     Dynamic,
 }

@@ -75,9 +75,10 @@ pub struct ModelArgs {
     /// Text that the model takes for what came before: names and spellings to expect.
     #[arg(long, env = "STT_INITIAL_PROMPT", value_name = "TEXT")]
     pub initial_prompt: Option<String>,
-    /// What the encoder hears: `exact` pads to 30 s as the model was trained; `dynamic` takes the
-    /// audio and a margin, which is several times faster for short commands and may cost accuracy.
-    #[arg(long, env = "STT_WINDOW", default_value = "exact", value_enum)]
+    /// What the encoder reads of 30 s: `auto` reads the audio, a margin and samples of the padding behind it, which is
+    /// several times faster for short commands; `exact` reads all of it, as the model was trained; `dynamic` reads the
+    /// audio and a margin only, which costs accuracy.
+    #[arg(long, env = "STT_WINDOW", default_value = "auto", value_enum)]
     pub window: WindowArg,
     /// Try again at higher temperatures when a result repeats itself or is improbable.
     #[arg(long, env = "STT_TEMPERATURE_FALLBACK", default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false", value_parser = BoolishValueParser::new())]
@@ -135,7 +136,9 @@ pub enum TaskArg {
 /// `--window`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum WindowArg {
-    /// 30 s.
+    /// The audio, a margin, and samples of the padding behind it; 30 s on a GPU.
+    Auto,
+    /// 30 s, padded with silence.
     Exact,
     /// The audio and a margin.
     Dynamic,
@@ -260,6 +263,7 @@ impl ModelArgs {
             condition_on_previous_text: self.condition_on_previous_text,
             initial_prompt: self.initial_prompt.clone(),
             window: match self.window {
+                WindowArg::Auto => Window::Auto,
                 WindowArg::Exact => Window::Exact,
                 WindowArg::Dynamic => Window::Dynamic,
             },

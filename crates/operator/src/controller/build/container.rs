@@ -178,6 +178,7 @@ fn settings(stt: &ValidStt) -> Vec<EnvVar> {
         var(
             "STT_WINDOW",
             match spec.decoding.audio_context {
+                AudioContext::Auto => "auto",
                 AudioContext::Exact => "exact",
                 AudioContext::Dynamic => "dynamic",
             },
