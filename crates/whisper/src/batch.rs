@@ -16,7 +16,7 @@ use tracing::debug;
 
 use self::turns::{Pass, Turns, Waiting, together};
 use crate::decode::attempt::{Attempt, Progress};
-use crate::decode::language;
+use crate::decode::{BRANCHES, language};
 use crate::model::{Logits, Prediction};
 use crate::state::State;
 use crate::transcription::Transcription;
@@ -394,7 +394,9 @@ impl Place {
 
     fn attempt(&self, whisper: &Whisper, most_hypotheses: usize) -> Stage {
         let mut request = self.transcription.request(whisper.vocabulary());
-        request.beam_size = request.beam_size.min(most_hypotheses);
+        let beams = most_hypotheses.saturating_sub(BRANCHES).max(1);
+        request.beam_size = request.beam_size.min(beams);
+        request.branches = request.branches.min(most_hypotheses - request.beam_size);
         Stage::Attempt(Attempt::new(request, whisper.vocabulary()))
     }
 

@@ -98,6 +98,8 @@ pub struct Options {
     pub names: Vec<String>,
     /// Words to expect; they give way to names.
     pub terms: Vec<String>,
+    /// Names that are preferred while tokens are chosen.
+    pub expected: Option<Arc<crate::Names>>,
     /// Split into segments with times. Audio over one window always is.
     pub timestamps: bool,
     /// Long audio: whether the text so far is the prompt of the next window.
@@ -126,6 +128,7 @@ impl Default for Options {
             initial_prompt: None,
             names: Vec::new(),
             terms: Vec::new(),
+            expected: None,
             timestamps: false,
             condition_on_previous_text: false,
             window: Window::Exact,

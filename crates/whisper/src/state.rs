@@ -8,8 +8,9 @@ use kernels::Repeats;
 use crate::{
     model::{
         ModelError, are_host,
-        attention::{AudioKeys, CacheShape, TextKeys},
+        attention::{AudioKeys, CacheShape},
         shelf::{Plan, Shelves},
+        text_keys::TextKeys,
     },
     precision::Arithmetic,
 };
@@ -17,7 +18,7 @@ use crate::{
 /// Key and value caches of the rows of one batch.
 ///
 /// An item is one audio window; its rows (beams, samples of a fallback) share its cross-attention keys and values and
-/// have their own self-attention caches, preallocated for the longest text.
+/// have their own self-attention caches: on the host they grow with the text, elsewhere they have room for the longest.
 #[derive(Debug)]
 pub struct State {
     rows_per_item: usize,
@@ -69,7 +70,7 @@ impl State {
     ) -> candle_core::Result<Self> {
         let rows = items * rows_per_item;
         let caches = if are_host(shape.number_type, device) {
-            let of_row = || (0..shape.layers).map(|_| TextKeys::new(shape)).collect();
+            let of_row = || (0..shape.layers).map(|_| TextKeys::default()).collect();
             Caches::Host(HostCaches {
                 audio: (0..items).map(|_| Vec::new()).collect(),
                 text: (0..rows).map(|_| of_row()).collect(),

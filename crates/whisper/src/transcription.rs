@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::decode::fallback::{Tried, Verdict, Way};
 use crate::decode::language::Detected;
-use crate::decode::{Outcome, Request, bias};
+use crate::decode::{BRANCHES, Outcome, Request, bias};
 use crate::mel::HOP_LENGTH;
 use crate::passages::Passages;
 use crate::transcript::{Segment, Timings, Transcript, Withheld};
@@ -251,6 +251,8 @@ impl Transcription {
             beam_size: options.beam_size,
             max_new_tokens,
             seed: options.seed.wrapping_add((self.seek + self.attempt) as u64),
+            names: options.expected.clone(),
+            branches: BRANCHES,
         }
     }
 

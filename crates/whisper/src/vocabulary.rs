@@ -13,6 +13,12 @@ use crate::{
     checkpoint::{is_timestamp, looks_special},
 };
 
+/// Whether words go on across it: letters and digits, of scripts that put spaces between words, and parts of a letter.
+fn is_of_word(letter: char) -> bool {
+    let has_no_spaces = matches!(letter, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{9fff}' | '\u{20000}'..);
+    letter == char::REPLACEMENT_CHARACTER || (letter.is_alphanumeric() && !has_no_spaces)
+}
+
 /// openai-whisper's latest first timestamp, in steps of 20 ms.
 const ONE_SECOND: u32 = 50;
 /// Timestamps from 0 to 30 s.
@@ -218,6 +224,22 @@ impl Vocabulary {
             None => of_bytes(run),
         });
         text.collect()
+    }
+
+    /// Whether a word may end before these tokens, and whether one may begin behind them: `tokens` begin, or end, with
+    /// something else than a letter or digit of a script with spaces between words.
+    pub(crate) fn edges_of(&self, tokens: &[u32]) -> (bool, bool) {
+        let edge = |token: Option<&u32>, last: bool| {
+            let text = token.map_or_else(String::new, |token| self.decode(&[*token]));
+            let mut chars = text.chars();
+            let edge = if last {
+                chars.next_back()
+            } else {
+                chars.next()
+            };
+            edge.is_none_or(|edge| !is_of_word(edge))
+        };
+        (edge(tokens.first(), false), edge(tokens.last(), true))
     }
 
     /// Special tokens come behind the words in every Whisper vocabulary, and words that were added come behind these.

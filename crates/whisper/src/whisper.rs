@@ -8,12 +8,14 @@ use audio::Speech;
 use rayon::ThreadPool;
 
 use crate::batch::{Batch, Source};
+use crate::decode::BRANCHES;
 use crate::device::{self, Opened};
 use crate::load::{self, PackedWeights};
 use crate::mel::HOP_LENGTH;
 use crate::passages::Passages;
 use crate::transcript::Transcript;
 use crate::transcription::Transcription;
+
 use crate::vocabulary::Vocabulary;
 use crate::{
     Checkpoint, DeviceChoice, Fused, Input, Language, Level, LoadError, MelError, MelExtractor,
@@ -107,7 +109,7 @@ impl Default for LoadOptions {
 #[derive(Debug)]
 pub struct Whisper {
     model: Model,
-    vocabulary: Vocabulary,
+    vocabulary: Arc<Vocabulary>,
     extractor: Arc<MelExtractor>,
     threads: ThreadPool,
     opened: Opened,
@@ -154,7 +156,7 @@ impl Whisper {
         };
         Ok(Self {
             model,
-            vocabulary,
+            vocabulary: vocabulary.into(),
             extractor: MelExtractor::new(n_mels),
             threads,
             opened,
@@ -188,8 +190,8 @@ impl Whisper {
         &self.extractor
     }
 
-    /// For how many utterances at a time, up to `places`, the device has memory, with whole windows and `beams`
-    /// hypotheses each: `places`, or half as many, and so on. Takes as long as a window; the host CPU, whose memory
+    /// For how many utterances at a time, up to `places`, the device has memory, with whole windows, `beams` hypotheses
+    /// each and those that follow a name: `places`, or half as many, and so on. Takes as long as a window; the host CPU, whose memory
     /// nobody knows, has room for all at once.
     ///
     /// # Errors
@@ -200,7 +202,7 @@ impl Whisper {
         }
         let mut places = places.max(1);
         loop {
-            match self.model.try_room(places, beams) {
+            match self.model.try_room(places, rows(beams)) {
                 Ok(()) => return Ok(places),
                 Err(_) if places > 1 => places /= 2,
                 Err(error) => return Err(model_error(error)),
@@ -245,7 +247,7 @@ impl Whisper {
     /// `beams`: the most hypotheses of any of them; one that asks for more keeps so many.
     pub fn transcribe_from<S: Source + ?Sized>(&self, places: usize, beams: usize, source: &mut S) {
         self.threads
-            .install(|| match self.model.room(places.max(1), beams) {
+            .install(|| match self.model.room(places.max(1), rows(beams)) {
                 Ok(state) => Batch::new(self, state, source).run(),
                 Err(error) => {
                     let error = model_error(error);
@@ -258,7 +260,8 @@ impl Whisper {
         &self.model
     }
 
-    pub(crate) fn vocabulary(&self) -> &Vocabulary {
+    /// Its words, of which [names](crate::Names) are made.
+    pub fn vocabulary(&self) -> &Arc<Vocabulary> {
         &self.vocabulary
     }
 
@@ -338,6 +341,11 @@ where
             (self.on_result)(index, result);
         }
     }
+}
+
+/// Rows of an utterance that keeps so many hypotheses: those that follow a name are kept beside them.
+fn rows(beams: usize) -> usize {
+    beams.max(1) + BRANCHES
 }
 
 fn refuse_all<S: Source + ?Sized>(room: usize, source: &mut S, error: &WhisperError) {

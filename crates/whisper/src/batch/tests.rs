@@ -29,7 +29,7 @@ impl Several {
     /// Runs on this thread, as if it were another device: results by number.
     fn run(mut self, whisper: &Whisper, places: usize) -> Vec<Result<Transcript, WhisperError>> {
         on_another_device(|| {
-            let state = whisper.model().room(places, 2).unwrap();
+            let state = whisper.model().room(places, 2 + BRANCHES).unwrap();
             Batch::new(whisper, state, &mut self).run();
         });
         self.done.sort_by_key(|(number, _)| *number);

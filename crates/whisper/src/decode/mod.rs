@@ -5,10 +5,17 @@
 
 pub(crate) mod attempt;
 pub(crate) mod bias;
+mod branches;
+mod draw;
 pub(crate) mod fallback;
 pub(crate) mod language;
+pub(crate) mod naming;
 pub(crate) mod rules;
 pub(crate) mod search;
+
+/// Rows of the decoder's state for hypotheses that follow a name, beside those of the beams. More rows are hardly ever
+/// filled, and each costs as much as a hypothesis.
+pub(crate) const BRANCHES: usize = 3;
 
 /// One attempt at one window.
 #[derive(Clone, Debug)]
@@ -27,6 +34,10 @@ pub(crate) struct Request {
     pub max_new_tokens: usize,
     /// Of the random numbers.
     pub seed: u64,
+    /// Names to expect.
+    pub names: naming::Expected,
+    /// Hypotheses that may be kept beside the others because they follow one of these.
+    pub branches: usize,
 }
 
 /// What an attempt found.

@@ -1,10 +1,13 @@
 //! From logits to tokens: the best one, a random one, or several hypotheses side by side.
 //!
 //! Source: `GreedyDecoder`, `BeamSearchDecoder` (patience 1) and `MaximumLikelihoodRanker` (no
-//! length penalty) in openai-whisper's `decoding.py`.
+//! length penalty) in openai-whisper's `decoding.py`. [Names](crate::Names) that are expected are not in the reference:
+//! hypotheses that follow one are kept beside the others as [branches].
 
-use super::Request;
-use super::rules;
+use super::branches::{self, Candidate};
+use super::draw::{Random, best_token, best_tokens};
+use super::naming::{Expected, Track};
+use super::{Request, rules};
 use crate::model::{Best, Logits, Prediction, log_sum_exp};
 use crate::vocabulary::Vocabulary;
 
@@ -15,7 +18,10 @@ pub(crate) struct Search {
     max_new_tokens: usize,
     temperature: f32,
     beam_size: usize,
+    /// Hypotheses kept beside these because they follow a name.
+    branches: usize,
     random: Random,
+    names: Expected,
     /// Live hypotheses, each the continuation of one row.
     hypotheses: Vec<Hypothesis>,
     /// Hypotheses that reached the end of text, in the order they did.
@@ -23,16 +29,17 @@ pub(crate) struct Search {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Hypothesis {
-    tokens: Vec<u32>,
-    sum_log_prob: f32,
+pub(super) struct Hypothesis {
+    pub(super) tokens: Vec<u32>,
+    pub(super) sum_log_prob: f32,
+    pub(super) track: Track,
 }
 
-/// What may follow one hypothesis.
-struct Row<'a> {
-    logits: &'a [f32],
-    /// Logarithm of the sum of their exponentials.
-    total: f32,
+impl Hypothesis {
+    /// Log probability, and what the names are worth that it has.
+    fn score(&self) -> f32 {
+        self.sum_log_prob + self.track.credit()
+    }
 }
 
 /// What a search asks for next.
@@ -52,7 +59,7 @@ pub(crate) enum Advance {
 /// The best hypothesis.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Found {
-    /// Without the end of text.
+    /// Without the end of text; names as they were given.
     pub tokens: Vec<u32>,
     /// Sum of log probabilities over number of tokens, the end of text counted.
     pub avg_log_prob: f32,
@@ -66,12 +73,15 @@ impl Search {
         } else {
             request.beam_size.max(1)
         };
+        let names = request.names.clone().filter(|names| !names.is_empty());
         Self {
             timestamps: request.timestamps,
             max_new_tokens: request.max_new_tokens,
             temperature: request.temperature,
             beam_size,
+            branches: names.as_ref().map_or(0, |_| request.branches),
             random: Random(request.seed ^ u64::from(vocabulary.end_of_text())),
+            names,
             hypotheses: vec![Hypothesis::default()],
             ended: Vec::new(),
         }
@@ -86,7 +96,12 @@ impl Search {
 
     /// Whether the best token of each row is all that is looked at, where words may follow.
     pub(crate) fn takes_the_best(&self) -> bool {
-        self.beam_size == 1 && self.temperature <= 0.0 && !self.timestamps
+        self.takes_one() && self.temperature <= 0.0 && !self.timestamps
+    }
+
+    /// Whether there is one hypothesis, which goes on with one token.
+    fn takes_one(&self) -> bool {
+        self.beam_size == 1 && self.names.is_none()
     }
 
     /// Takes what was predicted for each live hypothesis.
@@ -96,7 +111,7 @@ impl Search {
         predicted: Vec<Prediction>,
     ) -> Advance {
         if self.max_new_tokens == 0 {
-            return Advance::Done(self.best());
+            return Advance::Done(self.best(vocabulary));
         }
         let sources = if let Some(Prediction::Best(best)) = predicted.first() {
             self.take_best(vocabulary.ends(), *best)
@@ -109,10 +124,10 @@ impl Search {
         };
         let longest = self.hypotheses.first().map_or(0, |h| h.tokens.len());
         let done = self.hypotheses.is_empty()
-            || self.ended.len() >= self.beam_size
+            || (self.ended.len() >= self.beam_size && !self.may_improve())
             || longest >= self.max_new_tokens;
         if done {
-            Advance::Done(self.best())
+            Advance::Done(self.best(vocabulary))
         } else {
             Advance::Continue { sources }
         }
@@ -122,24 +137,25 @@ impl Search {
     fn take_logits(
         &mut self,
         vocabulary: &Vocabulary,
-        mut logits: Vec<Logits>,
+        mut rows: Vec<Logits>,
     ) -> Option<Vec<usize>> {
-        let mut rows = Vec::with_capacity(logits.len());
-        for (hypothesis, logits) in self.hypotheses.iter().zip(&mut logits) {
-            let chosen = &hypothesis.tokens;
-            let count = self.looks_at(vocabulary.ends());
+        let ends = vocabulary.ends();
+        let mut totals = Vec::with_capacity(rows.len());
+        for (hypothesis, logits) in self.hypotheses.iter().zip(&mut rows) {
+            let (chosen, count) = (&hypothesis.tokens, self.looks_at(ends));
             rules::apply(vocabulary, self.timestamps, chosen, logits, count);
-            let logits = logits.values();
-            let total = log_sum_exp(logits);
+            let total = log_sum_exp(logits.values());
             if !total.is_finite() {
                 return None;
             }
-            rows.push(Row { logits, total });
+            totals.push(total);
         }
-        Some(if self.beam_size > 1 {
-            self.keep_best(vocabulary.ends(), &rows)
-        } else {
-            self.take_one(vocabulary.ends(), &rows)
+        Some(match (&rows[..], &totals[..]) {
+            ([logits], [total]) if self.takes_one() => self.take_one(ends, logits.values(), *total),
+            _ => {
+                let candidates = self.candidates(vocabulary, rows, &totals);
+                self.keep_best(ends, candidates)
+            }
         })
     }
 
@@ -162,17 +178,18 @@ impl Search {
     }
 
     /// One hypothesis: the best token, or one drawn at the temperature.
-    fn take_one(&mut self, ends: &[u32], rows: &[Row<'_>]) -> Vec<usize> {
-        let Some(row) = rows.first() else {
-            return Vec::new();
-        };
-        let token = if self.temperature > 0.0 {
-            self.random.draw(row.logits, self.temperature)
-        } else {
-            best_token(row.logits)
-        };
-        self.append(ends, token, row.logits[token as usize] - row.total);
+    fn take_one(&mut self, ends: &[u32], logits: &[f32], total: f32) -> Vec<usize> {
+        let token = self.draw_or_best(logits);
+        self.append(ends, token, logits[token as usize] - total);
         vec![0]
+    }
+
+    fn draw_or_best(&mut self, logits: &[f32]) -> u32 {
+        if self.temperature > 0.0 {
+            self.random.draw(logits, self.temperature)
+        } else {
+            best_token(logits)
+        }
     }
 
     /// The one hypothesis goes on, or ends.
@@ -189,122 +206,149 @@ impl Search {
         }
     }
 
-    /// Several hypotheses: the best continuations of all, those that end set aside.
-    fn keep_best(&mut self, ends: &[u32], rows: &[Row<'_>]) -> Vec<usize> {
-        let mut candidates: Vec<(f32, usize, u32)> = Vec::new();
-        for (source, (hypothesis, row)) in self.hypotheses.iter().zip(rows).enumerate() {
-            for (token, logit) in best_tokens(row.logits, self.looks_at(ends)) {
-                candidates.push((hypothesis.sum_log_prob + logit - row.total, source, token));
+    /// What may follow the hypotheses: the best tokens of each, and those that begin a name or go on with it.
+    fn candidates(
+        &mut self,
+        vocabulary: &Vocabulary,
+        rows: Vec<Logits>,
+        totals: &[f32],
+    ) -> Vec<Candidate> {
+        let ends = vocabulary.ends();
+        let count = self.looks_at(ends);
+        let mut candidates = Vec::new();
+        for (source, (mut logits, total)) in rows.into_iter().zip(totals).enumerate() {
+            let mut tokens: Vec<u32> = if self.temperature > 0.0 {
+                vec![self.random.draw(logits.values(), self.temperature)]
+            } else {
+                let best = best_tokens(logits.values(), count);
+                best.into_iter().map(|(token, _)| token).collect()
+            };
+            let first = tokens.first().copied();
+            let hypothesis = &self.hypotheses[source];
+            let names = self.names.as_deref();
+            if let Some(names) = names {
+                branches::add_tokens(names, vocabulary, hypothesis, &mut logits, &mut tokens);
             }
-        }
-        candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let (mut kept, mut sources, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        for (sum_log_prob, source, token) in candidates {
-            let mut tokens = self.hypotheses[source].tokens.clone();
-            if ends.contains(&token) {
-                ended.push(Hypothesis {
-                    tokens,
-                    sum_log_prob,
+            let logits = logits.values();
+            candidates.extend(tokens.into_iter().map(|token| {
+                let sum_log_prob = hypothesis.sum_log_prob + logits[token as usize] - total;
+                let track = names.map_or_else(Track::default, |names| {
+                    let tokens = &hypothesis.tokens;
+                    hypothesis
+                        .track
+                        .followed_by(names, vocabulary, tokens, token)
                 });
-                continue;
-            }
-            tokens.push(token);
-            kept.push(Hypothesis {
-                tokens,
-                sum_log_prob,
-            });
-            sources.push(source);
+                Candidate {
+                    score: sum_log_prob + track.credit(),
+                    hope: names.map_or(0.0, |names| track.prospect(names)),
+                    sum_log_prob,
+                    source,
+                    token,
+                    track,
+                    is_first: Some(token) == first,
+                }
+            }));
+        }
+        candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
+        candidates
+    }
+
+    /// Several hypotheses: the best continuations of all, those that end set aside, and branches beside them.
+    /// `candidates`: in falling order.
+    fn keep_best(&mut self, ends: &[u32], candidates: Vec<Candidate>) -> Vec<usize> {
+        let room = self.beam_size - self.ended.len().min(self.beam_size);
+        let least = self.best_ended();
+        let (mut kept, mut ended, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for candidate in candidates {
             if kept.len() == self.beam_size {
-                break;
+                others.push(candidate);
+            } else if ends.contains(&candidate.token) {
+                ended.push(candidate);
+            } else {
+                kept.push(candidate);
             }
         }
-        let room = self.beam_size - self.ended.len().min(self.beam_size);
-        self.ended.extend(ended.into_iter().take(room));
-        self.hypotheses = kept;
+        let extra = branches::choose(
+            &kept,
+            &ended,
+            others,
+            least,
+            self.branches,
+            &self.hypotheses,
+        );
+        let (ending, branches): (Vec<Candidate>, Vec<Candidate>) = extra
+            .into_iter()
+            .partition(|candidate| ends.contains(&candidate.token));
+        ended.truncate(room);
+        ended.extend(ending);
+        kept.extend(branches);
+        let sources = kept.iter().map(|candidate| candidate.source).collect();
+        let former = std::mem::take(&mut self.hypotheses);
+        let follow = |candidate: Candidate, is_end: bool| {
+            let mut tokens = former[candidate.source].tokens.clone();
+            if !is_end {
+                tokens.push(candidate.token);
+            }
+            Hypothesis {
+                tokens,
+                sum_log_prob: candidate.sum_log_prob,
+                track: candidate.track,
+            }
+        };
+        self.ended
+            .extend(ended.into_iter().map(|candidate| follow(candidate, true)));
+        self.hypotheses = kept
+            .into_iter()
+            .map(|candidate| follow(candidate, false))
+            .collect();
         sources
     }
 
-    /// The hypothesis with the highest mean log probability; live ones stand in when too few ended.
-    fn best(&mut self) -> Found {
-        let mut finished: Vec<(Hypothesis, bool)> = self
-            .ended
-            .drain(..)
-            .map(|hypothesis| (hypothesis, true))
-            .collect();
+    fn best_ended(&self) -> f32 {
+        let scores = self.ended.iter().map(Hypothesis::score);
+        scores.fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    /// Whether a hypothesis that follows a name may still come before those that have ended.
+    fn may_improve(&self) -> bool {
+        let Some(names) = self.names.as_deref() else {
+            return false;
+        };
+        let best = self.best_ended();
+        let hoped = |live: &Hypothesis| live.score() + live.track.prospect(names);
+        self.hypotheses.iter().any(|live| hoped(live) > best)
+    }
+
+    /// The best hypothesis, by its mean log probability where there are beams; live ones stand in when too few ended.
+    fn best(&mut self, vocabulary: &Vocabulary) -> Found {
+        let mut finished = std::mem::take(&mut self.ended);
         self.hypotheses
-            .sort_by(|a, b| b.sum_log_prob.total_cmp(&a.sum_log_prob));
+            .sort_by(|a, b| b.score().total_cmp(&a.score()));
         let missing = self.beam_size.saturating_sub(finished.len());
-        let live = self.hypotheses.drain(..).take(missing);
-        finished.extend(live.map(|hypothesis| (hypothesis, false)));
-        let rank = |hypothesis: &Hypothesis| {
-            hypothesis.sum_log_prob / hypothesis.tokens.len().max(1) as f32
+        finished.extend(self.hypotheses.drain(..).take(missing));
+        let rank = |hypothesis: &Hypothesis| match self.beam_size {
+            1 => hypothesis.score(),
+            _ => hypothesis.score() / hypothesis.tokens.len().max(1) as f32,
         };
         // Of equal ones the first, and `max_by` takes the last.
-        finished
+        let best = finished
             .into_iter()
             .rev()
-            .max_by(|(a, _), (b, _)| rank(a).total_cmp(&rank(b)))
-            .map_or_else(Found::default, |(hypothesis, _ended)| Found {
-                avg_log_prob: hypothesis.sum_log_prob / (hypothesis.tokens.len() + 1) as f32,
-                tokens: hypothesis.tokens,
-            })
-    }
-}
-
-/// The first of the highest.
-fn best_token(logits: &[f32]) -> u32 {
-    // Two simple passes: the first compares many at a time, and the second mostly ends early.
-    let highest = kernels::math::maximum(f32::NEG_INFINITY, logits);
-    let found = (0_u32..).zip(logits).find(|&(_, &logit)| logit >= highest);
-    found.map_or(0, |(token, _)| token)
-}
-
-/// The `count` highest, in falling order; of equal ones the first.
-fn best_tokens(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
-    let mut best: Vec<(u32, f32)> = Vec::with_capacity(count + 1);
-    for (token, &logit) in (0_u32..).zip(logits) {
-        if logit == f32::NEG_INFINITY
-            || (best.len() == count && best.last().is_some_and(|&(_, least)| logit <= least))
-        {
-            continue;
-        }
-        let place = best.partition_point(|&(_, other)| other >= logit);
-        best.insert(place, (token, logit));
-        best.truncate(count);
-    }
-    best
-}
-
-/// Random numbers that a seed fixes: SplitMix64 (Steele, Lea, Flood 2014).
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Within 0.0..1.0.
-    fn unit(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / 16_777_216.0
-    }
-
-    /// A token with the probability that softmax at this temperature gives it.
-    fn draw(&mut self, logits: &[f32], temperature: f32) -> u32 {
-        let scaled: Vec<f32> = logits.iter().map(|logit| logit / temperature).collect();
-        let total = log_sum_exp(&scaled);
-        let mut left = self.unit();
-        for (token, &logit) in (0_u32..).zip(&scaled) {
-            left -= (logit - total).exp();
-            if left < 0.0 {
-                return token;
-            }
-        }
-        best_token(logits)
+            .max_by(|a, b| rank(a).total_cmp(&rank(b)));
+        best.map_or_else(
+            Found::default,
+            |Hypothesis {
+                 tokens,
+                 sum_log_prob,
+                 track,
+             }| Found {
+                avg_log_prob: sum_log_prob / (tokens.len() + 1) as f32,
+                tokens: match self.names.as_deref() {
+                    Some(names) => track.write(names, vocabulary, tokens),
+                    None => tokens,
+                },
+            },
+        )
     }
 }
 
@@ -313,35 +357,126 @@ mod tests {
     use kernels::{Estimates, Input, Level, SplitMatrix};
 
     use super::*;
-    use crate::Checkpoint;
     use crate::testing::{TinyCheckpoint, small_integers};
+    use crate::{Checkpoint, Names};
 
-    #[test]
-    fn the_first_of_equal_tokens_is_taken() {
-        assert_eq!(best_token(&[1.0, 3.0, 3.0, 2.0]), 1);
-        assert_eq!(best_token(&[f32::NAN, f32::NEG_INFINITY, -2.0]), 2);
-        assert_eq!(best_token(&[f32::NEG_INFINITY; 40]), 0);
-        assert_eq!(
-            best_tokens(&[1.0, 3.0, 3.0, 2.0], 3),
-            [(1, 3.0), (2, 3.0), (3, 2.0)]
-        );
-        assert_eq!(best_tokens(&[f32::NEG_INFINITY, 0.0], 2), [(1, 0.0)]);
+    /// Every byte is a token there.
+    fn bytes() -> Vocabulary {
+        let directory = tempfile::tempdir().unwrap();
+        let checkpoint = TinyCheckpoint::multilingual();
+        checkpoint.write(directory.path()).unwrap();
+        Vocabulary::read(&Checkpoint::open(directory.path()).unwrap()).unwrap()
+    }
+
+    fn asked(names: &[&str], vocabulary: &Vocabulary) -> Request {
+        Request {
+            prompt: Vec::new(),
+            start_index: 0,
+            timestamps: false,
+            temperature: 0.0,
+            beam_size: 1,
+            max_new_tokens: 100,
+            seed: 5,
+            names: Some(Names::new(vocabulary, names.iter().copied()).into()),
+            branches: 3,
+        }
+    }
+
+    /// What is found where the audio is one of `texts`, with these probabilities.
+    fn found(request: &Request, vocabulary: &Vocabulary, texts: &[(&str, f32)]) -> (String, f32) {
+        let texts: Vec<(Vec<u32>, f32)> = texts
+            .iter()
+            .map(|(text, probability)| {
+                let mut tokens = vocabulary.encode(text);
+                tokens.push(vocabulary.end_of_text());
+                (tokens, *probability)
+            })
+            .collect();
+        let predict = |chosen: &[u32]| {
+            let mut probabilities = vec![1e-9_f32; vocabulary.end_of_text() as usize + 1];
+            for (tokens, probability) in &texts {
+                if let Some([next, ..]) = tokens.strip_prefix(chosen) {
+                    probabilities[*next as usize] += probability;
+                }
+            }
+            let total: f32 = probabilities.iter().sum();
+            let logits = probabilities.iter().map(|one| (one / total).ln()).collect();
+            Prediction::Logits(Logits::Exact(logits))
+        };
+        let mut search = Search::new(request, vocabulary);
+        loop {
+            let live = search.hypotheses.iter();
+            let predicted: Vec<Prediction> = live.map(|one| predict(&one.tokens)).collect();
+            assert!(predicted.len() <= request.beam_size + request.branches);
+            match search.advance(vocabulary, predicted) {
+                Advance::Continue { .. } => {}
+                Advance::Done(found) => {
+                    return (vocabulary.decode(&found.tokens), found.avg_log_prob);
+                }
+                Advance::NotFinite => panic!("not finite"),
+            }
+        }
+    }
+
+    /// The text of two, of which the second is less probable, that is found with these names.
+    fn check_names(names: &[&str], texts: [&str; 2], second: f32, expected: &str) {
+        let vocabulary = bytes();
+        let texts = [(texts[0], 1.0 - second), (texts[1], second)];
+        for beam_size in [1, 3] {
+            let request = Request {
+                beam_size,
+                ..asked(names, &vocabulary)
+            };
+            let (text, _) = found(&request, &vocabulary, &texts);
+            assert_eq!(text, expected, "{names:?}, {beam_size} beams");
+        }
     }
 
     #[test]
-    fn drawing_follows_the_probabilities_and_the_seed() {
-        let logits = [0.0, 2.0_f32.ln(), f32::NEG_INFINITY, 5.0_f32.ln()];
-        let mut random = Random(7);
-        let mut counts = [0_u32; 4];
-        for _ in 0..8_000 {
-            counts[random.draw(&logits, 1.0) as usize] += 1;
-        }
-        assert_eq!(counts[2], 0);
-        for (count, expected) in counts.iter().zip([1_000_u32, 2_000, 0, 5_000]) {
-            assert!(count.abs_diff(expected) < 200, "{counts:?}");
-        }
-        let again: Vec<u32> = (0..20).map(|_| Random(9).draw(&logits, 1.0)).collect();
-        assert!(again.iter().all(|token| *token == again[0]));
+    fn a_name_comes_before_what_is_a_little_more_probable() {
+        let texts = [" on so we now", " on Zoe now"];
+        check_names(&["Zoe"], texts, 0.2, " on Zoe now");
+        check_names(&["Bob", "Zoe", "Zora"], texts, 0.2, " on Zoe now");
+        check_names(&["Bob"], texts, 0.2, " on so we now");
+        check_names(&["Zoe"], texts, 1e-5, " on so we now");
+    }
+
+    #[test]
+    fn a_name_at_the_end_counts() {
+        check_names(&["Zoe"], [" on so we", " on Zoe"], 0.2, " on Zoe");
+    }
+
+    #[test]
+    fn what_begins_like_a_name_is_no_name() {
+        let texts = [" on so we now", " on Zoology"];
+        check_names(&["Zoe", "Zo"], texts, 0.2, " on so we now");
+        check_names(&["Zoological Garden"], texts, 0.2, " on so we now");
+    }
+
+    #[test]
+    fn the_name_within_a_longer_one_counts() {
+        let texts = [" on so we Lamb", " on Zoe Lamb"];
+        check_names(&["Zoe", "Zoe Lamp"], texts, 0.2, " on Zoe Lamb");
+    }
+
+    #[test]
+    fn names_are_written_as_they_are_given() {
+        let texts = [" on so we", " turn wled, on"];
+        check_names(&["WLED"], texts, 0.2, " turn WLED, on");
+        check_names(&["wled"], [" on so we", " turn WlEd, on"], 0.2, " on so we");
+    }
+
+    #[test]
+    fn log_probabilities_are_those_of_the_model() {
+        let vocabulary = bytes();
+        let request = asked(&["Zoe"], &vocabulary);
+        let texts = [(" so we", 0.7), (" Zoe", 0.3)];
+        let (text, avg_log_prob) = found(&request, &vocabulary, &texts);
+        assert_eq!(text, " Zoe");
+        assert!(
+            (avg_log_prob - 0.3_f32.ln() / 5.0).abs() < 1e-3,
+            "{avg_log_prob}"
+        );
     }
 
     /// The same search with estimates, settled where a choice needs them, and with exact logits.
@@ -371,6 +506,8 @@ mod tests {
                     beam_size,
                     max_new_tokens: 12,
                     seed: 5,
+                    names: None,
+                    branches: 0,
                 };
                 let mut searches = [(); 2].map(|()| Search::new(&request, &vocabulary));
                 let [estimated, exact] = &mut searches;

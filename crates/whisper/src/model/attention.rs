@@ -189,14 +189,6 @@ impl SplitKeys {
     }
 }
 
-/// The text side on the host: keys and values of one row in one layer, `(heads, tokens, head_width)` each, of which the
-/// first positions are filled.
-#[derive(Debug)]
-pub(crate) struct TextKeys {
-    keys: Vec<f32>,
-    values: Vec<f32>,
-}
-
 /// What caches are made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CacheShape {
@@ -210,52 +202,6 @@ pub(crate) struct CacheShape {
     pub(crate) number_type: DType,
     /// Whether [kernels of our own](fused) read the caches.
     pub(crate) has_fused: bool,
-}
-
-impl CacheShape {
-    fn values(self) -> usize {
-        self.heads * self.tokens * self.head_width
-    }
-
-    fn at(self, head: usize, position: usize) -> usize {
-        (head * self.tokens + position) * self.head_width
-    }
-}
-
-impl TextKeys {
-    /// Room for a row of this shape. Memory that is never written is never touched.
-    pub(crate) fn new(shape: CacheShape) -> Self {
-        Self {
-            keys: vec![0.0; shape.values()],
-            values: vec![0.0; shape.values()],
-        }
-    }
-
-    /// Makes the first `length` positions those of `other`.
-    pub(crate) fn copy_from(&mut self, other: &Self, shape: CacheShape, length: usize) {
-        for head in 0..shape.heads {
-            let part = shape.at(head, 0)..shape.at(head, length);
-            self.keys[part.clone()].copy_from_slice(&other.keys[part.clone()]);
-            self.values[part.clone()].copy_from_slice(&other.values[part]);
-        }
-    }
-
-    /// Appends the keys and values of `qkv` (`(tokens, 3 * width)`) behind the first `length` positions, and returns
-    /// the attention of each of these tokens to all positions up to its own: `(tokens, width)`.
-    pub(super) fn append_and_attend(
-        &mut self,
-        qkv: &Tensor,
-        shape: CacheShape,
-        length: usize,
-    ) -> Result<Tensor> {
-        let Self { keys, values } = self;
-        let tokens = qkv.dim(0)?;
-        let out = with_slice(qkv, |qkv| {
-            append(qkv, keys, values, shape, length);
-            attend_causally(qkv, keys, values, shape, length)
-        })?;
-        Tensor::from_vec(out, (tokens, shape.heads * shape.head_width), &Device::Cpu)
-    }
 }
 
 /// Views of one head: `(positions, head_width)` each, any strides.
@@ -382,7 +328,7 @@ fn shifts(repeats: Repeats, positions: usize) -> Result<Tensor> {
 }
 
 /// Attention of a few queries to all of `keys`, `(positions, head_width)`: `(queries, head_width)`.
-fn attend_few(
+pub(super) fn attend_few(
     queries: &[&[f32]],
     keys: &[f32],
     values: &[f32],
@@ -417,41 +363,4 @@ fn merge_heads(heads: &[Vec<f32>], head_width: usize, out: &mut [f32]) {
             to[column * head_width..][..head_width].copy_from_slice(from);
         }
     }
-}
-
-fn append(qkv: &[f32], keys: &mut [f32], values: &mut [f32], shape: CacheShape, length: usize) {
-    let width = shape.heads * shape.head_width;
-    for (index, token) in qkv.chunks_exact(3 * width).enumerate() {
-        for head in 0..shape.heads {
-            let to = shape.at(head, length + index);
-            let from = head * shape.head_width;
-            keys[to..][..shape.head_width]
-                .copy_from_slice(&token[width + from..][..shape.head_width]);
-            values[to..][..shape.head_width]
-                .copy_from_slice(&token[2 * width + from..][..shape.head_width]);
-        }
-    }
-}
-
-fn attend_causally(
-    qkv: &[f32],
-    keys: &[f32],
-    values: &[f32],
-    shape: CacheShape,
-    length: usize,
-) -> Vec<f32> {
-    let width = shape.heads * shape.head_width;
-    let mut out = Vec::with_capacity(qkv.len() / 3);
-    for (index, token) in qkv.chunks_exact(3 * width).enumerate() {
-        for (head, query) in token[..width].chunks_exact(shape.head_width).enumerate() {
-            let seen = shape.at(head, 0)..shape.at(head, length + index + 1);
-            out.extend(attend_few(
-                &[query],
-                &keys[seen.clone()],
-                &values[seen],
-                None,
-            ));
-        }
-    }
-    out
 }

@@ -23,6 +23,7 @@ mod plan;
 mod prediction;
 mod rest;
 pub(crate) mod shelf;
+pub(crate) mod text_keys;
 mod vector;
 
 #[cfg(feature = "testing")]
