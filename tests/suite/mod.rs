@@ -3,6 +3,7 @@ mod cli;
 mod cuda;
 mod forms;
 mod fuzz_replay;
+mod held;
 mod home_assistant;
 mod hub;
 mod layering;

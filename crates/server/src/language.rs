@@ -1,6 +1,7 @@
 //! Which language an utterance is in: what the client says, within what the server allows. Pure.
 
 use whisper::Language;
+use wyoming::Excerpt;
 
 use crate::fault::Fault;
 
@@ -100,7 +101,7 @@ impl LanguageRule {
         resolve(asked, &offered)
             .map(Language::Fixed)
             .ok_or_else(|| Fault::UnsupportedLanguage {
-                language: asked.to_owned(),
+                language: Excerpt::of(asked),
                 available: offered,
             })
     }
@@ -286,7 +287,7 @@ mod tests {
         match (chosen, expected) {
             (Ok(language), Ok(expected)) => assert_eq!(language, expected),
             (Err(Fault::UnsupportedLanguage { language, .. }), Err(expected)) => {
-                assert_eq!(language, expected);
+                assert_eq!(language.as_str(), expected);
             }
             other => panic!("{other:?}"),
         }

@@ -11,8 +11,8 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 
 use crate::info::Info;
 use crate::{
-    AudioChunk, AudioFormat, AudioStart, Event, EventError, Form, FrameCodec, FrameError, Limits,
-    Transcribe, Transcript,
+    AudioChunk, AudioFormat, AudioStart, Event, EventError, Excerpt, Form, FrameCodec, FrameError,
+    Limits, Transcribe, Transcript,
 };
 
 /// Why a request got no answer.
@@ -38,7 +38,7 @@ pub enum ClientError {
     #[error("server said: {text}")]
     Server {
         /// The server's sentence.
-        text: String,
+        text: Excerpt,
         /// The server's code.
         code: Option<String>,
     },
@@ -187,8 +187,8 @@ impl<S: AsyncRead + AsyncWrite> Client<S> {
         match self.next().await? {
             None => Err(ClientError::Closed),
             Some(Event::Error(error)) => Err(ClientError::Server {
-                text: error.text,
-                code: error.code,
+                text: Excerpt::of(&error.text),
+                code: error.code.map(|code| Excerpt::of(&code).to_string()),
             }),
             Some(event) => Ok(event),
         }

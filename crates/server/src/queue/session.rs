@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use whisper::{Input, ModelError, Source, Transcript, WhisperError, Withheld};
+use wyoming::Excerpt;
 
 use super::policy::Running;
 use super::worker::WorkerSettings;
@@ -170,7 +171,7 @@ fn answer(
         Err(WhisperError::Cancelled) => Err(Fault::Cancelled),
         // It was taken before the model was there to say what it knows.
         Err(WhisperError::UnsupportedLanguage { language }) => Err(Fault::UnsupportedLanguage {
-            language,
+            language: Excerpt::of(&language),
             available: languages.to_vec(),
         }),
         Err(error) => {

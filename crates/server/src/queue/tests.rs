@@ -337,7 +337,7 @@ async fn a_language_that_the_model_turns_out_not_to_know_is_told_with_those_it_k
     let (queue, _worker) = started_with(roomy(), Foreign);
     let answer = queue.submit(input()).unwrap().wait(LIMIT).await;
     let fault = Fault::UnsupportedLanguage {
-        language: "de".to_owned(),
+        language: wyoming::Excerpt::of("de"),
         available: vec!["en".to_owned()],
     };
     assert_eq!(answer, Err(fault));

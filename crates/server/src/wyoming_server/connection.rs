@@ -13,29 +13,23 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::{Encoder, FramedRead};
-use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, info, info_span};
-use whisper::{Input, Options, Transcript};
-use wyoming::{AudioFormat, Code, Event, EventError, Form, FrameCodec, FrameError, Transcribe};
+use whisper::{Input, Transcript};
+use wyoming::{AudioFormat, Code, Event, EventError, Excerpt, Form, FrameCodec, FrameError};
 
-use super::budget::AudioBudget;
+use super::request::Request;
+use super::service::Service;
 use super::session::{Session, Step};
 use super::utterance::{Heard, Utterance};
-use crate::describe;
 use crate::fault::Fault;
-use crate::language::LanguageRule;
-use crate::metrics::Metrics;
-use crate::queue::{Loaded, ModelState, Queue};
 
 /// Utterances of one connection whose words have not come yet. Beyond it the connection is not read.
 const MAX_PIPELINED: usize = 4;
@@ -48,95 +42,6 @@ const RESERVE_IDLE: Duration = Duration::from_secs(5);
 const GONE_CHECK: Duration = Duration::from_millis(100);
 /// For a client that is owed nothing to close its side.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Bounds of one connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// What an event may hold.
-    pub frame: wyoming::Limits,
-    /// Audio of one utterance.
-    pub utterance: Duration,
-    /// Without an event, and with nothing to answer.
-    pub idle: Duration,
-    /// For the client to take an answer.
-    pub write: Duration,
-    /// From the end of audio to the words.
-    pub answer: Duration,
-    /// For the client to stop sending after an `error`.
-    pub drain: Duration,
-}
-
-/// What all connections share.
-#[derive(Debug)]
-pub struct Service {
-    /// Bounds.
-    pub limits: Limits,
-    /// Name of the model.
-    pub model: String,
-    /// The languages of the model by its small files, once they are there.
-    pub told_languages: Arc<OnceLock<Vec<String>>>,
-    /// Which languages are answered.
-    pub languages: LanguageRule,
-    /// Options of every utterance; language, names and terms are set for each.
-    pub options: Options,
-    /// Silence after which a client's words are looked for before its audio has ended; never if `None`.
-    pub speculate_after: Option<Duration>,
-    /// Where utterances go.
-    pub queue: Queue,
-    /// How far the model is.
-    pub state: watch::Receiver<ModelState>,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Utterances whose audio is arriving.
-    pub open_streams: AtomicUsize,
-    /// How much audio those hold, at most.
-    pub open_audio: Arc<AudioBudget>,
-    /// Cancelled when connections that have nothing to do should end.
-    pub closing: CancellationToken,
-    /// Cancelled when all connections must end.
-    pub abort: CancellationToken,
-}
-
-impl Service {
-    /// The describe answer now.
-    pub fn info(&self) -> wyoming::info::Info {
-        describe::info(&self.model, &self.known_languages(), &self.languages)
-    }
-
-    fn known_languages(&self) -> Vec<String> {
-        if let Some(loaded) = self.loaded() {
-            return loaded.info.languages.clone();
-        }
-        let told = self.told_languages.get().cloned();
-        told.unwrap_or_else(|| describe::presumed_languages(&self.model))
-    }
-
-    /// Why the server ends when it ends before its clients do.
-    fn end(&self) -> Fault {
-        match &*self.state.borrow() {
-            ModelState::Failed(_) => Fault::NotReady,
-            ModelState::Loading | ModelState::Ready(_) => Fault::Draining,
-        }
-    }
-
-    /// How an utterance that is wanted like this is transcribed.
-    pub(super) fn options(&self, request: &Transcribe) -> Result<Options, Fault> {
-        let known = self.known_languages();
-        Ok(Options {
-            language: self.languages.choose(request.language.as_deref(), &known)?,
-            names: request.transcript_names.clone(),
-            terms: request.transcript_terms.clone(),
-            ..self.options.clone()
-        })
-    }
-
-    pub(super) fn loaded(&self) -> Option<Arc<Loaded>> {
-        match &*self.state.borrow() {
-            ModelState::Ready(loaded) => Some(Arc::clone(loaded)),
-            _ => None,
-        }
-    }
-}
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -361,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     }
 
     /// Hands the utterance to the queue; its words are answered when those before it are.
-    fn transcribe(&mut self, request: &Transcribe) -> Result<(), Fault> {
+    fn transcribe(&mut self, request: &Arc<Request>) -> Result<(), Fault> {
         let options = self.service.options(request)?;
         let utterance = self.current.take();
         let heard = utterance.map_or(Ok(Heard::Nothing), |utterance| utterance.end(request))?;
@@ -499,7 +404,7 @@ fn bad_frame(error: &FrameError) -> Fault {
     match error.code() {
         Some(code) => Fault::BadInput {
             code,
-            reason: error.to_string(),
+            reason: Excerpt::of(&error.to_string()),
         },
         None => Fault::Cancelled,
     }
@@ -508,7 +413,7 @@ fn bad_frame(error: &FrameError) -> Fault {
 fn bad_event(error: &EventError) -> Fault {
     Fault::BadInput {
         code: error.code(),
-        reason: error.to_string(),
+        reason: Excerpt::of(&error.to_string()),
     }
 }
 

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
 
-use super::connection::{Access, Service, serve};
+use super::connection::{Access, serve};
+use super::service::Service;
 
 /// Connections beyond the limit that may still describe and ping, so that a full server does not
 /// look like a dead one.

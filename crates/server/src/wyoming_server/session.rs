@@ -4,8 +4,11 @@
 //! `audio-start`, `transcribe` after the first chunk and a second `audio-start` are all accepted, as
 //! they are; `audio-stop` without audio is an utterance of silence.
 
-use wyoming::{AudioFormat, Event, Transcribe};
+use std::sync::Arc;
 
+use wyoming::{AudioFormat, Event, Excerpt, Transcribe};
+
+use super::request::Request;
 use crate::describe::PROGRAM;
 use crate::fault::Fault;
 
@@ -14,7 +17,7 @@ use crate::fault::Fault;
 pub struct Session {
     /// Names under which the model may be asked for.
     model: String,
-    request: Transcribe,
+    request: Arc<Request>,
     receiving: bool,
 }
 
@@ -30,20 +33,17 @@ pub enum Step {
     /// Audio belongs to the current utterance, which begins with it if there is none.
     Append(AudioFormat, bytes::Bytes),
     /// The utterance is over: transcribe what there is.
-    Transcribe(Transcribe),
+    Transcribe(Arc<Request>),
     /// Tell the client and close.
     Fail(Fault),
 }
-
-/// Characters of a name from a client that the log shows.
-const LONGEST_LOGGED_NAME: usize = 64;
 
 impl Session {
     /// A connection on which nothing was said yet, to a server of this model.
     pub fn new(model: String) -> Self {
         Self {
             model,
-            request: Transcribe::default(),
+            request: Arc::default(),
             receiving: false,
         }
     }
@@ -54,7 +54,7 @@ impl Session {
     }
 
     /// How the current utterance is wanted, as far as the client has said.
-    pub fn request(&self) -> &Transcribe {
+    pub fn request(&self) -> &Arc<Request> {
         &self.request
     }
 
@@ -65,10 +65,10 @@ impl Session {
             Event::Ping { text } => Step::Reply(Event::Pong { text }),
             Event::SelectProgram { name } if name == PROGRAM => Step::Nothing,
             Event::SelectProgram { name } => Step::Fail(Fault::UnknownProgram {
-                name,
+                name: Excerpt::of(&name),
                 available: PROGRAM,
             }),
-            Event::Transcribe(request) => self.keep(request),
+            Event::Transcribe(request) => self.keep(&request),
             Event::AudioStart(_) => {
                 self.receiving = true;
                 Step::Nothing
@@ -86,20 +86,24 @@ impl Session {
     }
 
     /// A client that asks for another model gets the one that is served, as wyoming-faster-whisper does.
-    fn keep(&mut self, request: Transcribe) -> Step {
+    fn keep(&mut self, request: &Transcribe) -> Step {
         if let Some(asked) = request.name.as_deref()
             && !asked.is_empty()
             && asked != self.model
         {
-            let asked: String = asked.chars().take(LONGEST_LOGGED_NAME).collect();
             tracing::info!(
-                asked,
+                asked = %Excerpt::of(asked),
                 served = self.model,
                 "another model was asked for, answering with the one that is served"
             );
         }
-        self.request = request;
-        Step::Nothing
+        match Request::read(request) {
+            Ok(request) => {
+                self.request = Arc::new(request);
+                Step::Nothing
+            }
+            Err(fault) => Step::Fail(fault),
+        }
     }
 }
 
@@ -141,6 +145,15 @@ mod tests {
         }
     }
 
+    /// What the server makes of [`german`].
+    fn in_german() -> Step {
+        Step::Transcribe(Arc::new(Request::read(&german()).unwrap()))
+    }
+
+    fn as_usual() -> Step {
+        Step::Transcribe(Arc::default())
+    }
+
     fn append() -> Step {
         Step::Append(format(), Bytes::from_static(b"ab"))
     }
@@ -160,9 +173,9 @@ mod tests {
             (Event::Transcribe(german()), Step::Nothing),
             (start(), Step::Nothing),
             (chunk(), append()),
-            (stop(), Step::Transcribe(german())),
+            (stop(), in_german()),
             (start(), Step::Nothing),
-            (stop(), Step::Transcribe(Transcribe::default())),
+            (stop(), as_usual()),
         ]);
     }
 
@@ -173,8 +186,8 @@ mod tests {
             (Event::Transcribe(german()), Step::Nothing),
             (start(), Step::Nothing),
             (chunk(), append()),
-            (stop(), Step::Transcribe(german())),
-            (stop(), Step::Transcribe(Transcribe::default())),
+            (stop(), in_german()),
+            (stop(), as_usual()),
         ]);
     }
 
@@ -215,7 +228,7 @@ mod tests {
             (
                 select("whisper"),
                 Step::Fail(Fault::UnknownProgram {
-                    name: "whisper".to_owned(),
+                    name: Excerpt::of("whisper"),
                     available: PROGRAM,
                 }),
             ),
@@ -239,7 +252,7 @@ mod tests {
             events in proptest::collection::vec(any_event(), 0..60),
         ) {
             let mut session = Session::new("demo".to_owned());
-            let (mut expected, mut receiving) = (Transcribe::default(), false);
+            let (mut expected, mut receiving) = (Arc::<Request>::default(), false);
             for event in events {
                 let step = session.take(event.clone());
                 match event {
@@ -255,7 +268,7 @@ mod tests {
                         prop_assert!(matches!(step, Step::Nothing | Step::Describe));
                         receiving |= matches!(other, Event::AudioStart(_));
                         if let Event::Transcribe(request) = other {
-                            expected = request;
+                            expected = Arc::new(Request::read(&request).unwrap());
                         }
                     }
                 }

@@ -3,19 +3,24 @@
 //! Where only timers matter, time is paused. Where the device's thread has a part it runs: a paused
 //! clock would jump to the next deadline while that thread works.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use audio::SAMPLE_RATE_HZ;
 use bytes::Bytes;
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
-use wyoming::{AudioChunk, Client, ErrorEvent};
+use tokio_util::sync::CancellationToken;
+use whisper::Options;
+use wyoming::{AudioChunk, Client, ErrorEvent, Transcribe};
 
 use super::*;
+use crate::language::LanguageRule;
+use crate::metrics::Metrics;
 use crate::queue::QueueLimits;
 use crate::queue::Worker;
 use crate::queue::tests::{roomy, started};
 use crate::recognizer::fake::{Handle, Order};
+use crate::wyoming_server::{AudioBudget, Limits};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Of all clients together.
