@@ -115,8 +115,12 @@ pub(crate) fn session(bytes: &[u8]) {
             return;
         };
         match session.take(event) {
-            Step::Append(format, pcm) => {
+            Step::Abandon => ingest = Ingest::new(AUDIO),
+            Step::Append { format, pcm, anew } => {
                 assert!(session.is_receiving());
+                if anew {
+                    ingest = Ingest::new(AUDIO);
+                }
                 let (rate, width, channels) =
                     (format.rate_hz(), format.width_bytes(), format.channels());
                 let Ok(format) = PcmFormat::new(rate, width, channels) else {

@@ -70,7 +70,7 @@ pub enum StartError {
 pub enum Ended {
     /// Asked to, and everything was finished.
     Drained,
-    /// Asked twice, or something was not finished in time.
+    /// Asked twice, or the time was over, while an utterance had no answer.
     Cut,
     /// The model could not be loaded.
     NoModel(Arc<str>),
@@ -145,6 +145,7 @@ impl App {
             metrics,
             open_streams: AtomicUsize::new(0),
             open_audio: Arc::new(AudioBudget::new(config.max_open_audio_s)),
+            unanswered: TaskTracker::new(),
             closing: CancellationToken::new(),
             abort: CancellationToken::new(),
         });
@@ -243,7 +244,8 @@ impl App {
         let joined = tokio::task::spawn_blocking(move || worker.join());
         tokio::select! {
             joined = joined => if joined.is_ok() { Ended::Drained } else { Ended::Cut },
-            () = self.signals.next() => Ended::Cut,
+            // Nothing was asked of it that has no answer.
+            () = self.signals.next() => Ended::Drained,
         }
     }
 
@@ -324,21 +326,31 @@ impl App {
             finished = tokio::time::timeout(grace.whole(), orderly) => finished.is_ok(),
             () = self.signals.next() => false,
         };
-        if finished {
+        // A client that is owed no words does not make the end a failure, whatever it does.
+        if finished || self.service.unanswered.is_empty() {
+            self.stop();
             self.service.queue.close(Fault::Draining);
-        } else {
-            warn!(open = connections.len(), "not everything was finished");
-            self.cut(connections, &Fault::Draining).await;
+            return true;
         }
-        finished
+        warn!(
+            utterances = self.service.unanswered.len(),
+            "not everything was finished"
+        );
+        self.cut(connections, &Fault::Draining).await;
+        false
+    }
+
+    /// No connection goes on, or begins.
+    fn stop(&self) {
+        self.accept.cancel();
+        self.service.closing.cancel();
+        self.service.abort.cancel();
     }
 
     /// Ends everything now. Those who do not take their answer even so are left behind.
     async fn cut(&self, connections: &TaskTracker, fault: &Fault) {
-        self.accept.cancel();
         self.service.queue.abandon(fault);
-        self.service.closing.cancel();
-        self.service.abort.cancel();
+        self.stop();
         connections.close();
         tokio::time::timeout(ABORT_GRACE, connections.wait())
             .await

@@ -111,6 +111,14 @@ impl<S: AsyncRead + AsyncWrite> Client<S> {
         Ok(self.outgoing.send((event, self.form)).await?)
     }
 
+    /// Sends no more, and goes on reading.
+    ///
+    /// # Errors
+    /// [`ClientError::Frame`] when the connection is gone.
+    pub async fn finish(&mut self) -> Result<(), ClientError> {
+        Ok(SinkExt::<(Event, Form)>::close(&mut self.outgoing).await?)
+    }
+
     /// The next event, or `None` at the end of the stream.
     ///
     /// # Errors

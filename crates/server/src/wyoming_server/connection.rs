@@ -1,10 +1,14 @@
 //! One connection: reads events, feeds audio, waits for words, answers in order.
 //!
 //! The end of the client's stream does not say whether the client still reads: shell pipelines close
-//! their sending side and wait, Home Assistant closes the socket, and over TCP both look the same. So
-//! a client that still waits for words is sent `voice-stopped`, which clients ignore: a closed
-//! socket refuses it, and then the work is cancelled within [`GONE_CHECK`]. A client that waits for
-//! nothing is done.
+//! their sending side and wait, Home Assistant closes the socket, and over TCP both look the same. The
+//! reference writes the transcript and nothing else, and a client may read one event and stop. So
+//! while words are awaited and nothing is read, the client is sent a space now and then, which belongs
+//! to the header that follows: a closed socket refuses it, and then the work is cancelled
+//! ([`Outgoing::is_gone`]). A client that waits for nothing is done.
+//!
+//! When the server drains, a connection on which nothing was asked ends, wherever it waits
+//! ([`Service::within`]).
 //!
 //! Every fault ends the connection: an `error` event, then the write side is closed, then what the
 //! client still sends is read and thrown away for a while. Some clients upload everything before
@@ -16,17 +20,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_util::bytes::BytesMut;
-use tokio_util::codec::{Encoder, FramedRead};
+use audio::PcmFormat;
+use futures::StreamExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::codec::FramedRead;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Span, debug, info, info_span};
 use whisper::{Input, Transcript};
 use wyoming::{AudioFormat, Code, Event, EventError, Excerpt, Form, FrameCodec, FrameError};
 
+use super::outgoing::{NotSent, Outgoing};
 use super::request::Request;
-use super::service::Service;
+use super::service::{CLOSE_PATIENCE, Service};
 use super::session::{Session, Step};
 use super::utterance::{Heard, Utterance};
 use crate::fault::Fault;
@@ -38,10 +45,10 @@ const DRAIN_BYTES: u64 = 16 << 20;
 
 /// A place of the reserve is not kept for longer without an event, or after a refusal.
 const RESERVE_IDLE: Duration = Duration::from_secs(5);
-/// How soon a client is missed that went away while it waited for words.
+/// How often it is asked whether a client is there that waits for words and is not read.
 const GONE_CHECK: Duration = Duration::from_millis(100);
-/// For a client that is owed nothing to close its side.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+/// Parts of a second of audio that are worked at once: others have their turn between two parts.
+const PARTS_A_SECOND: usize = 2;
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,26 +68,27 @@ enum End {
     /// By the client, or because there was nothing left to do.
     Closed,
     /// The client takes no answers.
-    Unwritable,
+    Untaken,
     /// With an `error` event.
     Fault(Fault, Form),
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<S>(service: Arc<Service>, stream: S, access: Access)
+pub(crate) async fn serve<R, W>(service: Arc<Service>, reader: R, writer: W, access: Access)
 where
-    S: AsyncRead + AsyncWrite + Send + 'static,
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
 {
     let _open = service.metrics.connection();
-    let (reader, writer) = tokio::io::split(stream);
     let abort = service.abort.clone();
     let mut connection = Connection {
         session: Session::new(service.model.clone()),
         incoming: FramedRead::new(reader, FrameCodec::new(service.limits.frame)),
-        writer,
+        outgoing: Outgoing::new(&service, writer),
         form: Form::Block,
         current: None,
         pending: VecDeque::new(),
+        unanswered: None,
         access,
         service,
     };
@@ -93,23 +101,25 @@ where
         }
         end = connection.run() => match end {
             End::Closed => connection.close(CLOSE_PATIENCE).await,
-            End::Unwritable => debug!("client takes no answers"),
+            End::Untaken => debug!("client takes no answers"),
             End::Fault(fault, form) => connection.fail(fault, form).await,
         },
     }
 }
 
-struct Connection<S> {
+struct Connection<R, W> {
     service: Arc<Service>,
     session: Session,
-    incoming: FramedRead<ReadHalf<S>, FrameCodec>,
-    writer: WriteHalf<S>,
+    incoming: FramedRead<R, FrameCodec>,
+    outgoing: Outgoing<W>,
     /// How the client reads events.
     form: Form,
     /// The utterance whose audio is arriving.
     current: Option<Utterance>,
     /// Utterances that wait for their words, in order.
     pending: VecDeque<Pending>,
+    /// Held while an utterance has begun and has no answer.
+    unanswered: Option<TaskTrackerToken>,
     access: Access,
 }
 
@@ -126,13 +136,14 @@ struct Pending {
     span: Span,
 }
 
-impl<S: AsyncRead + AsyncWrite> Connection<S> {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     async fn run(&mut self) -> End {
         let mut idle_since = Instant::now();
         let mut no_more_input = false;
         loop {
             let waiting = !self.pending.is_empty();
             let resting = !waiting && !self.session.is_receiving();
+            self.note_whether_answered(resting);
             if no_more_input && !waiting {
                 return End::Closed;
             }
@@ -151,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                             return End::Closed;
                         }
                         Some(frame) => { let step = self.understand(frame); self.act(step).await }
-                        None => { no_more_input = true; self.input_ended().await }
+                        None => { no_more_input = true; self.input_ended() }
                     };
                     if let Err(end) = taken {
                         return end;
@@ -164,8 +175,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                     }
                 }
                 () = reached(due) => self.speculate(),
-                () = sleep(GONE_CHECK), if no_more_input => {
-                    if self.is_gone() {
+                () = sleep(GONE_CHECK), if !reading => {
+                    if self.outgoing.is_gone().await {
                         debug!("client is gone");
                         return End::Closed;
                     }
@@ -175,6 +186,14 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                     return End::Fault(Fault::Idle { limit: idle }, self.form);
                 }
             }
+        }
+    }
+
+    fn note_whether_answered(&mut self, resting: bool) {
+        if resting {
+            self.unanswered = None;
+        } else if self.unanswered.is_none() {
+            self.unanswered = Some(self.service.unanswered.token());
         }
     }
 
@@ -194,23 +213,13 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    /// The client sends no more. If it waits for words, something must be written for the system to
-    /// find out whether it is still there.
-    async fn input_ended(&mut self) -> Result<(), End> {
+    /// The client sends no more.
+    fn input_ended(&mut self) -> Result<(), End> {
         self.current = None;
         if self.pending.is_empty() {
             return Err(End::Closed);
         }
-        let event = Event::Other {
-            kind: "voice-stopped".to_owned(),
-        };
-        self.write(event, self.form).await
-    }
-
-    /// Whether the other side is known to be closed. Writing nothing reports a connection that was
-    /// reset, and does nothing else.
-    fn is_gone(&mut self) -> bool {
-        matches!(self.writer.write(&[]).now_or_never(), Some(Err(_)))
+        Ok(())
     }
 
     fn understand(&mut self, frame: Result<wyoming::Frame, FrameError>) -> Step {
@@ -241,9 +250,17 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 Ok(())
             }
             Step::Reply(event) => self.write(event, form).await,
-            Step::Append(format, pcm) => self
-                .append(format, &pcm)
-                .map_err(|fault| End::Fault(fault, form)),
+            Step::Abandon => {
+                self.abandon();
+                Ok(())
+            }
+            Step::Append { format, pcm, anew } => {
+                if anew {
+                    self.abandon();
+                }
+                let appended = self.append(format, &pcm).await;
+                appended.map_err(|fault| End::Fault(fault, form))
+            }
             Step::Transcribe(request) => self
                 .transcribe(&request)
                 .map_err(|fault| End::Fault(fault, form)),
@@ -251,11 +268,32 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    fn append(&mut self, format: AudioFormat, pcm: &[u8]) -> Result<(), Fault> {
+    /// What was sent of an utterance is of no use: another begins.
+    fn abandon(&mut self) {
+        if self.current.take().is_some() {
+            debug!("utterance abandoned by its client");
+        }
+    }
+
+    /// Works audio in parts: a megabyte may be minutes of it.
+    async fn append(&mut self, format: AudioFormat, pcm: &[u8]) -> Result<(), Fault> {
+        let (rate, width, channels) = (format.rate_hz(), format.width_bytes(), format.channels());
+        let format = PcmFormat::new(rate, width, channels).map_err(|error| Fault::AudioFormat {
+            reason: Excerpt::of(&error.to_string()),
+        })?;
         let service = &self.service;
-        self.current
-            .get_or_insert_with(|| Utterance::begin(service))
-            .push(format, pcm, self.session.request())
+        let utterance = self
+            .current
+            .get_or_insert_with(|| Utterance::begin(service));
+        let bytes_a_second = format.frame_bytes() * rate as usize;
+        // Without audio too, an utterance has begun.
+        let (first, rest) = pcm.split_at(pcm.len().min(bytes_a_second / PARTS_A_SECOND));
+        utterance.push(format, first, self.session.request())?;
+        for part in rest.chunks(bytes_a_second / PARTS_A_SECOND) {
+            yield_now().await;
+            utterance.push(format, part, self.session.request())?;
+        }
+        Ok(())
     }
 
     /// The client has paused, and may have said all.
@@ -333,18 +371,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     }
 
     async fn write(&mut self, event: Event, form: Form) -> Result<(), End> {
-        let mut bytes = BytesMut::new();
-        FrameCodec::new(self.service.limits.frame)
-            .encode((event, form), &mut bytes)
-            .map_err(|_unwritable| End::Fault(Fault::Internal, form))?;
-        let written = timeout(self.service.limits.write, async {
-            self.writer.write_all(&bytes).await?;
-            self.writer.flush().await
-        });
-        match written.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Unwritable),
-        }
+        let sent = self.outgoing.send(event, form).await;
+        sent.map_err(|not_sent| match not_sent {
+            NotSent::Unwritable => End::Fault(Fault::Internal, form),
+            NotSent::NotTaken => End::Untaken,
+        })
     }
 
     /// Tells the client, then reads until it stops sending, so that it gets to read what it was told.
@@ -367,20 +398,21 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     async fn close(&mut self, patience: Duration) {
         self.forget();
         let reader = self.incoming.get_mut();
-        let writer = &mut self.writer;
+        let outgoing = &mut self.outgoing;
         let drained = async {
-            writer.shutdown().await?;
+            outgoing.finish().await?;
             let mut rest = reader.take(DRAIN_BYTES);
             tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
         };
         // However it ends, the connection is over.
-        timeout(patience, drained).await.ok();
+        drop(self.service.within(patience, drained).await);
     }
 
     /// Gives up what was asked: the queue's places are free at once.
     fn forget(&mut self) {
         self.pending.clear();
         self.current = None;
+        self.unanswered = None;
     }
 }
 

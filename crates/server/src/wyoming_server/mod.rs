@@ -3,6 +3,7 @@
 mod budget;
 mod connection;
 mod listener;
+mod outgoing;
 mod pause_rule;
 mod request;
 mod service;

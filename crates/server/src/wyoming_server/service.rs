@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use whisper::Options;
 
 use super::budget::AudioBudget;
@@ -19,6 +21,10 @@ use crate::queue::{Loaded, ModelState, Queue};
 /// What the server holds for one connection at most, beside the audio of its utterance: a part of an
 /// event ([`wyoming::Limits::held_bytes`]), the last request with its names, and the task.
 pub const CONNECTION_BYTES: usize = 512 << 10;
+
+/// For a client that is owed nothing to close its side; and for every client, to take what it is told
+/// while the server drains.
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +68,8 @@ pub struct Service {
     pub open_streams: AtomicUsize,
     /// How much audio those hold, at most.
     pub open_audio: Arc<AudioBudget>,
+    /// Counts connections with an utterance that has begun and has no answer.
+    pub unanswered: TaskTracker,
     /// Cancelled when connections that have nothing to do should end.
     pub closing: CancellationToken,
     /// Cancelled when all connections must end.
@@ -99,6 +107,26 @@ impl Service {
             terms: request.terms(),
             ..self.options.clone()
         })
+    }
+
+    /// Waits for something that depends on a client: for so long at most, and when the server drains no
+    /// longer than [`CLOSE_PATIENCE`] from then on. `None` when it was not done by then.
+    pub(super) async fn within<T>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let drained = async {
+            self.closing.cancelled().await;
+            sleep(CLOSE_PATIENCE).await;
+        };
+        // Whatever loses is dropped: the connection is over then.
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = sleep(patience) => None,
+            () = drained => None,
+        }
     }
 
     pub(super) fn loaded(&self) -> Option<Arc<Loaded>> {

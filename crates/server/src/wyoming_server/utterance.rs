@@ -8,7 +8,7 @@ use std::time::Duration;
 use audio::{Ingest, IngestError, PcmFormat, Waveform};
 use tokio::time::Instant;
 use whisper::{Cancel, Input, MelStream};
-use wyoming::{AudioFormat, Excerpt};
+use wyoming::Excerpt;
 
 use super::budget::Share;
 
@@ -80,17 +80,13 @@ impl Utterance {
         }
     }
 
-    /// Takes the next chunk. `request` is how the utterance is wanted as far as is known.
+    /// Takes the next part. `request` is how the utterance is wanted as far as is known.
     pub(super) fn push(
         &mut self,
-        format: AudioFormat,
+        format: PcmFormat,
         pcm: &[u8],
         request: &Arc<Request>,
     ) -> Result<(), Fault> {
-        let (rate, width, channels) = (format.rate_hz(), format.width_bytes(), format.channels());
-        let format = PcmFormat::new(rate, width, channels).map_err(|error| Fault::AudioFormat {
-            reason: Excerpt::of(&error.to_string()),
-        })?;
         self.ingest.push(format, pcm).map_err(refused_audio)?;
         self.share
             .grow_to(self.ingest.samples().len())
