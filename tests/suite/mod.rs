@@ -11,6 +11,7 @@ mod lifecycle;
 mod limits;
 mod model;
 mod operator_flags;
+mod otlp;
 mod speculation;
 mod speech;
 mod streams;

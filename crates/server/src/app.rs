@@ -8,7 +8,7 @@ use audio::Waveform;
 use serde_json::Value;
 use telemetry::admin::Pages;
 use telemetry::load::{LoadReport, ModelReport};
-use telemetry::{BuildInfo, Meters, TelemetryError};
+use telemetry::{BuildInfo, Meters};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -53,9 +53,6 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Metrics cannot be collected.
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
     /// The system gives no thread or no signal handler.
     #[error("the system refused what a server needs")]
     System(
@@ -92,11 +89,11 @@ pub struct App {
 }
 
 impl App {
-    /// Binds every address and starts loading the model.
+    /// Binds every address and starts loading the model. Whoever made `meters` shuts them down.
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn build(config: Config) -> Result<Self, StartError> {
+    pub async fn build(config: Config, meters: Meters) -> Result<Self, StartError> {
         let signals = Signals::take()?;
         lifecycle::allow_files(config.max_connections + RESERVE);
         let mut listeners = Vec::new();
@@ -116,11 +113,6 @@ impl App {
                 )
             }
         };
-        let meters = Meters::new(
-            "wyoming-stt",
-            "stt",
-            config.telemetry.otlp_endpoint.as_deref(),
-        )?;
         let meter = meters.meter("wyoming-stt");
         let metrics = Metrics::new(&meter);
         let queue = Queue::new(config.queue, metrics.clone());
@@ -140,7 +132,7 @@ impl App {
             languages: config.languages.clone(),
             options: config.options.clone(),
             speculate_after: config.speculate_after,
-            queue: queue.clone(),
+            queue,
             state: worker.state(),
             metrics,
             open_streams: AtomicUsize::new(0),
@@ -159,7 +151,7 @@ impl App {
             let view = Arc::clone(&view);
             move || view.load()
         };
-        Metrics::observe(&meter, report, move || queue.waiting_audio());
+        Metrics::observe(&meter, report);
         Ok(Self {
             config,
             listeners,
