@@ -21,7 +21,9 @@ use wyoming::{Event, Frame, FrameCodec, Limits};
 const LIMITS: Limits = Limits {
     header_bytes: 256,
     data_bytes: 128,
+    info_bytes: 192,
     payload_bytes: 128,
+    piece_bytes: 32,
 };
 
 /// Audio that is taken by one input.
@@ -37,7 +39,7 @@ pub(crate) fn frame(bytes: &[u8]) {
     }
     for frame in whole {
         assert!(frame.kind.len() <= LIMITS.header_bytes);
-        assert!(frame.payload.len() <= LIMITS.payload_bytes);
+        assert!(frame.payload.len() <= LIMITS.piece_bytes);
     }
 }
 
@@ -113,8 +115,12 @@ pub(crate) fn session(bytes: &[u8]) {
             return;
         };
         match session.take(event) {
-            Step::Append(format, pcm) => {
+            Step::Abandon => ingest = Ingest::new(AUDIO),
+            Step::Append { format, pcm, anew } => {
                 assert!(session.is_receiving());
+                if anew {
+                    ingest = Ingest::new(AUDIO);
+                }
                 let (rate, width, channels) =
                     (format.rate_hz(), format.width_bytes(), format.channels());
                 let Ok(format) = PcmFormat::new(rate, width, channels) else {

@@ -215,6 +215,41 @@ async def a_second_utterance_is_answered():
 
 
 @case
+async def a_client_that_stops_sending_reads_transcripts_and_nothing_else():
+    # More than are worked at once, so that some of them wait for a while.
+    spoken = Spoken("volume")
+    async with connected() as client:
+        for _ in range(40):
+            await speak(client, spoken, sizes=(65536,))
+        client._writer.write_eof()
+        for _ in range(40):
+            assert (await read_transcript(client))[0].text == spoken.words
+        assert await read(client) is None
+
+
+@case
+async def an_abandoned_utterance_is_no_part_of_the_next():
+    other, spoken = Spoken("close_windows"), Spoken("volume")
+    async with connected() as client:
+        rate, width, channels = other.format
+        await client.write_event(AudioStart(rate, width, channels).event())
+        await client.write_event(AudioChunk(rate, width, channels, other.pcm).event())
+        await speak(client, spoken)
+        assert (await read_transcript(client))[0].text == spoken.words
+
+
+@case
+async def a_whole_recording_in_one_chunk_is_taken():
+    spoken = Spoken("volume")
+    rate, width, channels = spoken.format
+    # Silence before the words: more than a megabyte.
+    spoken.pcm = bytes(40 * rate * width * channels) + spoken.pcm
+    async with connected() as client:
+        await speak(client, spoken, sizes=(len(spoken.pcm),))
+        assert (await read_transcript(client))[0].text == spoken.words
+
+
+@case
 async def unknown_events_are_dropped():
     spoken = Spoken("volume")
     async with connected() as client:

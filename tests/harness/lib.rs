@@ -7,6 +7,7 @@
     reason = "a test harness: what fails here fails the test"
 )]
 
+pub mod collector;
 mod fixtures;
 pub mod hub;
 mod process;

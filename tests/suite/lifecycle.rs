@@ -1,10 +1,10 @@
 //! From the bind to the end.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use tests::{Server, run, spoken};
+use tests::{Raw, Server, run, spoken};
 use tokio::net::UnixStream;
 use wyoming::{AudioChunk, Client, Event, Transcribe};
 
@@ -97,6 +97,86 @@ async fn a_second_signal_ends_at_once() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     server.signal(Signal::SIGINT);
     assert_eq!(server.ended().await.code(), Some(1));
+}
+
+/// Clients of every kind that is owed no words, and keeps its socket.
+async fn lingering(server: &Server) -> Vec<Raw> {
+    let mut clients = Vec::new();
+    for bytes in [
+        // Idle, slow, in the middle of an event.
+        &b""[..],
+        b"{\"type\": \"ping\"}\n",
+        b"{\"type\": ",
+        b"{\"type\": \"x\", \"data_length\": 100}\n{",
+        b"{\"type\": \"x\", \"payload_length\": 100}\n{",
+        // Refused.
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"{\"type\": \"select-program\", \"data\": {\"name\": \"other\"}}\n",
+        b"{\"type\": \"transcribe\", \"data\": {\"language\": \"xx\"}}\n{\"type\": \"audio-stop\"}\n",
+    ] {
+        let mut client = server.raw().await;
+        client.send(bytes).await;
+        clients.push(client);
+    }
+    // Answers for it fill both sockets, and it reads none.
+    let mut deaf = server.raw().await;
+    for _ in 0..200 {
+        let many = b"{\"type\": \"describe\"}\n".repeat(200);
+        let sent = tokio::time::timeout(Duration::from_millis(200), deaf.try_send(many));
+        if sent.await.is_err() {
+            break;
+        }
+    }
+    clients.push(deaf);
+    // Half closed.
+    let mut half = server.raw().await;
+    half.send(b"{\"type\": \"describe\"}\n").await;
+    half.finish().await;
+    clients.push(half);
+    clients
+}
+
+#[tokio::test]
+async fn clients_that_are_owed_nothing_do_not_hold_up_the_end() {
+    for timeout in ["30", "1", "0"] {
+        let mut server = Server::ready(&["--drain-timeout", timeout]).await;
+        let clients = lingering(&server).await;
+        // One that waits for its words gets them.
+        server.understands(&spoken()[0], 4_096).await;
+        let began = Instant::now();
+        server.signal(Signal::SIGTERM);
+        let status = server.ended().await;
+        assert!(status.success(), "--drain-timeout {timeout}: {status}");
+        let took = began.elapsed();
+        assert!(
+            took < Duration::from_secs(4),
+            "--drain-timeout {timeout}: {took:?}"
+        );
+        drop(clients);
+    }
+}
+
+#[tokio::test]
+async fn two_signals_in_one_moment_are_no_failure_where_nothing_was_asked() {
+    for round in 0..10 {
+        let mut server = Server::ready(&["--drain-notice", "5"]).await;
+        let clients = if round % 2 == 0 {
+            Vec::new()
+        } else {
+            vec![server.raw().await]
+        };
+        server.signal(Signal::SIGTERM);
+        server.signal(if round % 3 == 0 {
+            Signal::SIGINT
+        } else {
+            Signal::SIGTERM
+        });
+        // Signals of one number that wait are one; the third comes while the server ends.
+        server.signal(Signal::SIGTERM);
+        let status = server.ended().await;
+        assert!(status.success(), "round {round}: {status}");
+        drop(clients);
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use audio::Waveform;
 use serde_json::Value;
 use telemetry::admin::Pages;
 use telemetry::load::{LoadReport, ModelReport};
-use telemetry::{BuildInfo, Meters, TelemetryError};
+use telemetry::{BuildInfo, Meters};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -53,9 +53,6 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// Metrics cannot be collected.
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
     /// The system gives no thread or no signal handler.
     #[error("the system refused what a server needs")]
     System(
@@ -70,7 +67,7 @@ pub enum StartError {
 pub enum Ended {
     /// Asked to, and everything was finished.
     Drained,
-    /// Asked twice, or something was not finished in time.
+    /// Asked twice, or the time was over, while an utterance had no answer.
     Cut,
     /// The model could not be loaded.
     NoModel(Arc<str>),
@@ -92,11 +89,11 @@ pub struct App {
 }
 
 impl App {
-    /// Binds every address and starts loading the model.
+    /// Binds every address and starts loading the model. Whoever made `meters` shuts them down.
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn build(config: Config) -> Result<Self, StartError> {
+    pub async fn build(config: Config, meters: Meters) -> Result<Self, StartError> {
         let signals = Signals::take()?;
         lifecycle::allow_files(config.max_connections + RESERVE);
         let mut listeners = Vec::new();
@@ -116,11 +113,6 @@ impl App {
                 )
             }
         };
-        let meters = Meters::new(
-            "wyoming-stt",
-            "stt",
-            config.telemetry.otlp_endpoint.as_deref(),
-        )?;
         let meter = meters.meter("wyoming-stt");
         let metrics = Metrics::new(&meter);
         let queue = Queue::new(config.queue, metrics.clone());
@@ -140,11 +132,12 @@ impl App {
             languages: config.languages.clone(),
             options: config.options.clone(),
             speculate_after: config.speculate_after,
-            queue: queue.clone(),
+            queue,
             state: worker.state(),
             metrics,
             open_streams: AtomicUsize::new(0),
             open_audio: Arc::new(AudioBudget::new(config.max_open_audio_s)),
+            unanswered: TaskTracker::new(),
             closing: CancellationToken::new(),
             abort: CancellationToken::new(),
         });
@@ -158,7 +151,7 @@ impl App {
             let view = Arc::clone(&view);
             move || view.load()
         };
-        Metrics::observe(&meter, report, move || queue.waiting_audio());
+        Metrics::observe(&meter, report);
         Ok(Self {
             config,
             listeners,
@@ -243,7 +236,8 @@ impl App {
         let joined = tokio::task::spawn_blocking(move || worker.join());
         tokio::select! {
             joined = joined => if joined.is_ok() { Ended::Drained } else { Ended::Cut },
-            () = self.signals.next() => Ended::Cut,
+            // Nothing was asked of it that has no answer.
+            () = self.signals.next() => Ended::Drained,
         }
     }
 
@@ -324,21 +318,31 @@ impl App {
             finished = tokio::time::timeout(grace.whole(), orderly) => finished.is_ok(),
             () = self.signals.next() => false,
         };
-        if finished {
+        // A client that is owed no words does not make the end a failure, whatever it does.
+        if finished || self.service.unanswered.is_empty() {
+            self.stop();
             self.service.queue.close(Fault::Draining);
-        } else {
-            warn!(open = connections.len(), "not everything was finished");
-            self.cut(connections, &Fault::Draining).await;
+            return true;
         }
-        finished
+        warn!(
+            utterances = self.service.unanswered.len(),
+            "not everything was finished"
+        );
+        self.cut(connections, &Fault::Draining).await;
+        false
+    }
+
+    /// No connection goes on, or begins.
+    fn stop(&self) {
+        self.accept.cancel();
+        self.service.closing.cancel();
+        self.service.abort.cancel();
     }
 
     /// Ends everything now. Those who do not take their answer even so are left behind.
     async fn cut(&self, connections: &TaskTracker, fault: &Fault) {
-        self.accept.cancel();
         self.service.queue.abandon(fault);
-        self.service.closing.cancel();
-        self.service.abort.cancel();
+        self.stop();
         connections.close();
         tokio::time::timeout(ABORT_GRACE, connections.wait())
             .await

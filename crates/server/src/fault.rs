@@ -1,8 +1,11 @@
-//! What may go wrong for a client, and what the client is told. The log has the whole chain.
+//! What may go wrong for a client, and what the client is told. The log has the whole chain. Text of
+//! the client's own is cut ([`Excerpt`]) where it becomes part of a fault.
 
 use std::time::Duration;
 
-use wyoming::{Code, Event};
+use wyoming::{Code, Event, Excerpt};
+
+use crate::wyoming_server::{MAX_NAME_BYTES, MAX_NAMES};
 
 /// One way to fail, with what the client needs to know about it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -14,7 +17,7 @@ pub enum Fault {
         /// Which rule.
         code: Code,
         /// What was wrong.
-        reason: String,
+        reason: Excerpt,
     },
     /// An event at the wrong time.
     #[error("{reason}")]
@@ -26,7 +29,7 @@ pub enum Fault {
     #[error("{reason}; send 16 kHz, 16-bit, mono PCM, for instance")]
     AudioFormat {
         /// What was wrong.
-        reason: String,
+        reason: Excerpt,
     },
     /// Too much audio in one utterance.
     #[error("the utterance is longer than {} s; send audio-stop earlier, or raise --max-utterance", limit.as_secs())]
@@ -74,19 +77,29 @@ pub enum Fault {
         /// The limit in force.
         limit: Duration,
     },
+    /// More names and terms than a request may have.
+    #[error(
+        "the request has {names} names and terms of {bytes} bytes; send at most {MAX_NAMES} of {MAX_NAME_BYTES} bytes"
+    )]
+    TooManyNames {
+        /// Names and terms.
+        names: usize,
+        /// Their length together.
+        bytes: usize,
+    },
     /// A language that cannot be answered.
-    #[error("language {language:?} is not available here; available: {}", available.join(", "))]
+    #[error("language \"{language}\" is not available here; available: {}", available.join(", "))]
     UnsupportedLanguage {
         /// What was asked for.
-        language: String,
+        language: Excerpt,
         /// What can be.
         available: Vec<String>,
     },
     /// A program that is not served.
-    #[error("there is no program {name:?} here, only {available:?}")]
+    #[error("there is no program \"{name}\" here, only \"{available}\"")]
     UnknownProgram {
         /// What was asked for.
-        name: String,
+        name: Excerpt,
         /// What is served.
         available: &'static str,
     },
@@ -112,6 +125,7 @@ impl Fault {
             Self::Draining => Code::Draining,
             Self::Deadline { .. } => Code::Deadline,
             Self::Idle { .. } => Code::IdleTimeout,
+            Self::TooManyNames { .. } => Code::TooManyNames,
             Self::UnsupportedLanguage { .. } => Code::UnsupportedLanguage,
             Self::UnknownProgram { .. } => Code::UnknownProgram,
             Self::Cancelled | Self::Internal => Code::Internal,

@@ -1,6 +1,7 @@
 //! Which language an utterance is in: what the client says, within what the server allows. Pure.
 
 use whisper::Language;
+use wyoming::Excerpt;
 
 use crate::fault::Fault;
 
@@ -50,7 +51,8 @@ impl LanguageRule {
             ("--language", &self.default),
         ];
         for (flag, language) in settings {
-            if let Some(language) = language.as_ref().filter(|code| !known.contains(code)) {
+            let is_unknown = |code: &&String| resolve(code, known).is_none();
+            if let Some(language) = language.as_ref().filter(is_unknown) {
                 return Err(LanguageError::Unknown {
                     flag,
                     language: language.clone(),
@@ -70,10 +72,28 @@ impl LanguageRule {
     /// What a client may ask for, of what the model knows.
     pub fn offered(&self, known: &[String]) -> Vec<String> {
         if let Some(forced) = &self.forced {
-            return vec![forced.clone()];
+            return vec![of_model(forced, known)];
         }
-        let allowed = |code: &&String| self.allowed.is_empty() || self.allowed.contains(code);
-        known.iter().filter(allowed).cloned().collect()
+        if self.allowed.is_empty() {
+            return known.to_vec();
+        }
+        let allowed: Vec<String> = self
+            .allowed
+            .iter()
+            .filter_map(|code| resolve(code, known))
+            .collect();
+        known
+            .iter()
+            .filter(|code| allowed.contains(code))
+            .cloned()
+            .collect()
+    }
+
+    /// What may be detected; everything when empty. A language of the setting that the model lacks is
+    /// kept, so that a list of such does not allow everything.
+    fn detected(&self, known: &[String]) -> Vec<String> {
+        let own = |code: &String| of_model(code, known);
+        self.allowed.iter().map(own).collect()
     }
 
     /// The language of one utterance. A client's unknown language is a fault unless one is forced:
@@ -83,31 +103,37 @@ impl LanguageRule {
     /// [`Fault::UnsupportedLanguage`].
     pub fn choose(&self, asked: Option<&str>, known: &[String]) -> Result<Language, Fault> {
         if let Some(forced) = &self.forced {
-            return Ok(Language::Fixed(forced.clone()));
+            return Ok(Language::Fixed(of_model(forced, known)));
         }
         let asked = asked
             .map(str::trim)
             .filter(|asked| !asked.is_empty() && *asked != "auto");
         let Some(asked) = asked else {
-            return Ok(self.default.clone().map_or_else(
-                || Language::Detect {
-                    allowed: self.allowed.clone(),
+            return Ok(match &self.default {
+                Some(default) => Language::Fixed(of_model(default, known)),
+                None => Language::Detect {
+                    allowed: self.detected(known),
                 },
-                Language::Fixed,
-            ));
+            });
         };
         let offered = self.offered(known);
         resolve(asked, &offered)
             .map(Language::Fixed)
             .ok_or_else(|| Fault::UnsupportedLanguage {
-                language: asked.to_owned(),
+                language: Excerpt::of(asked),
                 available: offered,
             })
     }
 }
 
+/// A code of a setting, as the model writes it.
+fn of_model(code: &str, known: &[String]) -> String {
+    resolve(code, known).unwrap_or_else(|| code.to_owned())
+}
+
 /// The code among `known` that a tag or an English name stands for: `pt-BR` → `pt`, `nb` → `no`,
-/// `iw` → `he`, `zh-HK` → `zh`, `English` → `en`.
+/// `iw` → `he`, `zh-HK` → `zh`, `English` → `en`. Codes of one language stand for each other, whichever
+/// of them a model has.
 pub fn resolve(tag: &str, known: &[String]) -> Option<String> {
     let name = tag.trim().to_lowercase();
     let tag = name.replace('_', "-");
@@ -116,25 +142,36 @@ pub fn resolve(tag: &str, known: &[String]) -> Option<String> {
         .iter()
         .find(|(other, _)| *other == name)
         .map(|(_, code)| *code);
-    let equal = EQUAL
-        .iter()
-        .find(|(other, _)| *other == base)
-        .map(|(_, code)| *code);
-    [Some(tag.as_str()), Some(base), equal, named]
+    let exact = [tag.as_str(), base];
+    let others = [base].into_iter().chain(named).flat_map(same_as);
+    exact
         .into_iter()
-        .flatten()
+        .chain(others)
         .find(|code| known.iter().any(|known| known == code))
         .map(str::to_owned)
 }
 
-/// Codes that mean what Whisper calls otherwise.
-const EQUAL: [(&str, &str); 6] = [
-    ("nb", "no"),
-    ("iw", "he"),
-    ("in", "id"),
-    ("fil", "tl"),
-    ("jv", "jw"),
-    ("cmn", "zh"),
+/// The codes of this language, the usual one first; the code itself where it has no other.
+fn same_as(code: &str) -> impl Iterator<Item = &str> {
+    let known = SAME.iter().find(|codes| codes.contains(&code));
+    let others = known.into_iter().flat_map(|codes| codes.iter().copied());
+    std::iter::once(code).chain(others)
+}
+
+/// Codes of one language, or of two that people do not tell apart when they choose one: what ISO 639
+/// renamed and Whisper or Home Assistant has not, and the parts of what they take for one.
+const SAME: [&[&str]; 9] = [
+    // Norwegian; Bokmål; Nynorsk, which Whisper has too.
+    &["no", "nb", "nn"],
+    &["he", "iw"],
+    &["id", "in"],
+    &["yi", "ji"],
+    // Whisper kept the old code of Javanese.
+    &["jw", "jv"],
+    &["tl", "fil"],
+    &["zh", "cmn"],
+    &["ro", "mo"],
+    &["fa", "pes", "prs"],
 ];
 
 /// Whisper's English names of its languages and their other names, as openai-whisper's command line
@@ -281,12 +318,76 @@ mod tests {
         }
     }
 
+    #[test]
+    fn codes_of_one_language_are_one() {
+        let of = |codes: &[&str]| {
+            codes
+                .iter()
+                .map(|&code| code.to_owned())
+                .collect::<Vec<_>>()
+        };
+        for codes in SAME {
+            for asked in codes {
+                // Whichever the model has, each of the others asks for it.
+                for has in codes {
+                    let found = resolve(&asked.to_uppercase(), &of(&["en", has]));
+                    assert_eq!(
+                        found.as_deref(),
+                        Some(*has),
+                        "{asked} of a model with {has}"
+                    );
+                }
+                // A model that has several gives the one that was asked for.
+                assert_eq!(resolve(asked, &of(codes)).as_deref(), Some(*asked));
+            }
+        }
+        for asked in ["nn-NO", "nb", "no", "Norwegian"] {
+            assert_eq!(
+                resolve(asked, &of(&["no"])).as_deref(),
+                Some("no"),
+                "{asked}"
+            );
+        }
+        assert_eq!(resolve("Hebrew", &of(&["iw"])).as_deref(), Some("iw"));
+    }
+
+    #[test]
+    fn a_setting_means_the_language_whatever_the_model_calls_it() {
+        let known = ["en", "iw", "no"].map(str::to_owned);
+        let forced = LanguageRule {
+            forced: Some("he".to_owned()),
+            ..LanguageRule::default()
+        };
+        let default = LanguageRule {
+            default: Some("he".to_owned()),
+            ..LanguageRule::default()
+        };
+        for rule in [&forced, &default] {
+            assert_eq!(rule.check(&known), Ok(()));
+            let chosen = rule.choose(None, &known).unwrap();
+            assert_eq!(chosen, Language::Fixed("iw".to_owned()));
+        }
+        assert_eq!(forced.offered(&known), ["iw"]);
+        let allowed = LanguageRule {
+            allowed: ["he", "nn"].map(str::to_owned).to_vec(),
+            ..LanguageRule::default()
+        };
+        assert_eq!(allowed.check(&known), Ok(()));
+        assert_eq!(allowed.offered(&known), ["iw", "no"]);
+        let chosen = allowed.choose(Some("nb-NO"), &known).unwrap();
+        assert_eq!(chosen, Language::Fixed("no".to_owned()));
+        let detected = Language::Detect {
+            allowed: ["iw", "no"].map(str::to_owned).to_vec(),
+        };
+        assert_eq!(allowed.choose(None, &known).unwrap(), detected);
+    }
+
     fn check(rule: &LanguageRule, asked: Option<&str>, expected: Result<Language, &str>) {
         let chosen = rule.choose(asked, &known());
         match (chosen, expected) {
             (Ok(language), Ok(expected)) => assert_eq!(language, expected),
             (Err(Fault::UnsupportedLanguage { language, .. }), Err(expected)) => {
-                assert_eq!(language, expected);
+                assert_eq!(language.as_str(), expected);
             }
             other => panic!("{other:?}"),
         }

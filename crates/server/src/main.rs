@@ -8,6 +8,7 @@ use server::app::{App, Ended, chain};
 use server::config::{Cli, Command, Config, ServeArgs, one_line};
 use server::wyoming_server::Uri;
 use server::{model_store, probe, transcribe};
+use telemetry::Meters;
 
 /// Settings that cannot work (`EX_USAGE`).
 const BAD_SETTINGS: u8 = 64;
@@ -69,15 +70,21 @@ async fn serve(args: ServeArgs) -> ExitCode {
         say(&config)(args.shown().trim_end());
         return ExitCode::SUCCESS;
     }
-    let guard = match telemetry::init(&config.telemetry) {
+    let mut guard = match telemetry::init(&config.telemetry) {
         Ok(guard) => guard,
         Err(error) => return failed(BAD_SETTINGS, &chain(&error)),
     };
+    let endpoint = config.telemetry.otlp_endpoint.as_deref();
+    let meters = match Meters::new("wyoming-stt", "stt", endpoint) {
+        Ok(meters) => meters,
+        Err(error) => return failed(UNAVAILABLE, &chain(&error)),
+    };
+    guard.hold(&meters);
     for note in &config.notes {
         tracing::warn!("{note}");
     }
     let say = say(&config);
-    let code = match App::build(config).await {
+    let code = match App::build(config, meters).await {
         Err(error) => {
             let holder = probe::holder(&error).await.unwrap_or_default();
             failed(UNAVAILABLE, &format!("{}{holder}", chain(&error)))

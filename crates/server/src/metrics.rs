@@ -1,7 +1,11 @@
 //! Every metric: name, unit, buckets.
 //!
-//! On the page each has the prefix `stt_`, its unit, and `_total` where it is a counter.
+//! On the page each has the prefix `stt_`, its unit, and `_total` where it is a counter. What comes from
+//! the load report is of one moment.
 
+mod moment;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -10,6 +14,8 @@ use telemetry::BuildInfo;
 use telemetry::load::LoadReport;
 use whisper::Withheld;
 use wyoming::Code;
+
+use moment::Moment;
 
 /// From a warm GPU's few milliseconds to a slow CPU on long audio.
 const SECONDS: [f64; 13] = [
@@ -29,7 +35,7 @@ type FromReport = (
 );
 
 /// How it is now.
-const GAUGES: [FromReport; 5] = [
+const GAUGES: [FromReport; 6] = [
     (
         "ready",
         "",
@@ -57,6 +63,9 @@ const GAUGES: [FromReport; 5] = [
         "How long the oldest has waited.",
         |report| report.oldest_wait_s,
     ),
+    ("queue_waiting_audio", "s", "Audio that waits.", |report| {
+        report.waiting_audio_s
+    }),
 ];
 
 /// Since the start.
@@ -202,49 +211,43 @@ impl Metrics {
         }
     }
 
-    /// Adds what is read from the load report when the page is made.
-    pub fn observe(
-        meter: &Meter,
-        report: impl Fn() -> LoadReport + Clone + Send + Sync + 'static,
-        waiting_audio: impl Fn() -> Duration + Send + Sync + 'static,
-    ) {
-        for (name, unit, help, read) in GAUGES {
-            let report = report.clone();
-            meter
-                .f64_observable_gauge(name)
-                .with_unit(unit)
-                .with_description(help)
-                .with_callback(move |observer| observer.observe(read(&report()), &[]))
-                .build();
-        }
-        meter
-            .f64_observable_gauge("queue_waiting_audio")
-            .with_unit("s")
-            .with_description("Audio that waits.")
-            .with_callback(move |observer| observer.observe(waiting_audio().as_secs_f64(), &[]))
-            .build();
-        for (name, unit, help, read) in TOTALS {
-            let report = report.clone();
-            meter
-                .f64_observable_counter(name)
-                .with_unit(unit)
-                .with_description(help)
-                .with_callback(move |observer| observer.observe(read(&report()), &[]))
-                .build();
-        }
+    /// Adds what is read from the load report, once for each page or export.
+    pub fn observe(meter: &Meter, report: impl Fn() -> LoadReport + Send + Sync + 'static) {
+        let moment = Moment::new(report);
+        // The collector asks in this order, on one thread.
         let build = BuildInfo::current();
+        let first = Arc::clone(&moment);
         meter
             .u64_observable_gauge("build_info")
             .with_description("Always 1; what was built and what is served stand in the labels.")
             .with_callback(move |observer| {
+                first.begin();
                 let labels = [
                     KeyValue::new("version", build.version.clone()),
                     KeyValue::new("revision", build.revision.clone()),
-                    KeyValue::new("model", report().model.name),
+                    KeyValue::new("model", first.read(|report| report.model.name.clone())),
                 ];
                 observer.observe(1, &labels);
             })
             .build();
+        for (name, unit, help, read) in GAUGES {
+            let moment = Arc::clone(&moment);
+            meter
+                .f64_observable_gauge(name)
+                .with_unit(unit)
+                .with_description(help)
+                .with_callback(move |observer| observer.observe(moment.read(read), &[]))
+                .build();
+        }
+        for (name, unit, help, read) in TOTALS {
+            let moment = Arc::clone(&moment);
+            meter
+                .f64_observable_counter(name)
+                .with_unit(unit)
+                .with_description(help)
+                .with_callback(move |observer| observer.observe(moment.read(read), &[]))
+                .build();
+        }
     }
 
     /// A connection; it counts as open until the guard is dropped.
@@ -378,6 +381,8 @@ impl Drop for OpenGuard {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use telemetry::Meters;
 
     use super::*;
@@ -389,11 +394,12 @@ mod tests {
         let report = || LoadReport {
             ready: true,
             queued: 3,
+            waiting_audio_s: 7.0,
             refused_total: 2,
             busy_s_total: 1.5,
             ..LoadReport::default()
         };
-        Metrics::observe(&meter, report, || Duration::from_secs(7));
+        Metrics::observe(&meter, report);
         let open = metrics.connection();
         drop(metrics.connection());
         let stream = metrics.stream();
@@ -477,5 +483,58 @@ mod tests {
         };
         assert_eq!(of("# HELP "), of("# TYPE "));
         assert!(of("# TYPE ").iter().all(|name| name.starts_with("stt_")));
+    }
+
+    /// Each reading of the report differs from the last: all figures of a page are of one, whoever else
+    /// asks at that time.
+    #[test]
+    fn a_page_is_one_moment() {
+        let meters = Meters::new("test", "stt", None).unwrap();
+        let readings = AtomicU64::new(0);
+        let report = move || {
+            let reading = readings.fetch_add(1, Ordering::Relaxed);
+            LoadReport {
+                queued: usize::try_from(reading).unwrap(),
+                running: usize::try_from(reading).unwrap(),
+                oldest_wait_s: reading as f64,
+                waiting_audio_s: reading as f64,
+                accepted_total: reading,
+                finished_total: reading,
+                refused_total: reading,
+                cancelled_total: reading,
+                busy_s_total: reading as f64,
+                ..LoadReport::default()
+            }
+        };
+        Metrics::observe(&meters.meter("test"), report);
+        let shown = |reading: u64| {
+            let page = meters.page().unwrap();
+            let line = format!("stt_accepted_utterances_total {reading}");
+            assert!(page.lines().any(|found| found == line), "{page}");
+        };
+        shown(0);
+        shown(1);
+        let ask = || {
+            for _ in 0..100 {
+                let page = meters.page().unwrap();
+                let of_report = |line: &&str| {
+                    line.starts_with("stt_")
+                        && (line.starts_with("stt_queue_") || line.contains("_total "))
+                };
+                let mut figures: Vec<&str> = page
+                    .lines()
+                    .filter(of_report)
+                    .filter_map(|line| line.split(' ').nth(1))
+                    .collect();
+                assert_eq!(figures.len(), 9, "{page}");
+                figures.dedup();
+                assert_eq!(figures.len(), 1, "{page}");
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(ask);
+            }
+        });
     }
 }

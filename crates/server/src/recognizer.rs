@@ -44,6 +44,11 @@ pub(crate) mod fake {
     #[derive(Clone, Debug)]
     pub(crate) enum Order {
         Say(&'static str),
+        /// No words, without a pass of the network.
+        Silence,
+        /// Refuses the language, without a pass of the network.
+        Refuse,
+        /// Numbers that are not finite.
         Fail,
         /// Says nothing about any job, which no recogniser should.
         Forget,
@@ -96,7 +101,15 @@ pub(crate) mod fake {
                             compression_ratio: 1.0,
                             no_speech_prob: 0.0,
                         }],
+                        timings: whisper::Timings {
+                            encode: Duration::from_millis(1),
+                            ..whisper::Timings::default()
+                        },
                         ..Transcript::default()
+                    }),
+                    Ok(Order::Silence) => Ok(Transcript::default()),
+                    Ok(Order::Refuse) => Err(WhisperError::UnsupportedLanguage {
+                        language: "xx".to_owned(),
                     }),
                     Ok(Order::Forget) => return,
                     Ok(Order::Panic) => panic!("ordered to"),

@@ -24,6 +24,8 @@ pub struct LoadReport {
     pub held: usize,
     /// How long the oldest waiting utterance has waited, in seconds.
     pub oldest_wait_s: f64,
+    /// Audio of the utterances that wait, in seconds.
+    pub waiting_audio_s: f64,
     /// Utterances taken into the queue.
     pub accepted_total: u64,
     /// Utterances answered, with words or an error.

@@ -6,10 +6,13 @@ use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::{LogExporter, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::Meters;
 
 /// What to log and where to send it.
 #[derive(Clone, Debug)]
@@ -88,18 +91,30 @@ const QUIET: &str = ",opentelemetry=warn,opentelemetry_sdk=warn";
 pub struct Guard {
     traces: Option<SdkTracerProvider>,
     logs: Option<SdkLoggerProvider>,
+    metrics: Option<SdkMeterProvider>,
 }
 
 impl Guard {
-    /// Sends what is left and stops. It blocks, for about 5 seconds at most: a collector that does not
-    /// answer is given up then, for spans and logs at the same time.
+    /// Has these meters shut down with the rest.
+    pub fn hold(&mut self, meters: &Meters) {
+        self.metrics = Some(meters.provider().clone());
+    }
+
+    /// Sends what is left, the last readings of all meters too, and stops. It blocks, for about 5
+    /// seconds at most: a collector that does not answer is given up then, for all three at the same
+    /// time.
     pub fn shutdown(self) {
-        let (traces, logs) = std::thread::scope(|scope| {
+        let (traces, metrics, logs) = std::thread::scope(|scope| {
             let traces = scope.spawn(|| self.traces.map(|provider| provider.shutdown()));
+            let metrics = scope.spawn(|| self.metrics.map(|provider| provider.shutdown()));
             let logs = self.logs.map(|provider| provider.shutdown());
-            (traces.join().unwrap_or_default(), logs)
+            (
+                traces.join().unwrap_or_default(),
+                metrics.join().unwrap_or_default(),
+                logs,
+            )
         });
-        for result in [traces, logs].into_iter().flatten() {
+        for result in [traces, metrics, logs].into_iter().flatten() {
             if let Err(error) = result {
                 tracing::warn!(%error, "telemetry not flushed");
             }
@@ -189,6 +204,7 @@ fn exporters(settings: &Settings) -> Result<Guard, TelemetryError> {
                 .with_batch_exporter(logs)
                 .build(),
         ),
+        metrics: None,
     })
 }
 

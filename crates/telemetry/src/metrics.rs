@@ -11,7 +11,8 @@ use prometheus::{Registry, TextEncoder};
 use crate::TelemetryError;
 use crate::logging::check_endpoint;
 
-/// The process's meters.
+/// The process's meters; clones share them. [`Guard::hold`](crate::Guard::hold) sends the last readings at
+/// the end: where nobody does, dropping the last clone blocks while it tries.
 #[derive(Clone)]
 pub struct Meters {
     provider: SdkMeterProvider,
@@ -62,6 +63,10 @@ impl Meters {
             provider: provider.build(),
             registry,
         })
+    }
+
+    pub(crate) fn provider(&self) -> &SdkMeterProvider {
+        &self.provider
     }
 
     /// Makes instruments.

@@ -1,38 +1,64 @@
-//! Spans and logs leave for a collector, and a collector that never answers does not hold up the
-//! end. A process of its own: logging starts once.
+//! Spans, logs and the last readings leave for a collector before the shutdown is over. A process of
+//! its own: logging starts once.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where it fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "a test ends where it fails"
+)]
+
+#[path = "../../../tests/harness/collector.rs"]
+pub mod collector;
 
 use std::time::{Duration, Instant};
 
-use telemetry::{LogFormat, Settings};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
+use collector::{Collector, double_of};
+use telemetry::{LogFormat, Meters, Settings};
+
+/// The exporters send by themselves after five seconds (spans) and sixty (metrics).
+const BY_THEMSELVES: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_is_spoken_to_and_cannot_hold_up_the_end() {
-    let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", collector.local_addr().unwrap());
-    let greeting = tokio::spawn(async move {
-        let (mut stream, _) = collector.accept().await.unwrap();
-        let mut preface = [0; 14];
-        stream.read_exact(&mut preface).await.unwrap();
-        // Kept open, and silent.
-        (preface, stream, collector)
-    });
-    let guard = telemetry::init(&Settings {
+async fn shutdown_sends_what_is_left() {
+    let collector = Collector::start().await;
+    let endpoint = collector.endpoint();
+    let mut guard = telemetry::init(&Settings {
         service_name: "test",
         log_format: LogFormat::Json,
         filter: "debug".to_owned(),
-        otlp_endpoint: Some(endpoint),
+        otlp_endpoint: Some(endpoint.clone()),
     })
     .unwrap();
-    tracing::info_span!("utterance", audio_s = 1.5).in_scope(|| tracing::info!("accepted"));
+    let meters = Meters::new("test", "stt", Some(&endpoint)).unwrap();
+    guard.hold(&meters);
+    let counter = meters.meter("test").f64_counter("words").build();
     let began = Instant::now();
+    counter.add(3.0, &[]);
+    tracing::info_span!("utterance", audio_s = 1.5).in_scope(|| tracing::info!("accepted"));
+    counter.add(4.0, &[]);
     tokio::task::spawn_blocking(|| guard.shutdown())
         .await
         .unwrap();
-    assert!(began.elapsed() < Duration::from_secs(9));
-    let (preface, _stream, _collector) = greeting.await.unwrap();
-    assert_eq!(&preface, b"PRI * HTTP/2.0");
+    let has = |path: &str, text: &str| {
+        let is_in = |message: Vec<u8>| {
+            let mut windows = message.windows(text.len());
+            windows.any(|window| window == text.as_bytes())
+        };
+        collector.sent(path).into_iter().any(is_in)
+    };
+    assert!(has("TraceService/Export", "utterance"));
+    assert!(has("LogsService/Export", "accepted"));
+    let metrics = collector.sent("MetricsService/Export");
+    let words: Vec<Option<f64>> = metrics
+        .iter()
+        .map(|message| double_of(message, "words"))
+        .collect();
+    assert_eq!(words, [Some(7.0)]);
+    // Neither spans nor metrics would be there yet but for the shutdown.
+    assert!(began.elapsed() < BY_THEMSELVES, "{:?}", began.elapsed());
+    // The last clone has nothing left to do that blocks.
+    let dropped = Instant::now();
+    drop(meters);
+    assert!(dropped.elapsed() < Duration::from_millis(100));
 }

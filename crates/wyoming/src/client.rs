@@ -11,8 +11,8 @@ use tokio_util::codec::{FramedRead, FramedWrite};
 
 use crate::info::Info;
 use crate::{
-    AudioChunk, AudioFormat, AudioStart, Event, EventError, Form, FrameCodec, FrameError, Limits,
-    Transcribe, Transcript,
+    AudioChunk, AudioFormat, AudioStart, Event, EventError, Excerpt, Form, FrameCodec, FrameError,
+    Limits, Transcribe, Transcript,
 };
 
 /// Why a request got no answer.
@@ -38,7 +38,7 @@ pub enum ClientError {
     #[error("server said: {text}")]
     Server {
         /// The server's sentence.
-        text: String,
+        text: Excerpt,
         /// The server's code.
         code: Option<String>,
     },
@@ -109,6 +109,14 @@ impl<S: AsyncRead + AsyncWrite> Client<S> {
     /// [`ClientError::Frame`] when the connection is gone.
     pub async fn send(&mut self, event: Event) -> Result<(), ClientError> {
         Ok(self.outgoing.send((event, self.form)).await?)
+    }
+
+    /// Sends no more, and goes on reading.
+    ///
+    /// # Errors
+    /// [`ClientError::Frame`] when the connection is gone.
+    pub async fn finish(&mut self) -> Result<(), ClientError> {
+        Ok(SinkExt::<(Event, Form)>::close(&mut self.outgoing).await?)
     }
 
     /// The next event, or `None` at the end of the stream.
@@ -187,8 +195,8 @@ impl<S: AsyncRead + AsyncWrite> Client<S> {
         match self.next().await? {
             None => Err(ClientError::Closed),
             Some(Event::Error(error)) => Err(ClientError::Server {
-                text: error.text,
-                code: error.code,
+                text: Excerpt::of(&error.text),
+                code: error.code.map(|code| Excerpt::of(&code).to_string()),
             }),
             Some(event) => Ok(event),
         }

@@ -21,6 +21,8 @@ pub enum Code {
     BadEvent,
     /// An event came where the protocol does not allow it.
     ProtocolOrder,
+    /// More names and terms in a request than the server accepts.
+    TooManyNames,
     /// PCM of this rate, width or number of channels cannot be converted.
     BadAudioFormat,
     /// The utterance is longer than the server accepts.
@@ -47,7 +49,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadHeader,
         Self::HeaderTooLong,
         Self::DataTooLong,
@@ -56,6 +58,7 @@ impl Code {
         Self::Truncated,
         Self::BadEvent,
         Self::ProtocolOrder,
+        Self::TooManyNames,
         Self::BadAudioFormat,
         Self::UtteranceTooLong,
         Self::Overloaded,
@@ -80,6 +83,7 @@ impl Code {
             Self::Truncated => "truncated",
             Self::BadEvent => "bad-event",
             Self::ProtocolOrder => "protocol-order",
+            Self::TooManyNames => "too-many-names",
             Self::BadAudioFormat => "bad-audio-format",
             Self::UtteranceTooLong => "utterance-too-long",
             Self::Overloaded => "overloaded",

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::info::Info;
-use crate::{AudioFormat, Code, Form, Frame, json};
+use crate::number::whole;
+use crate::{AudioFormat, Code, Excerpt, Form, Frame, json};
 
 /// An event that means something to speech-to-text, or [`Event::Other`].
 #[derive(Clone, Debug, PartialEq)]
@@ -142,17 +143,17 @@ pub enum EventError {
     #[error("{kind}: field \"{field}\" must be {expected}")]
     Field {
         /// The event.
-        kind: String,
+        kind: Excerpt,
         /// The field.
         field: &'static str,
         /// What it should have been.
         expected: &'static str,
     },
     /// An `info` that cannot be read.
-    #[error("info does not have the expected fields")]
+    #[error("info does not have the expected fields: {reason}")]
     Info {
-        /// What the reader missed.
-        source: serde_json::Error,
+        /// What the reader missed. It quotes the peer, so it is cut.
+        reason: Excerpt,
     },
 }
 
@@ -175,8 +176,9 @@ impl Event {
             "describe" => Self::Describe,
             "info" => {
                 let data = Value::Object(frame.data);
-                let info =
-                    serde_json::from_value(data).map_err(|source| EventError::Info { source })?;
+                let info = serde_json::from_value(data).map_err(|error| EventError::Info {
+                    reason: Excerpt::of(&error.to_string()),
+                })?;
                 Self::Info(Box::new(info))
             }
             "select-program" => Self::SelectProgram {
@@ -318,7 +320,7 @@ struct Fields<'a>(&'a Frame);
 impl Fields<'_> {
     fn wrong(&self, field: &'static str, expected: &'static str) -> EventError {
         EventError::Field {
-            kind: self.0.kind.clone(),
+            kind: Excerpt::of(&self.0.kind),
             field,
             expected,
         }
@@ -347,16 +349,17 @@ impl Fields<'_> {
     }
 
     fn timestamp(&self) -> Option<i64> {
-        self.0.data.get("timestamp")?.as_i64()
+        whole(self.0.data.get("timestamp")?.as_number()?)
     }
 
-    fn positive<T: TryFrom<u64>>(
+    fn positive<T: TryFrom<i64>>(
         &self,
         field: &'static str,
         expected: &'static str,
     ) -> Result<T, EventError> {
-        let number = self.0.data.get(field).and_then(Value::as_u64);
+        let number = self.0.data.get(field).and_then(Value::as_number);
         number
+            .and_then(whole)
             .filter(|&number| number > 0)
             .and_then(|number| T::try_from(number).ok())
             .ok_or_else(|| self.wrong(field, expected))

@@ -2,32 +2,68 @@
 //!
 //! Source: the reader and writer in `wyoming/event.py` of the reference library.
 
-use std::io;
+mod error;
+mod header;
+mod write;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use serde::Serialize;
+use bytes::{Buf, Bytes, BytesMut};
 use serde_json::{Map, Value};
-use tokio_util::codec::{Decoder, Encoder};
+use tokio_util::codec::Decoder;
 
-use crate::{Code, Event, PROTOCOL_VERSION, json};
+use crate::json;
+use header::{AUDIO_CHUNK, Header, Inline};
+
+pub use error::FrameError;
+
+/// What a read buffer has at first, and again after each event that took more.
+const BUFFER_BYTES: usize = 8 << 10;
+/// The fields of a chunk of audio, all of them numbers. Nothing else of it is kept while its payload
+/// arrives.
+const AUDIO_FIELDS: [&str; 4] = ["rate", "width", "channels", "timestamp"];
 
 /// The most that a peer may announce, checked before a byte of it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a header line before its newline. The reference's reader stops at 65,536 too.
     pub header_bytes: usize,
-    /// Bytes of a data block.
+    /// Bytes of a data block of any event but `info`.
     pub data_bytes: usize,
-    /// Bytes of a payload. A tenth of a second of 16 kHz 16-bit mono PCM has 3,200.
+    /// Bytes of the data block of an `info`.
+    pub info_bytes: usize,
+    /// Bytes of a payload of any event but `audio-chunk`. No event of speech-to-text has one: it is
+    /// read and discarded. That of an `audio-chunk` may have any length, since it is not kept here.
     pub payload_bytes: usize,
+    /// A longer payload of an `audio-chunk` comes in several frames, each with so many bytes at most.
+    pub piece_bytes: usize,
+}
+
+impl Limits {
+    /// For the end that reads no `info`.
+    pub fn of_a_server() -> Self {
+        let limits = Self::default();
+        Self {
+            info_bytes: limits.data_bytes,
+            ..limits
+        }
+    }
+
+    /// The most that a codec and its buffer hold of one stream: a header whose data block is awaited,
+    /// as its line and its `type`, and a buffer for the longest part, which doubles as it grows.
+    pub fn held_bytes(&self) -> usize {
+        let block = self.data_bytes.max(self.info_bytes).max(self.piece_bytes);
+        let longest = self.header_bytes.max(block);
+        self.header_bytes.saturating_add(longest).saturating_mul(2)
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             header_bytes: 65_536,
-            data_bytes: 1 << 20,
+            data_bytes: 128 << 10,
+            info_bytes: 1 << 20,
             payload_bytes: 1 << 20,
+            piece_bytes: 64 << 10,
         }
     }
 }
@@ -49,137 +85,57 @@ pub struct Frame {
     pub kind: String,
     /// Inline fields overlaid by those of the data block.
     pub data: Map<String, Value>,
-    /// Empty when there is none.
+    /// Of an `audio-chunk`, or of a part of it; empty in every other frame.
     pub payload: Bytes,
     /// The form that the writer of this frame is sure to read.
     pub form: Form,
 }
 
-/// Why bytes are no frame. After any of these the stream cannot be followed any further.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FrameError {
-    /// The transport failed.
-    #[error("connection failed")]
-    Io(
-        /// What the system said.
-        #[from]
-        io::Error,
-    ),
-    /// No newline within the limit.
-    #[error("header line is longer than {limit} bytes")]
-    HeaderTooLong {
-        /// The limit in force.
-        limit: usize,
-    },
-    /// The header line is not JSON; perhaps the peer does not speak Wyoming.
-    #[error("header line is not JSON")]
-    HeaderSyntax {
-        /// What the parser found.
-        source: serde_json::Error,
-    },
-    /// The header is JSON but no object.
-    #[error("header is not a JSON object")]
-    HeaderNotObject,
-    /// The header has no `type`.
-    #[error("header has no \"type\"")]
-    TypeMissing,
-    /// A length is neither an integer nor null.
-    #[error("\"{field}\" in the header is not an integer")]
-    LengthNotInteger {
-        /// `data_length` or `payload_length`.
-        field: &'static str,
-    },
-    /// The data block would be longer than the limit.
-    #[error("data block of {claimed} bytes is over the limit of {limit}")]
-    DataTooLong {
-        /// Announced length in bytes.
-        claimed: u64,
-        /// The limit in force.
-        limit: usize,
-    },
-    /// The payload would be longer than the limit.
-    #[error("payload of {claimed} bytes is over the limit of {limit}")]
-    PayloadTooLong {
-        /// Announced length in bytes.
-        claimed: u64,
-        /// The limit in force.
-        limit: usize,
-    },
-    /// The data block is not JSON.
-    #[error("data block is not JSON")]
-    DataSyntax {
-        /// What the parser found.
-        source: serde_json::Error,
-    },
-    /// The data block, or the inline data that it should extend, is no JSON object.
-    #[error("data is not a JSON object")]
-    DataNotObject,
-    /// The stream ended inside an event.
-    #[error("connection ended in the middle of an event")]
-    Truncated,
-    /// An outgoing event has fields that cannot be written as JSON.
-    #[error("event cannot be written as JSON")]
-    Unwritable {
-        /// What the writer refused.
-        source: serde_json::Error,
-    },
-}
-
-impl FrameError {
-    /// What to tell the peer; `None` when there is nobody left to tell.
-    pub fn code(&self) -> Option<Code> {
-        Some(match self {
-            Self::Io(_) => return None,
-            Self::HeaderTooLong { .. } => Code::HeaderTooLong,
-            Self::HeaderSyntax { .. }
-            | Self::HeaderNotObject
-            | Self::TypeMissing
-            | Self::LengthNotInteger { .. } => Code::BadHeader,
-            Self::DataTooLong { .. } => Code::DataTooLong,
-            Self::PayloadTooLong { .. } => Code::PayloadTooLong,
-            Self::DataSyntax { .. } | Self::DataNotObject => Code::BadData,
-            Self::Truncated => Code::Truncated,
-            Self::Unwritable { .. } => Code::Internal,
-        })
-    }
-}
-
-/// Cuts a byte stream into [`Frame`]s and writes [`Event`]s.
+/// Cuts a byte stream into [`Frame`]s and writes [`Event`](crate::Event)s.
 ///
 /// Nothing is reserved on the peer's word: the buffer grows as bytes arrive, and an announced
-/// length over its limit is refused when the header is read.
+/// length over its limit is refused when the header is read. What is held of an event that is not
+/// complete is text, never a parsed value, which may take fifty times as much:
+/// [`Limits::held_bytes`] bounds all of it.
+///
+/// An `audio-chunk` with a long payload becomes several frames, as if the peer had sent several
+/// chunks, so that a whole recording may stand in one.
 #[derive(Debug)]
 pub struct FrameCodec {
     limits: Limits,
     state: State,
+    /// The buffer has grown since it was last replaced.
+    has_grown: bool,
 }
 
 #[derive(Debug)]
 enum State {
     /// Bytes up to `searched` hold no newline.
-    Header {
-        searched: usize,
-    },
-    Body(Header),
+    Header { searched: usize },
+    /// The data block is awaited.
+    Data(Header),
+    /// A payload is awaited, of an event that was given already.
+    Ignored { left: usize },
+    /// A payload is awaited, `left` bytes of it.
+    Audio { chunk: Chunk, left: u64 },
 }
 
-/// A header whose data block and payload are still to come.
-#[derive(Debug)]
-struct Header {
-    kind: String,
-    inline: Value,
+/// What all frames of one `audio-chunk` have.
+#[derive(Clone, Debug)]
+struct Chunk {
+    data: Map<String, Value>,
     form: Form,
-    data_bytes: usize,
-    payload_bytes: usize,
 }
+
+const START: State = State::Header { searched: 0 };
 
 impl FrameCodec {
     /// A codec at the start of a stream.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            state: State::Header { searched: 0 },
+            state: START,
+            has_grown: false,
         }
     }
 
@@ -196,7 +152,11 @@ impl FrameCodec {
         self.check_header_length(length)?;
         let line = buffer.split_to(length);
         buffer.advance(1);
-        self.parse_header(&line).map(Some)
+        let mut header = Header::parse(&line, &self.limits)?;
+        if buffer.len() < header.data_bytes {
+            header.put_by(&line);
+        }
+        Ok(Some(header))
     }
 
     fn check_header_length(&self, length: usize) -> Result<(), FrameError> {
@@ -207,88 +167,100 @@ impl FrameCodec {
         Ok(())
     }
 
-    fn parse_header(&self, line: &[u8]) -> Result<Header, FrameError> {
-        let header = json::read(line).map_err(|source| FrameError::HeaderSyntax { source })?;
-        let Value::Object(mut header) = header else {
-            return Err(FrameError::HeaderNotObject);
-        };
-        let kind = match header.remove("type") {
-            None => return Err(FrameError::TypeMissing),
-            Some(Value::String(kind)) => kind,
-            Some(other) => other.to_string(),
-        };
-        let form = writers_form(&header);
-        let data_bytes = length_field(&header, "data_length")?;
-        let payload_bytes = length_field(&header, "payload_length")?;
-        Ok(Header {
-            kind,
-            inline: header
-                .remove("data")
-                .unwrap_or_else(|| Value::Object(Map::new())),
-            form,
-            data_bytes: within(self.limits.data_bytes, data_bytes)
-                .map_err(|(claimed, limit)| FrameError::DataTooLong { claimed, limit })?,
-            payload_bytes: within(self.limits.payload_bytes, payload_bytes)
-                .map_err(|(claimed, limit)| FrameError::PayloadTooLong { claimed, limit })?,
-        })
-    }
-
-    fn read_body(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        let State::Body(header) = &mut self.state else {
-            return Ok(None);
-        };
-        if buffer.len() < header.data_bytes.saturating_add(header.payload_bytes) {
+    /// Takes the data block, if it is there, and gives the frame, unless audio has yet to come.
+    fn read_data(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+        let is_there =
+            matches!(&self.state, State::Data(header) if buffer.len() >= header.data_bytes);
+        if !is_there {
             return Ok(None);
         }
-        let block = buffer.split_to(header.data_bytes);
-        let payload = buffer.split_to(header.payload_bytes).freeze();
-        let frame = Frame {
-            kind: std::mem::take(&mut header.kind),
-            data: merge(std::mem::take(&mut header.inline), &block)?,
-            payload,
-            form: header.form,
+        let State::Data(header) = std::mem::replace(&mut self.state, START) else {
+            return Ok(None);
         };
-        self.state = State::Header { searched: 0 };
-        Ok(Some(frame))
+        let block = buffer.split_to(header.data_bytes);
+        let data = merge(header.inline, &block)?;
+        if header.kind == AUDIO_CHUNK && header.payload_bytes > 0 {
+            self.state = State::Audio {
+                chunk: Chunk::new(data, header.form),
+                left: header.payload_bytes,
+            };
+            return Ok(None);
+        }
+        if header.payload_bytes > 0 {
+            // It is within a limit that is a `usize`.
+            let left = usize::try_from(header.payload_bytes).unwrap_or(usize::MAX);
+            self.state = State::Ignored { left };
+        }
+        Ok(Some(Frame {
+            kind: header.kind,
+            data,
+            payload: Bytes::new(),
+            form: header.form,
+        }))
+    }
+
+    /// Discards what there is of a payload that means nothing.
+    fn ignore(&mut self, buffer: &mut BytesMut) {
+        if let State::Ignored { left } = &mut self.state {
+            let skipped = buffer.len().min(*left);
+            buffer.advance(skipped);
+            *left = left.saturating_sub(skipped);
+            if *left == 0 {
+                self.state = START;
+            }
+        }
+    }
+
+    /// The next part of a payload of audio, if it is there.
+    fn read_audio(&mut self, buffer: &mut BytesMut) -> Option<Frame> {
+        let State::Audio { chunk, left } = &mut self.state else {
+            return None;
+        };
+        let piece = usize::try_from(*left).unwrap_or(usize::MAX);
+        let piece = piece.min(self.limits.piece_bytes.max(1));
+        if buffer.len() < piece {
+            return None;
+        }
+        let frame = chunk.frame(buffer.split_to(piece).freeze());
+        *left = left.saturating_sub(u64::try_from(piece).unwrap_or(u64::MAX));
+        if *left == 0 {
+            self.state = START;
+        }
+        Some(frame)
+    }
+
+    /// After an event that needed much memory, the buffer is as small again as it was.
+    fn give_back(&mut self, buffer: &mut BytesMut) {
+        if buffer.len() > BUFFER_BYTES {
+            self.has_grown = true;
+        } else if std::mem::take(&mut self.has_grown) {
+            let mut small = BytesMut::with_capacity(BUFFER_BYTES);
+            small.extend_from_slice(buffer);
+            *buffer = small;
+        }
     }
 }
 
-/// Release 1.0.0 writes `data` in every header, and neither a version nor a data length; it is the
-/// only writer that cannot read the block form.
-fn writers_form(header: &Map<String, Value>) -> Form {
-    let inline_only = header.get("data").is_some_and(Value::is_object)
-        && !header.contains_key("version")
-        && !header.contains_key("data_length");
-    if inline_only {
-        Form::Inline
-    } else {
-        Form::Block
+impl Chunk {
+    fn new(mut data: Map<String, Value>, form: Form) -> Self {
+        data.retain(|field, value| AUDIO_FIELDS.contains(&&**field) && value.is_number());
+        Self { data, form }
     }
-}
 
-/// A missing, null, zero or negative length means that the part is absent.
-fn length_field(header: &Map<String, Value>, field: &'static str) -> Result<u64, FrameError> {
-    match header.get(field) {
-        None | Some(Value::Null) => Ok(0),
-        Some(Value::Number(number)) => match (number.as_u64(), number.as_i64()) {
-            (Some(length), _) => Ok(length),
-            (None, Some(_negative)) => Ok(0),
-            (None, None) => Err(FrameError::LengthNotInteger { field }),
-        },
-        Some(_) => Err(FrameError::LengthNotInteger { field }),
+    fn frame(&self, payload: Bytes) -> Frame {
+        Frame {
+            kind: AUDIO_CHUNK.to_owned(),
+            data: self.data.clone(),
+            payload,
+            form: self.form,
+        }
     }
-}
-
-fn within(limit: usize, claimed: u64) -> Result<usize, (u64, usize)> {
-    usize::try_from(claimed)
-        .ok()
-        .filter(|&length| length <= limit)
-        .ok_or((claimed, limit))
 }
 
 /// The data block's keys over the inline ones. Inline data that is no object counts as none, as
 /// long as no block has to extend it.
-fn merge(inline: Value, block: &[u8]) -> Result<Map<String, Value>, FrameError> {
+fn merge(inline: Inline, block: &[u8]) -> Result<Map<String, Value>, FrameError> {
+    let inline = inline.into_value()?;
     if block.is_empty() {
         return Ok(match inline {
             Value::Object(fields) => fields,
@@ -310,10 +282,21 @@ impl Decoder for FrameCodec {
     type Error = FrameError;
 
     fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        if let Some(header) = self.read_header(buffer)? {
-            self.state = State::Body(header);
+        if buffer.len() > BUFFER_BYTES {
+            self.has_grown = true;
         }
-        self.read_body(buffer)
+        self.ignore(buffer);
+        if let Some(header) = self.read_header(buffer)? {
+            self.state = State::Data(header);
+        }
+        let frame = match self.read_data(buffer)? {
+            Some(frame) => Some(frame),
+            None => self.read_audio(buffer),
+        };
+        if frame.is_none() {
+            self.give_back(buffer);
+        }
+        Ok(frame)
     }
 
     /// As the reference: a last header may lack its newline; a missing data block or payload is an
@@ -327,73 +310,12 @@ impl Decoder for FrameCodec {
                 return Ok(None);
             }
             let line = buffer.split();
-            self.state = State::Body(self.parse_header(&line)?);
+            self.state = State::Data(Header::parse(&line, &self.limits)?);
         }
-        match self.read_body(buffer)? {
+        match self.read_data(buffer)? {
             Some(frame) => Ok(Some(frame)),
             None => Err(FrameError::Truncated),
         }
-    }
-}
-
-/// A header as the reference's writer orders its keys.
-#[derive(Serialize)]
-struct WrittenHeader<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data_length: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload_length: Option<usize>,
-}
-
-impl Encoder<(Event, Form)> for FrameCodec {
-    type Error = FrameError;
-
-    fn encode(
-        &mut self,
-        (event, form): (Event, Form),
-        out: &mut BytesMut,
-    ) -> Result<(), FrameError> {
-        let unwritable = |source| FrameError::Unwritable { source };
-        let payload = event.payload();
-        let payload_length = (!payload.is_empty()).then_some(payload.len());
-        let block = event.write_fields().map_err(unwritable)?;
-        let inline: Value;
-        let header = match form {
-            Form::Inline => {
-                inline = if block.is_empty() {
-                    Value::Object(Map::new())
-                } else {
-                    json::read(&block).map_err(unwritable)?
-                };
-                WrittenHeader {
-                    kind: event.kind(),
-                    data: Some(&inline),
-                    version: None,
-                    data_length: None,
-                    payload_length,
-                }
-            }
-            Form::Block => WrittenHeader {
-                kind: event.kind(),
-                data: None,
-                version: Some(PROTOCOL_VERSION),
-                data_length: (!block.is_empty()).then_some(block.len()),
-                payload_length,
-            },
-        };
-        out.put_slice(&json::write(&header).map_err(unwritable)?);
-        out.put_u8(b'\n');
-        if form == Form::Block {
-            out.put_slice(&block);
-        }
-        out.put_slice(payload);
-        Ok(())
     }
 }
 

@@ -27,9 +27,11 @@ mod audio_format;
 mod client;
 mod code;
 mod event;
+mod excerpt;
 mod frame;
 pub mod info;
 mod json;
+mod number;
 
 pub use audio_format::AudioFormat;
 #[cfg(feature = "client")]
@@ -38,6 +40,7 @@ pub use code::Code;
 pub use event::{
     AudioChunk, AudioStart, ErrorEvent, Event, EventError, Transcribe, Transcript, TranscriptStart,
 };
+pub use excerpt::Excerpt;
 pub use frame::{Form, Frame, FrameCodec, FrameError, Limits};
 
 /// The release of the reference library whose wire format is written here. Readers ignore it; it

@@ -255,7 +255,7 @@ impl ServeArgs {
             max_batch: self.max_batch,
             speculate_after: self.pause()?,
             limits: Limits {
-                frame: wyoming::Limits::default(),
+                frame: wyoming::Limits::of_a_server(),
                 utterance: seconds(self.max_utterance),
                 idle: seconds(self.idle_timeout),
                 write: seconds(self.write_timeout),

@@ -124,7 +124,7 @@ enum Joining {
 enum Verdict {
     Works,
     Fails,
-    /// It was stopped before the device could show anything.
+    /// It did not reach the device, or was stopped before that could show anything.
     Unknown,
 }
 
@@ -234,6 +234,12 @@ impl Queue {
         let state = self.lock();
         report.queued = state.waiting.len();
         report.running = state.running;
+        report.waiting_audio_s = state
+            .waiting
+            .iter()
+            .map(Job::audio)
+            .sum::<Duration>()
+            .as_secs_f64();
         report.oldest_wait_s = state
             .waiting
             .front()
@@ -246,11 +252,6 @@ impl Queue {
             .busy_since
             .map_or(Duration::ZERO, |since| since.elapsed());
         report.busy_s_total = (state.totals.busy + until_now).as_secs_f64();
-    }
-
-    /// Audio that waits.
-    pub fn waiting_audio(&self) -> Duration {
-        self.lock().waiting.iter().map(Job::audio).sum()
     }
 
     /// Blocks until there is something to do, or `patience` is at its end.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use whisper::{Input, ModelError, Source, Transcript, WhisperError, Withheld};
+use wyoming::Excerpt;
 
 use super::policy::Running;
 use super::worker::WorkerSettings;
@@ -108,9 +109,11 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What a result says of the device. Audio that cannot be transcribed says nothing against it.
+    /// What a result says of the device: something only where a pass of the network was tried.
     fn verdict(&mut self, result: &Result<Transcript, WhisperError>) -> Verdict {
         match result {
+            Ok(transcript) if transcript.timings.encode.is_zero() => Verdict::Unknown,
+            Ok(_) => Verdict::Works,
             Err(WhisperError::Model { source }) => {
                 let is_known = self
                     .failure
@@ -123,9 +126,10 @@ impl<'a> Session<'a> {
                     Verdict::Fails
                 }
             }
-            // It was stopped before the device could show anything.
-            Err(WhisperError::Cancelled) => Verdict::Unknown,
-            _ => Verdict::Works,
+            // Once it may be the audio's fault; weights or a device that are damaged do it always.
+            Err(WhisperError::NotFinite) => Verdict::Fails,
+            // A refusal, or stopped before the device could show anything.
+            Err(_) => Verdict::Unknown,
         }
     }
 }
@@ -170,7 +174,7 @@ fn answer(
         Err(WhisperError::Cancelled) => Err(Fault::Cancelled),
         // It was taken before the model was there to say what it knows.
         Err(WhisperError::UnsupportedLanguage { language }) => Err(Fault::UnsupportedLanguage {
-            language,
+            language: Excerpt::of(&language),
             available: languages.to_vec(),
         }),
         Err(error) => {

@@ -1,10 +1,14 @@
 //! One connection: reads events, feeds audio, waits for words, answers in order.
 //!
 //! The end of the client's stream does not say whether the client still reads: shell pipelines close
-//! their sending side and wait, Home Assistant closes the socket, and over TCP both look the same. So
-//! a client that still waits for words is sent `voice-stopped`, which clients ignore: a closed
-//! socket refuses it, and then the work is cancelled within [`GONE_CHECK`]. A client that waits for
-//! nothing is done.
+//! their sending side and wait, Home Assistant closes the socket, and over TCP both look the same. The
+//! reference writes the transcript and nothing else, and a client may read one event and stop. So
+//! while words are awaited and nothing is read, the client is sent a space now and then, which belongs
+//! to the header that follows: a closed socket refuses it, and then the work is cancelled
+//! ([`Outgoing::is_gone`]). A client that waits for nothing is done.
+//!
+//! When the server drains, a connection on which nothing was asked ends, wherever it waits
+//! ([`Service::within`]).
 //!
 //! Every fault ends the connection: an `error` event, then the write side is closed, then what the
 //! client still sends is read and thrown away for a while. Some clients upload everything before
@@ -13,29 +17,26 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_util::bytes::BytesMut;
-use tokio_util::codec::{Encoder, FramedRead};
-use tokio_util::sync::CancellationToken;
+use audio::PcmFormat;
+use futures::StreamExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::codec::FramedRead;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Span, debug, info, info_span};
-use whisper::{Input, Options, Transcript};
-use wyoming::{AudioFormat, Code, Event, EventError, Form, FrameCodec, FrameError, Transcribe};
+use whisper::{Input, Transcript};
+use wyoming::{AudioFormat, Code, Event, EventError, Excerpt, Form, FrameCodec, FrameError};
 
-use super::budget::AudioBudget;
+use super::outgoing::{NotSent, Outgoing};
+use super::request::Request;
+use super::service::{CLOSE_PATIENCE, Service};
 use super::session::{Session, Step};
 use super::utterance::{Heard, Utterance};
-use crate::describe;
 use crate::fault::Fault;
-use crate::language::LanguageRule;
-use crate::metrics::Metrics;
-use crate::queue::{Loaded, ModelState, Queue};
 
 /// Utterances of one connection whose words have not come yet. Beyond it the connection is not read.
 const MAX_PIPELINED: usize = 4;
@@ -44,99 +45,10 @@ const DRAIN_BYTES: u64 = 16 << 20;
 
 /// A place of the reserve is not kept for longer without an event, or after a refusal.
 const RESERVE_IDLE: Duration = Duration::from_secs(5);
-/// How soon a client is missed that went away while it waited for words.
+/// How often it is asked whether a client is there that waits for words and is not read.
 const GONE_CHECK: Duration = Duration::from_millis(100);
-/// For a client that is owed nothing to close its side.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Bounds of one connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// What an event may hold.
-    pub frame: wyoming::Limits,
-    /// Audio of one utterance.
-    pub utterance: Duration,
-    /// Without an event, and with nothing to answer.
-    pub idle: Duration,
-    /// For the client to take an answer.
-    pub write: Duration,
-    /// From the end of audio to the words.
-    pub answer: Duration,
-    /// For the client to stop sending after an `error`.
-    pub drain: Duration,
-}
-
-/// What all connections share.
-#[derive(Debug)]
-pub struct Service {
-    /// Bounds.
-    pub limits: Limits,
-    /// Name of the model.
-    pub model: String,
-    /// The languages of the model by its small files, once they are there.
-    pub told_languages: Arc<OnceLock<Vec<String>>>,
-    /// Which languages are answered.
-    pub languages: LanguageRule,
-    /// Options of every utterance; language, names and terms are set for each.
-    pub options: Options,
-    /// Silence after which a client's words are looked for before its audio has ended; never if `None`.
-    pub speculate_after: Option<Duration>,
-    /// Where utterances go.
-    pub queue: Queue,
-    /// How far the model is.
-    pub state: watch::Receiver<ModelState>,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Utterances whose audio is arriving.
-    pub open_streams: AtomicUsize,
-    /// How much audio those hold, at most.
-    pub open_audio: Arc<AudioBudget>,
-    /// Cancelled when connections that have nothing to do should end.
-    pub closing: CancellationToken,
-    /// Cancelled when all connections must end.
-    pub abort: CancellationToken,
-}
-
-impl Service {
-    /// The describe answer now.
-    pub fn info(&self) -> wyoming::info::Info {
-        describe::info(&self.model, &self.known_languages(), &self.languages)
-    }
-
-    fn known_languages(&self) -> Vec<String> {
-        if let Some(loaded) = self.loaded() {
-            return loaded.info.languages.clone();
-        }
-        let told = self.told_languages.get().cloned();
-        told.unwrap_or_else(|| describe::presumed_languages(&self.model))
-    }
-
-    /// Why the server ends when it ends before its clients do.
-    fn end(&self) -> Fault {
-        match &*self.state.borrow() {
-            ModelState::Failed(_) => Fault::NotReady,
-            ModelState::Loading | ModelState::Ready(_) => Fault::Draining,
-        }
-    }
-
-    /// How an utterance that is wanted like this is transcribed.
-    pub(super) fn options(&self, request: &Transcribe) -> Result<Options, Fault> {
-        let known = self.known_languages();
-        Ok(Options {
-            language: self.languages.choose(request.language.as_deref(), &known)?,
-            names: request.transcript_names.clone(),
-            terms: request.transcript_terms.clone(),
-            ..self.options.clone()
-        })
-    }
-
-    pub(super) fn loaded(&self) -> Option<Arc<Loaded>> {
-        match &*self.state.borrow() {
-            ModelState::Ready(loaded) => Some(Arc::clone(loaded)),
-            _ => None,
-        }
-    }
-}
+/// Parts of a second of audio that are worked at once: others have their turn between two parts.
+const PARTS_A_SECOND: usize = 2;
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,26 +68,27 @@ enum End {
     /// By the client, or because there was nothing left to do.
     Closed,
     /// The client takes no answers.
-    Unwritable,
+    Untaken,
     /// With an `error` event.
     Fault(Fault, Form),
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve<S>(service: Arc<Service>, stream: S, access: Access)
+pub(crate) async fn serve<R, W>(service: Arc<Service>, reader: R, writer: W, access: Access)
 where
-    S: AsyncRead + AsyncWrite + Send + 'static,
+    R: AsyncRead + Send + Unpin + 'static,
+    W: AsyncWrite + Send + Unpin + 'static,
 {
     let _open = service.metrics.connection();
-    let (reader, writer) = tokio::io::split(stream);
     let abort = service.abort.clone();
     let mut connection = Connection {
         session: Session::new(service.model.clone()),
         incoming: FramedRead::new(reader, FrameCodec::new(service.limits.frame)),
-        writer,
+        outgoing: Outgoing::new(&service, writer),
         form: Form::Block,
         current: None,
         pending: VecDeque::new(),
+        unanswered: None,
         access,
         service,
     };
@@ -188,23 +101,25 @@ where
         }
         end = connection.run() => match end {
             End::Closed => connection.close(CLOSE_PATIENCE).await,
-            End::Unwritable => debug!("client takes no answers"),
+            End::Untaken => debug!("client takes no answers"),
             End::Fault(fault, form) => connection.fail(fault, form).await,
         },
     }
 }
 
-struct Connection<S> {
+struct Connection<R, W> {
     service: Arc<Service>,
     session: Session,
-    incoming: FramedRead<ReadHalf<S>, FrameCodec>,
-    writer: WriteHalf<S>,
+    incoming: FramedRead<R, FrameCodec>,
+    outgoing: Outgoing<W>,
     /// How the client reads events.
     form: Form,
     /// The utterance whose audio is arriving.
     current: Option<Utterance>,
     /// Utterances that wait for their words, in order.
     pending: VecDeque<Pending>,
+    /// Held while an utterance has begun and has no answer.
+    unanswered: Option<TaskTrackerToken>,
     access: Access,
 }
 
@@ -221,13 +136,14 @@ struct Pending {
     span: Span,
 }
 
-impl<S: AsyncRead + AsyncWrite> Connection<S> {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     async fn run(&mut self) -> End {
         let mut idle_since = Instant::now();
         let mut no_more_input = false;
         loop {
             let waiting = !self.pending.is_empty();
             let resting = !waiting && !self.session.is_receiving();
+            self.note_whether_answered(resting);
             if no_more_input && !waiting {
                 return End::Closed;
             }
@@ -246,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                             return End::Closed;
                         }
                         Some(frame) => { let step = self.understand(frame); self.act(step).await }
-                        None => { no_more_input = true; self.input_ended().await }
+                        None => { no_more_input = true; self.input_ended() }
                     };
                     if let Err(end) = taken {
                         return end;
@@ -259,8 +175,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                     }
                 }
                 () = reached(due) => self.speculate(),
-                () = sleep(GONE_CHECK), if no_more_input => {
-                    if self.is_gone() {
+                () = sleep(GONE_CHECK), if !reading => {
+                    if self.outgoing.is_gone().await {
                         debug!("client is gone");
                         return End::Closed;
                     }
@@ -270,6 +186,14 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                     return End::Fault(Fault::Idle { limit: idle }, self.form);
                 }
             }
+        }
+    }
+
+    fn note_whether_answered(&mut self, resting: bool) {
+        if resting {
+            self.unanswered = None;
+        } else if self.unanswered.is_none() {
+            self.unanswered = Some(self.service.unanswered.token());
         }
     }
 
@@ -289,23 +213,13 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    /// The client sends no more. If it waits for words, something must be written for the system to
-    /// find out whether it is still there.
-    async fn input_ended(&mut self) -> Result<(), End> {
+    /// The client sends no more.
+    fn input_ended(&mut self) -> Result<(), End> {
         self.current = None;
         if self.pending.is_empty() {
             return Err(End::Closed);
         }
-        let event = Event::Other {
-            kind: "voice-stopped".to_owned(),
-        };
-        self.write(event, self.form).await
-    }
-
-    /// Whether the other side is known to be closed. Writing nothing reports a connection that was
-    /// reset, and does nothing else.
-    fn is_gone(&mut self) -> bool {
-        matches!(self.writer.write(&[]).now_or_never(), Some(Err(_)))
+        Ok(())
     }
 
     fn understand(&mut self, frame: Result<wyoming::Frame, FrameError>) -> Step {
@@ -336,9 +250,17 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 Ok(())
             }
             Step::Reply(event) => self.write(event, form).await,
-            Step::Append(format, pcm) => self
-                .append(format, &pcm)
-                .map_err(|fault| End::Fault(fault, form)),
+            Step::Abandon => {
+                self.abandon();
+                Ok(())
+            }
+            Step::Append { format, pcm, anew } => {
+                if anew {
+                    self.abandon();
+                }
+                let appended = self.append(format, &pcm).await;
+                appended.map_err(|fault| End::Fault(fault, form))
+            }
             Step::Transcribe(request) => self
                 .transcribe(&request)
                 .map_err(|fault| End::Fault(fault, form)),
@@ -346,11 +268,32 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    fn append(&mut self, format: AudioFormat, pcm: &[u8]) -> Result<(), Fault> {
+    /// What was sent of an utterance is of no use: another begins.
+    fn abandon(&mut self) {
+        if self.current.take().is_some() {
+            debug!("utterance abandoned by its client");
+        }
+    }
+
+    /// Works audio in parts: a megabyte may be minutes of it.
+    async fn append(&mut self, format: AudioFormat, pcm: &[u8]) -> Result<(), Fault> {
+        let (rate, width, channels) = (format.rate_hz(), format.width_bytes(), format.channels());
+        let format = PcmFormat::new(rate, width, channels).map_err(|error| Fault::AudioFormat {
+            reason: Excerpt::of(&error.to_string()),
+        })?;
         let service = &self.service;
-        self.current
-            .get_or_insert_with(|| Utterance::begin(service))
-            .push(format, pcm, self.session.request())
+        let utterance = self
+            .current
+            .get_or_insert_with(|| Utterance::begin(service));
+        let bytes_a_second = format.frame_bytes() * rate as usize;
+        // Without audio too, an utterance has begun.
+        let (first, rest) = pcm.split_at(pcm.len().min(bytes_a_second / PARTS_A_SECOND));
+        utterance.push(format, first, self.session.request())?;
+        for part in rest.chunks(bytes_a_second / PARTS_A_SECOND) {
+            yield_now().await;
+            utterance.push(format, part, self.session.request())?;
+        }
+        Ok(())
     }
 
     /// The client has paused, and may have said all.
@@ -361,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     }
 
     /// Hands the utterance to the queue; its words are answered when those before it are.
-    fn transcribe(&mut self, request: &Transcribe) -> Result<(), Fault> {
+    fn transcribe(&mut self, request: &Arc<Request>) -> Result<(), Fault> {
         let options = self.service.options(request)?;
         let utterance = self.current.take();
         let heard = utterance.map_or(Ok(Heard::Nothing), |utterance| utterance.end(request))?;
@@ -428,18 +371,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     }
 
     async fn write(&mut self, event: Event, form: Form) -> Result<(), End> {
-        let mut bytes = BytesMut::new();
-        FrameCodec::new(self.service.limits.frame)
-            .encode((event, form), &mut bytes)
-            .map_err(|_unwritable| End::Fault(Fault::Internal, form))?;
-        let written = timeout(self.service.limits.write, async {
-            self.writer.write_all(&bytes).await?;
-            self.writer.flush().await
-        });
-        match written.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Unwritable),
-        }
+        let sent = self.outgoing.send(event, form).await;
+        sent.map_err(|not_sent| match not_sent {
+            NotSent::Unwritable => End::Fault(Fault::Internal, form),
+            NotSent::NotTaken => End::Untaken,
+        })
     }
 
     /// Tells the client, then reads until it stops sending, so that it gets to read what it was told.
@@ -462,20 +398,21 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     async fn close(&mut self, patience: Duration) {
         self.forget();
         let reader = self.incoming.get_mut();
-        let writer = &mut self.writer;
+        let outgoing = &mut self.outgoing;
         let drained = async {
-            writer.shutdown().await?;
+            outgoing.finish().await?;
             let mut rest = reader.take(DRAIN_BYTES);
             tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
         };
         // However it ends, the connection is over.
-        timeout(patience, drained).await.ok();
+        drop(self.service.within(patience, drained).await);
     }
 
     /// Gives up what was asked: the queue's places are free at once.
     fn forget(&mut self) {
         self.pending.clear();
         self.current = None;
+        self.unanswered = None;
     }
 }
 
@@ -499,7 +436,7 @@ fn bad_frame(error: &FrameError) -> Fault {
     match error.code() {
         Some(code) => Fault::BadInput {
             code,
-            reason: error.to_string(),
+            reason: Excerpt::of(&error.to_string()),
         },
         None => Fault::Cancelled,
     }
@@ -508,7 +445,7 @@ fn bad_frame(error: &FrameError) -> Fault {
 fn bad_event(error: &EventError) -> Fault {
     Fault::BadInput {
         code: error.code(),
-        reason: error.to_string(),
+        reason: Excerpt::of(&error.to_string()),
     }
 }
 

@@ -10,14 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, join};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
 
-use super::connection::{Access, Service, serve};
+use super::connection::{Access, serve};
+use super::service::Service;
 
 /// Connections beyond the limit that may still describe and ping, so that a full server does not
 /// look like a dead one.
@@ -162,7 +163,7 @@ impl Listener {
                         debug!(%peer, "connection");
                         // Small answers are awaited; a failure here costs delay only.
                         stream.set_nodelay(true).ok();
-                        doors.admit(&service, &connections, stream);
+                        doors.admit(&service, &connections, stream.into_split());
                     }
                 }
             },
@@ -173,14 +174,14 @@ impl Listener {
                 };
                 match accepted {
                     Err(error) => pause(&error).await,
-                    Ok((stream, _peer)) => doors.admit(&service, &connections, stream),
+                    Ok((stream, _peer)) => doors.admit(&service, &connections, stream.into_split()),
                 }
             },
             Self::Stdio => {
-                let stream = join(tokio::io::stdin(), tokio::io::stdout());
+                let (reader, writer) = (tokio::io::stdin(), tokio::io::stdout());
                 let ended = stop.clone();
                 connections.spawn(async move {
-                    serve(service, stream, Access::Full).await;
+                    serve(service, reader, writer, Access::Full).await;
                     ended.cancel();
                 });
                 stop.cancelled().await;
@@ -243,9 +244,14 @@ impl Doors {
 
     /// Starts a connection. When there are too many it may only describe, and beyond that it is
     /// closed at once.
-    fn admit<S>(&self, service: &Arc<Service>, connections: &TaskTracker, stream: S)
-    where
-        S: AsyncRead + AsyncWrite + Send + 'static,
+    fn admit<R, W>(
+        &self,
+        service: &Arc<Service>,
+        connections: &TaskTracker,
+        (reader, writer): (R, W),
+    ) where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
     {
         self.knocked.notify_one();
         let full = Arc::clone(&self.full).try_acquire_owned();
@@ -259,7 +265,7 @@ impl Doors {
         let session = self.accepted.fetch_add(1, Ordering::Relaxed);
         let service = Arc::clone(service);
         let served = async move {
-            serve(service, stream, access).await;
+            serve(service, reader, writer, access).await;
             drop(permit);
         };
         connections.spawn(served.instrument(info_span!("connection", session)));

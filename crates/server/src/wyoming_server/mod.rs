@@ -3,12 +3,17 @@
 mod budget;
 mod connection;
 mod listener;
+mod outgoing;
 mod pause_rule;
+mod request;
+mod service;
 mod session;
 mod utterance;
 
 pub use budget::AudioBudget;
-pub use connection::{Limits, Service};
 pub(crate) use listener::RESERVE;
 pub use listener::{BindError, Doors, Listener, Uri, UriError};
+pub use request::Request;
+pub(crate) use request::{MAX_NAME_BYTES, MAX_NAMES};
+pub use service::{CONNECTION_BYTES, Limits, Service};
 pub use session::{Session, Step};

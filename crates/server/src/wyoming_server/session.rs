@@ -1,11 +1,16 @@
 //! What the events of one connection mean, in order. Pure: no clock, no socket, no audio.
 //!
-//! Source: the state machine and the tolerance of the reference servers. Audio without
-//! `audio-start`, `transcribe` after the first chunk and a second `audio-start` are all accepted, as
-//! they are; `audio-stop` without audio is an utterance of silence.
+//! Source: the state machine and the tolerance of the reference servers. Audio without `audio-start`
+//! and `transcribe` after the last chunk are accepted, and `audio-stop` without audio is an utterance
+//! of silence. An utterance that its client abandoned is not part of the next: an `audio-start` begins
+//! anew, as most servers have it, and so does the first chunk behind a `transcribe`, as in those that
+//! empty their buffer there. (wyoming-faster-whisper 3.8.1 does neither: it transcribes both as one.)
 
-use wyoming::{AudioFormat, Event, Transcribe};
+use std::sync::Arc;
 
+use wyoming::{AudioFormat, Event, Excerpt, Transcribe};
+
+use super::request::Request;
 use crate::describe::PROGRAM;
 use crate::fault::Fault;
 
@@ -14,8 +19,21 @@ use crate::fault::Fault;
 pub struct Session {
     /// Names under which the model may be asked for.
     model: String,
-    request: Transcribe,
-    receiving: bool,
+    request: Arc<Request>,
+    /// How far the current utterance is.
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It has not begun.
+    None,
+    /// It has begun without audio.
+    Begun,
+    /// Audio of it has come.
+    Heard,
+    /// Audio of it has come, and then another request, which may be for it or for the next.
+    Renewed,
 }
 
 /// What to do about an event.
@@ -27,34 +45,40 @@ pub enum Step {
     Describe,
     /// Answer with this event.
     Reply(Event),
+    /// What there is of the current utterance is of no use.
+    Abandon,
     /// Audio belongs to the current utterance, which begins with it if there is none.
-    Append(AudioFormat, bytes::Bytes),
+    Append {
+        /// How to read it.
+        format: AudioFormat,
+        /// Some of it.
+        pcm: bytes::Bytes,
+        /// It is the first of another utterance, and what there was before is of no use.
+        anew: bool,
+    },
     /// The utterance is over: transcribe what there is.
-    Transcribe(Transcribe),
+    Transcribe(Arc<Request>),
     /// Tell the client and close.
     Fail(Fault),
 }
-
-/// Characters of a name from a client that the log shows.
-const LONGEST_LOGGED_NAME: usize = 64;
 
 impl Session {
     /// A connection on which nothing was said yet, to a server of this model.
     pub fn new(model: String) -> Self {
         Self {
             model,
-            request: Transcribe::default(),
-            receiving: false,
+            request: Arc::default(),
+            stage: Stage::None,
         }
     }
 
     /// Whether an utterance has begun and not ended.
     pub fn is_receiving(&self) -> bool {
-        self.receiving
+        self.stage != Stage::None
     }
 
     /// How the current utterance is wanted, as far as the client has said.
-    pub fn request(&self) -> &Transcribe {
+    pub fn request(&self) -> &Arc<Request> {
         &self.request
     }
 
@@ -65,20 +89,21 @@ impl Session {
             Event::Ping { text } => Step::Reply(Event::Pong { text }),
             Event::SelectProgram { name } if name == PROGRAM => Step::Nothing,
             Event::SelectProgram { name } => Step::Fail(Fault::UnknownProgram {
-                name,
+                name: Excerpt::of(&name),
                 available: PROGRAM,
             }),
-            Event::Transcribe(request) => self.keep(request),
-            Event::AudioStart(_) => {
-                self.receiving = true;
-                Step::Nothing
-            }
-            Event::AudioChunk(chunk) => {
-                self.receiving = true;
-                Step::Append(chunk.format, chunk.pcm)
-            }
+            Event::Transcribe(request) => self.keep(&request),
+            Event::AudioStart(_) => match std::mem::replace(&mut self.stage, Stage::Begun) {
+                Stage::None | Stage::Begun => Step::Nothing,
+                Stage::Heard | Stage::Renewed => Step::Abandon,
+            },
+            Event::AudioChunk(chunk) => Step::Append {
+                format: chunk.format,
+                pcm: chunk.pcm,
+                anew: std::mem::replace(&mut self.stage, Stage::Heard) == Stage::Renewed,
+            },
             Event::AudioStop { .. } => {
-                self.receiving = false;
+                self.stage = Stage::None;
                 Step::Transcribe(std::mem::take(&mut self.request))
             }
             _ => Step::Nothing,
@@ -86,20 +111,27 @@ impl Session {
     }
 
     /// A client that asks for another model gets the one that is served, as wyoming-faster-whisper does.
-    fn keep(&mut self, request: Transcribe) -> Step {
+    fn keep(&mut self, request: &Transcribe) -> Step {
         if let Some(asked) = request.name.as_deref()
             && !asked.is_empty()
             && asked != self.model
         {
-            let asked: String = asked.chars().take(LONGEST_LOGGED_NAME).collect();
             tracing::info!(
-                asked,
+                asked = %Excerpt::of(asked),
                 served = self.model,
                 "another model was asked for, answering with the one that is served"
             );
         }
-        self.request = request;
-        Step::Nothing
+        match Request::read(request) {
+            Ok(request) => {
+                self.request = Arc::new(request);
+                if self.stage == Stage::Heard {
+                    self.stage = Stage::Renewed;
+                }
+                Step::Nothing
+            }
+            Err(fault) => Step::Fail(fault),
+        }
     }
 }
 
@@ -141,8 +173,25 @@ mod tests {
         }
     }
 
+    /// What the server makes of [`german`].
+    fn in_german() -> Step {
+        Step::Transcribe(Arc::new(Request::read(&german()).unwrap()))
+    }
+
+    fn as_usual() -> Step {
+        Step::Transcribe(Arc::default())
+    }
+
     fn append() -> Step {
-        Step::Append(format(), Bytes::from_static(b"ab"))
+        appended(false)
+    }
+
+    fn appended(anew: bool) -> Step {
+        Step::Append {
+            format: format(),
+            pcm: Bytes::from_static(b"ab"),
+            anew,
+        }
     }
 
     fn check(script: Vec<(Event, Step)>) {
@@ -160,9 +209,9 @@ mod tests {
             (Event::Transcribe(german()), Step::Nothing),
             (start(), Step::Nothing),
             (chunk(), append()),
-            (stop(), Step::Transcribe(german())),
+            (stop(), in_german()),
             (start(), Step::Nothing),
-            (stop(), Step::Transcribe(Transcribe::default())),
+            (stop(), as_usual()),
         ]);
     }
 
@@ -171,10 +220,31 @@ mod tests {
         check(vec![
             (chunk(), append()),
             (Event::Transcribe(german()), Step::Nothing),
+            (stop(), in_german()),
+            (start(), Step::Nothing),
+            (Event::Transcribe(german()), Step::Nothing),
             (start(), Step::Nothing),
             (chunk(), append()),
-            (stop(), Step::Transcribe(german())),
-            (stop(), Step::Transcribe(Transcribe::default())),
+            (stop(), in_german()),
+            (stop(), as_usual()),
+        ]);
+    }
+
+    #[test]
+    fn an_abandoned_utterance_is_no_part_of_the_next() {
+        check(vec![
+            (start(), Step::Nothing),
+            (chunk(), append()),
+            (start(), Step::Abandon),
+            (start(), Step::Nothing),
+            (chunk(), append()),
+            (Event::Transcribe(german()), Step::Nothing),
+            (chunk(), appended(true)),
+            (chunk(), append()),
+            (Event::Transcribe(german()), Step::Nothing),
+            (start(), Step::Abandon),
+            (chunk(), append()),
+            (stop(), in_german()),
         ]);
     }
 
@@ -215,7 +285,7 @@ mod tests {
             (
                 select("whisper"),
                 Step::Fail(Fault::UnknownProgram {
-                    name: "whisper".to_owned(),
+                    name: Excerpt::of("whisper"),
                     available: PROGRAM,
                 }),
             ),
@@ -239,23 +309,29 @@ mod tests {
             events in proptest::collection::vec(any_event(), 0..60),
         ) {
             let mut session = Session::new("demo".to_owned());
-            let (mut expected, mut receiving) = (Transcribe::default(), false);
+            let (mut expected, mut receiving) = (Arc::<Request>::default(), false);
+            // Whether audio has come, and a request since.
+            let (mut heard, mut renewed) = (false, false);
             for event in events {
                 let step = session.take(event.clone());
                 match event {
                     Event::AudioStop { .. } => {
                         prop_assert_eq!(step, Step::Transcribe(std::mem::take(&mut expected)));
-                        receiving = false;
+                        (receiving, heard, renewed) = (false, false, false);
                     }
                     Event::AudioChunk(_) => {
-                        prop_assert_eq!(step, append());
-                        receiving = true;
+                        prop_assert_eq!(step, appended(heard && renewed));
+                        (receiving, heard, renewed) = (true, true, false);
+                    }
+                    Event::AudioStart(_) => {
+                        prop_assert_eq!(step == Step::Abandon, heard);
+                        (receiving, heard, renewed) = (true, false, false);
                     }
                     other => {
                         prop_assert!(matches!(step, Step::Nothing | Step::Describe));
-                        receiving |= matches!(other, Event::AudioStart(_));
                         if let Event::Transcribe(request) = other {
-                            expected = request;
+                            expected = Arc::new(Request::read(&request).unwrap());
+                            renewed = true;
                         }
                     }
                 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use audio::{Ingest, IngestError, PcmFormat, Waveform};
 use tokio::time::Instant;
 use whisper::{Cancel, Input, MelStream};
-use wyoming::{AudioFormat, Transcribe};
+use wyoming::Excerpt;
 
 use super::budget::Share;
-use super::connection::Service;
+
 use super::pause_rule::PauseRule;
+use super::request::Request;
+use super::service::Service;
 use crate::fault::Fault;
 use crate::metrics::OpenGuard;
 use crate::queue::{Speculation, Ticket};
@@ -40,13 +42,13 @@ pub(super) struct Utterance {
 struct Ahead {
     speculation: Speculation,
     /// How it is done.
-    request: Transcribe,
+    request: Arc<Request>,
     pause_start: usize,
 }
 
 impl Ahead {
     /// Whether it still is one of the whole utterance.
-    fn holds(&self, request: &Transcribe, pause_start: Option<usize>) -> bool {
+    fn holds(&self, request: &Arc<Request>, pause_start: Option<usize>) -> bool {
         pause_start == Some(self.pause_start)
             && self.request == *request
             && !self.speculation.is_displaced()
@@ -78,17 +80,13 @@ impl Utterance {
         }
     }
 
-    /// Takes the next chunk. `request` is how the utterance is wanted as far as is known.
+    /// Takes the next part. `request` is how the utterance is wanted as far as is known.
     pub(super) fn push(
         &mut self,
-        format: AudioFormat,
+        format: PcmFormat,
         pcm: &[u8],
-        request: &Transcribe,
+        request: &Arc<Request>,
     ) -> Result<(), Fault> {
-        let (rate, width, channels) = (format.rate_hz(), format.width_bytes(), format.channels());
-        let format = PcmFormat::new(rate, width, channels).map_err(|error| Fault::AudioFormat {
-            reason: error.to_string(),
-        })?;
         self.ingest.push(format, pcm).map_err(refused_audio)?;
         self.share
             .grow_to(self.ingest.samples().len())
@@ -111,7 +109,7 @@ impl Utterance {
     }
 
     /// Begins to transcribe what there is, unless the device has something better to do.
-    pub(super) fn speculate(&mut self, request: &Transcribe) {
+    pub(super) fn speculate(&mut self, request: &Arc<Request>) {
         let Some(rule) = &mut self.pause_rule else {
             return;
         };
@@ -136,14 +134,14 @@ impl Utterance {
             rule.started();
             self.ahead = Some(Ahead {
                 speculation,
-                request: request.clone(),
+                request: Arc::clone(request),
                 pause_start,
             });
         }
     }
 
     /// The audio has ended.
-    pub(super) fn end(mut self, request: &Transcribe) -> Result<Heard, Fault> {
+    pub(super) fn end(mut self, request: &Arc<Request>) -> Result<Heard, Fault> {
         let ingest = std::mem::replace(&mut self.ingest, Ingest::new(Duration::ZERO));
         let Some(waveform) = ingest.finish().map_err(refused_audio)? else {
             return Ok(Heard::Nothing);
@@ -166,7 +164,7 @@ impl Utterance {
         Ok(Heard::Audio(waveform, mel))
     }
 
-    fn discard_what_is_over(&mut self, request: &Transcribe) {
+    fn discard_what_is_over(&mut self, request: &Arc<Request>) {
         let pause_start = self.pause_rule.as_ref().and_then(PauseRule::pause_start);
         let holds = |ahead: &Ahead| ahead.holds(request, pause_start);
         self.ahead = self.ahead.take().filter(holds);
@@ -196,7 +194,7 @@ fn refused_audio(error: IngestError) -> Fault {
     match error {
         IngestError::TooLong { limit } => Fault::TooLong { limit },
         other => Fault::AudioFormat {
-            reason: other.to_string(),
+            reason: Excerpt::of(&other.to_string()),
         },
     }
 }

@@ -3,8 +3,10 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    AudioChunk, AudioFormat, AudioStart, ErrorEvent, Transcribe, Transcript, TranscriptStart,
+    AudioChunk, AudioFormat, AudioStart, Code, ErrorEvent, Event, Transcribe, Transcript,
+    TranscriptStart,
 };
+use tokio_util::codec::Encoder;
 
 /// Everything that a stream of these bytes holds, read in pieces of `piece` bytes.
 fn read_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<Frame>, FrameError> {
@@ -250,7 +252,7 @@ fn what_the_reference_tolerates_is_tolerated() {
 
 #[test]
 fn what_breaks_the_reference_is_a_coded_error() {
-    let malformed: [(&[u8], Code); 17] = [
+    let malformed: [(&[u8], Code); 18] = [
         (b"\n", Code::BadHeader),
         (b"hello\n", Code::BadHeader),
         (b"GET / HTTP/1.1\r\n", Code::BadHeader),
@@ -265,6 +267,10 @@ fn what_breaks_the_reference_is_a_coded_error() {
         ),
         (
             b"{\"type\": \"x\", \"payload_length\": 1.5}\n",
+            Code::BadHeader,
+        ),
+        (
+            b"{\"type\": \"x\", \"payload_length\": 1e30}\n",
             Code::BadHeader,
         ),
         (
@@ -372,6 +378,157 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// A JSON value that no event, or some event, has in a field.
+fn any_json() -> impl Strategy<Value = Value> {
+    let plain = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,300}".prop_map(Value::from),
+    ];
+    prop_oneof![
+        plain.clone(),
+        proptest::collection::vec(plain.clone(), 0..4).prop_map(Value::from),
+        proptest::collection::vec(("[a-z]{1,5}", plain), 0..4)
+            .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+    ]
+}
+
+/// The events before the first fault, read in pieces, and how that is called.
+fn read_up_to_the_fault(
+    bytes: &[u8],
+    piece: usize,
+) -> (Vec<Result<Event, String>>, Option<String>) {
+    let mut codec = FrameCodec::new(Limits::default());
+    let (mut buffer, mut events) = (BytesMut::new(), Vec::new());
+    let mut take = |codec: &mut FrameCodec, buffer: &mut BytesMut, at_end: bool| loop {
+        let frame = if at_end {
+            codec.decode_eof(buffer)
+        } else {
+            codec.decode(buffer)
+        };
+        match frame {
+            Ok(Some(frame)) => {
+                events.push(Event::from_frame(frame).map_err(|error| error.to_string()));
+            }
+            Ok(None) => return None,
+            Err(error) => return Some(error.to_string()),
+        }
+    };
+    let fault = bytes
+        .chunks(piece.max(1))
+        .find_map(|piece| {
+            buffer.extend_from_slice(piece);
+            take(&mut codec, &mut buffer, false)
+        })
+        .or_else(|| take(&mut codec, &mut buffer, true));
+    (events, fault)
+}
+
+/// An `audio-chunk` with a payload of so many bytes, each another than its neighbours.
+fn chunk_of(bytes: usize) -> (Vec<u8>, Vec<u8>) {
+    let pcm: Vec<u8> = (0_u8..251).cycle().take(bytes).collect();
+    let chunk = Event::AudioChunk(AudioChunk {
+        format: pcm16(),
+        timestamp_ms: Some(7),
+        pcm: pcm.clone().into(),
+    });
+    (written(chunk, Form::Block), pcm)
+}
+
+#[test]
+fn a_recording_in_one_chunk_comes_in_pieces() {
+    let (stream, pcm) = chunk_of(3 << 20);
+    for arriving in [1_000, 70_000, stream.len()] {
+        let frames = read_in_pieces(&stream, arriving).unwrap();
+        let mut joined = Vec::new();
+        for frame in frames {
+            assert!(frame.payload.len() <= Limits::default().piece_bytes);
+            let Ok(Event::AudioChunk(chunk)) = Event::from_frame(frame) else {
+                panic!("a piece is a chunk too");
+            };
+            assert_eq!((chunk.format, chunk.timestamp_ms), (pcm16(), Some(7)));
+            joined.extend_from_slice(&chunk.pcm);
+        }
+        assert!(joined == pcm, "arriving in {arriving} bytes");
+    }
+}
+
+#[test]
+fn payloads_that_mean_nothing_are_passed_over() {
+    let stream = [
+        b"{\"type\": \"ping\", \"payload_length\": 100000}\n".to_vec(),
+        vec![b'\n'; 100_000],
+        b"{\"type\": \"describe\"}\n".to_vec(),
+    ]
+    .concat();
+    for arriving in [1, 999, stream.len()] {
+        let frames = read_in_pieces(&stream, arriving).unwrap();
+        let kinds: Vec<&str> = frames.iter().map(|frame| frame.kind.as_str()).collect();
+        assert_eq!(kinds, ["ping", "describe"]);
+        assert!(frames.iter().all(|frame| frame.payload.is_empty()));
+    }
+}
+
+#[test]
+fn only_an_info_may_be_long() {
+    let limits = Limits::default();
+    let announced = |kind: &str, bytes: usize| {
+        let header = format!("{{\"type\": \"{kind}\", \"data_length\": {bytes}}}\n");
+        let mut codec = FrameCodec::new(limits);
+        codec.decode(&mut BytesMut::from(header.as_bytes()))
+    };
+    for kind in ["transcribe", "audio-chunk", "x"] {
+        assert!(announced(kind, limits.data_bytes).is_ok(), "{kind}");
+        let error = announced(kind, limits.data_bytes.saturating_add(1)).unwrap_err();
+        assert_eq!(error.code(), Some(Code::DataTooLong), "{kind}");
+    }
+    assert!(announced("info", limits.info_bytes).is_ok());
+    assert!(announced("info", limits.info_bytes.saturating_add(1)).is_err());
+}
+
+#[test]
+fn a_header_that_waits_keeps_its_fields() {
+    let stream =
+        b"{\"type\": \"x\", \"data\": {\"a\": [1, 2], \"b\": NaN}, \"data_length\": 8}\n{\"c\": 3}";
+    assert_eq!(read_in_pieces(stream, 1).unwrap(), read(stream).unwrap());
+    let data = read(stream).unwrap().remove(0).data;
+    assert_eq!(Value::Object(data), json!({"a": [1, 2], "b": null, "c": 3}));
+}
+
+#[test]
+fn a_buffer_that_grew_is_given_back() {
+    let mut codec = FrameCodec::new(Limits::default());
+    let block = format!("{{\"k\": \"{}\"}}", "a".repeat(100_000));
+    let header = format!("{{\"type\": \"x\", \"data_length\": {}}}\n", block.len());
+    let mut buffer = BytesMut::new();
+    buffer.extend_from_slice(header.as_bytes());
+    buffer.extend_from_slice(block.as_bytes());
+    buffer.extend_from_slice(b"{\"ty");
+    assert!(codec.decode(&mut buffer).unwrap().is_some());
+    assert!(codec.decode(&mut buffer).unwrap().is_none());
+    assert_eq!(
+        (&buffer[..], buffer.capacity()),
+        (&b"{\"ty"[..], BUFFER_BYTES)
+    );
+}
+
+#[test]
+fn lengths_and_rates_may_have_a_point() {
+    let stream = b"{\"type\": \"audio-chunk\", \"data\": {\"rate\": 16000.0, \"width\": 2.0, \"channels\": 1.0, \"timestamp\": 3.0}, \"payload_length\": 2.0}\n\x01\x02";
+    let frame = read(stream).unwrap().remove(0);
+    let expected = Event::AudioChunk(AudioChunk {
+        format: pcm16(),
+        timestamp_ms: Some(3),
+        pcm: Bytes::from_static(&[1, 2]),
+    });
+    assert_eq!(Event::from_frame(frame).unwrap(), expected);
+    let bad = b"{\"type\": \"audio-start\", \"data\": {\"rate\": 16000.5, \"width\": 2, \"channels\": 1}}\n";
+    let frame = read(bad).unwrap().remove(0);
+    assert!(Event::from_frame(frame).is_err());
+}
+
 proptest! {
     #[test]
     fn what_was_written_is_read_back(
@@ -388,12 +545,36 @@ proptest! {
         prop_assert_eq!(read, sent);
     }
 
+    /// Valid events with bytes between them that are none: what comes before the first of those is
+    /// read, nothing of it panics, and how the bytes arrive makes no difference.
     #[test]
-    fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), piece in 1_usize..50) {
-        let frames = read_in_pieces(&bytes, piece).unwrap_or_default();
-        for frame in frames {
-            let event = Event::from_frame(frame);
-            prop_assert!(event.is_ok() || event.is_err());
+    fn no_bytes_make_the_reader_panic(
+        event in any_event(),
+        bytes in proptest::collection::vec(any::<u8>(), 1..400),
+        piece in 1_usize..50,
+    ) {
+        let stream = [written(event.clone(), Form::Block), bytes].concat();
+        let whole = read_up_to_the_fault(&stream, stream.len());
+        prop_assert_eq!(&read_up_to_the_fault(&stream, piece), &whole);
+        prop_assert_eq!(whole.0.first(), Some(&Ok(event)));
+    }
+
+    /// Objects that are nearly events: each is one, or an error that names the field.
+    #[test]
+    fn fields_of_any_type_are_read_or_named(
+        kind in "describe|transcribe|audio-start|audio-chunk|audio-stop|select-program|transcript|error|info|x",
+        field in "rate|width|channels|timestamp|name|language|transcript_names|text|asr|data",
+        value in any_json(),
+    ) {
+        let header = json!({"type": kind, "data": {(&field): value}});
+        let stream = format!("{header}\n").into_bytes();
+        let frame = read(&stream).unwrap().remove(0);
+        match Event::from_frame(frame) {
+            Ok(event) => prop_assert_eq!(event.kind(), kind),
+            Err(error) => {
+                let text = error.to_string();
+                prop_assert!(text.starts_with(&kind) && text.chars().count() < 250, "{text}");
+            }
         }
     }
 }

@@ -3,19 +3,30 @@
 //! Where only timers matter, time is paused. Where the device's thread has a part it runs: a paused
 //! clock would jump to the next deadline while that thread works.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use audio::SAMPLE_RATE_HZ;
 use bytes::Bytes;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use wyoming::{AudioChunk, Client, ErrorEvent};
+use tokio::time::timeout;
+use tokio_util::bytes::BytesMut;
+use tokio_util::codec::Encoder;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use whisper::Options;
+use wyoming::{AudioChunk, Client, ErrorEvent, Transcribe};
 
 use super::*;
+use crate::language::LanguageRule;
+use crate::metrics::Metrics;
 use crate::queue::QueueLimits;
 use crate::queue::Worker;
 use crate::queue::tests::{roomy, started};
 use crate::recognizer::fake::{Handle, Order};
+use crate::wyoming_server::outgoing::PROBE_EVERY;
+use crate::wyoming_server::{AudioBudget, Limits};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Of all clients together.
@@ -54,6 +65,7 @@ fn bench(limits: Limits, waiting: QueueLimits) -> Bench {
         metrics: Metrics::for_tests(),
         open_streams: AtomicUsize::new(0),
         open_audio: Arc::new(AudioBudget::new(OPEN_AUDIO_S)),
+        unanswered: TaskTracker::new(),
         closing: CancellationToken::new(),
         abort: CancellationToken::new(),
     });
@@ -72,7 +84,8 @@ impl Bench {
     /// The client's end of a connection whose pipe holds so many bytes.
     fn pipe(&self, bytes: usize, access: Access) -> (DuplexStream, JoinHandle<()>) {
         let (ours, theirs) = tokio::io::duplex(bytes);
-        let served = serve(Arc::clone(&self.service), theirs, access);
+        let (reader, writer) = tokio::io::split(theirs);
+        let served = serve(Arc::clone(&self.service), reader, writer, access);
         (ours, tokio::spawn(served))
     }
 
@@ -647,4 +660,235 @@ async fn a_server_that_drains_spares_who_pauses() {
     assert_eq!(words(&mut client).await, "ahead");
     assert_eq!(client.next().await.unwrap(), None);
     ended(served).await;
+}
+
+/// The device's end of a connection over TCP, where the system tells what has become of the client.
+async fn over_tcp(bench: &Bench) -> (Client<TcpStream>, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap());
+    let (accepted, client) = tokio::join!(listener.accept(), client);
+    let (reader, writer) = accepted.unwrap().0.into_split();
+    let service = Arc::clone(&bench.service);
+    let served = tokio::spawn(serve(service, reader, writer, Access::Full));
+    (Client::new(client.unwrap()), served)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_with_four_answers_pending_is_missed() {
+    // With everything read, and with more than the system takes where nobody reads.
+    for more in [0, 12] {
+        let bench = usual();
+        let (mut client, served) = over_tcp(&bench).await;
+        for _ in 0..MAX_PIPELINED + more {
+            client.send(second()).await.unwrap();
+            client.send(STOP).await.unwrap();
+        }
+        bench.began();
+        while bench.load().accepted_total < MAX_PIPELINED as u64 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        drop(client);
+        timeout(3 * PROBE_EVERY, served).await.unwrap().unwrap();
+        assert_eq!(bench.load().cancelled_total, MAX_PIPELINED as u64);
+        bench.order(Order::UntilCancelled);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_stops_sending_and_goes_later_is_missed() {
+    let bench = usual();
+    let (mut client, served) = over_tcp(&bench).await;
+    client.send(second()).await.unwrap();
+    client.send(STOP).await.unwrap();
+    client.finish().await.unwrap();
+    bench.began();
+    sleep(2 * PROBE_EVERY).await;
+    assert_eq!(bench.load().running, 1);
+    drop(client);
+    timeout(3 * PROBE_EVERY, served).await.unwrap().unwrap();
+    assert_eq!(bench.load().cancelled_total, 1);
+    bench.order(Order::UntilCancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_stops_sending_gets_every_utterance_and_nothing_else() {
+    let bench = usual();
+    let (mut client, served) = over_tcp(&bench).await;
+    let utterances = MAX_PIPELINED + 2;
+    for _ in 0..utterances {
+        client.send(second()).await.unwrap();
+        client.send(STOP).await.unwrap();
+    }
+    client.finish().await.unwrap();
+    bench.began();
+    // Long enough to be taken for gone, if that were so.
+    sleep(2 * PROBE_EVERY).await;
+    for number in 0..utterances {
+        bench.order(Order::Say("still here"));
+        let event = client.next().await.unwrap();
+        let Some(Event::Transcript(transcript)) = event else {
+            panic!("{event:?} is answer {number}");
+        };
+        assert_eq!(transcript.text, "still here");
+    }
+    assert_eq!(client.next().await.unwrap(), None);
+    ended(served).await;
+}
+
+/// Runs a client that uploads minutes of audio at once, and counts the turns of a neighbour on the
+/// same thread meanwhile.
+#[tokio::test]
+async fn a_megabyte_of_low_audio_leaves_turns_for_others() {
+    let utterance = Duration::from_mins(20);
+    let bench = bench(
+        Limits {
+            utterance,
+            ..limits()
+        },
+        roomy(),
+    );
+    let bench = Bench {
+        service: Arc::new(Service {
+            open_audio: Arc::new(AudioBudget::new(1_200)),
+            ..Arc::into_inner(bench.service).unwrap()
+        }),
+        ..bench
+    };
+    let (mut client, _served) = bench.connect();
+    let chunk = Event::AudioChunk(AudioChunk {
+        format: AudioFormat::new(8_000, 1, 1).unwrap(),
+        timestamp_ms: None,
+        pcm: Bytes::from(vec![128; 1 << 20]),
+    });
+    client.send(chunk).await.unwrap();
+    client.send(Event::Ping { text: None }).await.unwrap();
+    let turns = async {
+        for turns in 0_u32.. {
+            yield_now().await;
+            if turns == 100 {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        _pong = client.next() => panic!("all of it was worked in less than a hundred turns"),
+        () = turns => {}
+    }
+    assert!(matches!(
+        client.next().await.unwrap(),
+        Some(Event::Pong { .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_in_one_chunk_is_taken_up_to_the_limit_of_an_utterance() {
+    let bench = usual();
+    let recording = |seconds: usize| {
+        Event::AudioChunk(AudioChunk {
+            format: AudioFormat::new(48_000, 4, 2).unwrap(),
+            timestamp_ms: None,
+            pcm: Bytes::from(vec![0; seconds * 384_000]),
+        })
+    };
+    let (mut client, _served) = bench.connect();
+    client.send(recording(10)).await.unwrap();
+    client.describe(PATIENCE).await.unwrap();
+    assert_eq!(bench.service.open_streams.load(Ordering::Relaxed), 1);
+    drop(client);
+    let (mut client, _served) = bench.connect();
+    client.send(recording(11)).await.unwrap();
+    refused(&mut client, Code::UtteranceTooLong).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandoned_utterance_is_not_transcribed_and_its_audio_is_free() {
+    let bench = usual();
+    let (mut client, _served) = bench.connect();
+    let start = Event::AudioStart(wyoming::AudioStart {
+        format: AudioFormat::new(SAMPLE_RATE_HZ, 2, 1).unwrap(),
+        timestamp_ms: None,
+    });
+    // Together they are longer than an utterance, and than all may be.
+    for _ in 0..4 {
+        client.send(start.clone()).await.unwrap();
+        for _ in 0..8 {
+            client.send(second()).await.unwrap();
+        }
+    }
+    client
+        .send(Event::Transcribe(Transcribe::default()))
+        .await
+        .unwrap();
+    for _ in 0..8 {
+        client.send(second()).await.unwrap();
+    }
+    client.describe(PATIENCE).await.unwrap();
+    assert_eq!(bench.service.open_streams.load(Ordering::Relaxed), 1);
+    client.send(STOP).await.unwrap();
+    bench.order(Order::Say("the last"));
+    assert_eq!(words(&mut client).await, "the last");
+    assert_eq!(bench.load().accepted_total, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_a_connection_waits_it_sees_the_drain() {
+    let bench = usual();
+    // One that was refused and keeps its socket, and goes on sending.
+    let (mut refused, refused_served) = bench.pipe(PIPE_BYTES, Access::Full);
+    refused.write_all(b"GET / HTTP/1.1\n").await.unwrap();
+    // One that was refused in the reserve.
+    let (mut late, late_served) = bench.pipe(PIPE_BYTES, Access::DescribeOnly { limit: 1 });
+    late.write_all(b"[]\n").await.unwrap();
+    // One that takes no answer.
+    let (mut deaf, deaf_served) = bench.pipe(64, Access::Full);
+    deaf.write_all(&written(vec![Event::Describe]))
+        .await
+        .unwrap();
+    // One in the middle of an event, one that says nothing.
+    let (mut slow, slow_served) = bench.pipe(PIPE_BYTES, Access::Full);
+    slow.write_all(b"{\"type\": ").await.unwrap();
+    let (idle, idle_served) = bench.pipe(PIPE_BYTES, Access::Full);
+    sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    bench.service.closing.cancel();
+    for served in [
+        refused_served,
+        late_served,
+        deaf_served,
+        slow_served,
+        idle_served,
+    ] {
+        ended(served).await;
+    }
+    assert!(
+        began.elapsed() <= 2 * CLOSE_PATIENCE,
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(bench.service.unanswered.is_empty());
+    drop((refused, late, deaf, slow, idle));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_utterance_is_unanswered_from_its_start_to_its_words() {
+    let bench = usual();
+    let (mut client, served) = bench.connect();
+    client.describe(PATIENCE).await.unwrap();
+    assert!(bench.service.unanswered.is_empty());
+    client.send(second()).await.unwrap();
+    client.describe(PATIENCE).await.unwrap();
+    assert_eq!(bench.service.unanswered.len(), 1);
+    client.send(STOP).await.unwrap();
+    bench.began();
+    client.describe(PATIENCE).await.unwrap();
+    assert_eq!(bench.service.unanswered.len(), 1);
+    bench.order(Order::Say("words"));
+    assert_eq!(words(&mut client).await, "words");
+    client.describe(PATIENCE).await.unwrap();
+    assert!(bench.service.unanswered.is_empty());
+    client.send(second()).await.unwrap();
+    drop(client);
+    ended(served).await;
+    assert!(bench.service.unanswered.is_empty());
 }

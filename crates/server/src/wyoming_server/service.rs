@@ -1,0 +1,152 @@
+//! What all connections share, and the bounds of each.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use whisper::Options;
+
+use super::budget::AudioBudget;
+use super::request::Request;
+use crate::describe;
+use crate::fault::Fault;
+use crate::language::LanguageRule;
+use crate::metrics::Metrics;
+use crate::queue::{Loaded, ModelState, Queue};
+
+/// What the server holds for one connection at most, beside the audio of its utterance: a part of an
+/// event ([`wyoming::Limits::held_bytes`]), the last request with its names, and the task.
+pub const CONNECTION_BYTES: usize = 512 << 10;
+
+/// For a client that is owed nothing to close its side; and for every client, to take what it is told
+/// while the server drains.
+pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bounds of one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// What an event may hold.
+    pub frame: wyoming::Limits,
+    /// Audio of one utterance.
+    pub utterance: Duration,
+    /// Without an event, and with nothing to answer.
+    pub idle: Duration,
+    /// For the client to take an answer.
+    pub write: Duration,
+    /// From the end of audio to the words.
+    pub answer: Duration,
+    /// For the client to stop sending after an `error`.
+    pub drain: Duration,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Service {
+    /// Bounds.
+    pub limits: Limits,
+    /// Name of the model.
+    pub model: String,
+    /// The languages of the model by its small files, once they are there.
+    pub told_languages: Arc<OnceLock<Vec<String>>>,
+    /// Which languages are answered.
+    pub languages: LanguageRule,
+    /// Options of every utterance; language, names and terms are set for each.
+    pub options: Options,
+    /// Silence after which a client's words are looked for before its audio has ended; never if `None`.
+    pub speculate_after: Option<Duration>,
+    /// Where utterances go.
+    pub queue: Queue,
+    /// How far the model is.
+    pub state: watch::Receiver<ModelState>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Utterances whose audio is arriving.
+    pub open_streams: AtomicUsize,
+    /// How much audio those hold, at most.
+    pub open_audio: Arc<AudioBudget>,
+    /// Counts connections with an utterance that has begun and has no answer.
+    pub unanswered: TaskTracker,
+    /// Cancelled when connections that have nothing to do should end.
+    pub closing: CancellationToken,
+    /// Cancelled when all connections must end.
+    pub abort: CancellationToken,
+}
+
+impl Service {
+    /// The describe answer now.
+    pub fn info(&self) -> wyoming::info::Info {
+        describe::info(&self.model, &self.known_languages(), &self.languages)
+    }
+
+    fn known_languages(&self) -> Vec<String> {
+        if let Some(loaded) = self.loaded() {
+            return loaded.info.languages.clone();
+        }
+        let told = self.told_languages.get().cloned();
+        told.unwrap_or_else(|| describe::presumed_languages(&self.model))
+    }
+
+    /// Why the server ends when it ends before its clients do.
+    pub(super) fn end(&self) -> Fault {
+        match &*self.state.borrow() {
+            ModelState::Failed(_) => Fault::NotReady,
+            ModelState::Loading | ModelState::Ready(_) => Fault::Draining,
+        }
+    }
+
+    /// How an utterance that is wanted like this is transcribed.
+    pub(super) fn options(&self, request: &Request) -> Result<Options, Fault> {
+        let known = self.known_languages();
+        Ok(Options {
+            language: self.languages.choose(request.language(), &known)?,
+            names: request.names(),
+            terms: request.terms(),
+            ..self.options.clone()
+        })
+    }
+
+    /// Waits for something that depends on a client: for so long at most, and when the server drains no
+    /// longer than [`CLOSE_PATIENCE`] from then on. `None` when it was not done by then.
+    pub(super) async fn within<T>(
+        &self,
+        patience: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let drained = async {
+            self.closing.cancelled().await;
+            sleep(CLOSE_PATIENCE).await;
+        };
+        // Whatever loses is dropped: the connection is over then.
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = sleep(patience) => None,
+            () = drained => None,
+        }
+    }
+
+    pub(super) fn loaded(&self) -> Option<Arc<Loaded>> {
+        match &*self.state.borrow() {
+            ModelState::Ready(loaded) => Some(Arc::clone(loaded)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wyoming_server::{MAX_NAME_BYTES, MAX_NAMES};
+
+    #[test]
+    fn the_parts_of_what_a_connection_holds_are_within_the_whole() {
+        let request = MAX_NAME_BYTES + MAX_NAMES * size_of::<u32>();
+        let task = 32 << 10;
+        let parts = wyoming::Limits::of_a_server().held_bytes() + request + task;
+        assert!(parts <= CONNECTION_BYTES, "{parts}");
+    }
+}

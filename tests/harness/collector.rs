@@ -1,0 +1,87 @@
+//! An OTLP collector on a loopback port: keeps what it is sent, as the bytes of each request.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::net::{TcpListener, TcpStream};
+
+/// What was sent: the path of the call, and its message in protobuf, in which text stands as it is.
+type Calls = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+/// A running collector.
+#[derive(Debug)]
+pub struct Collector {
+    address: SocketAddr,
+    calls: Calls,
+}
+
+impl Collector {
+    /// Starts one.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let calls = Calls::default();
+        let kept = Arc::clone(&calls);
+        tokio::spawn(async move {
+            while let Ok((stream, _peer)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&kept)));
+            }
+        });
+        Self { address, calls }
+    }
+
+    /// For `--otlp-endpoint`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The messages of calls whose path has this in it, in the order in which they came.
+    pub fn sent(&self, path: &str) -> Vec<Vec<u8>> {
+        let calls = self.calls.lock().unwrap();
+        let to = |call: &&(String, Vec<u8>)| call.0.contains(path);
+        calls.iter().filter(to).map(|call| call.1.clone()).collect()
+    }
+}
+
+/// Answers every call with an empty message and the status of success.
+async fn serve(stream: TcpStream, calls: Calls) {
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let calls = Arc::clone(&calls);
+        tokio::spawn(async move {
+            let path = request.uri().path().to_owned();
+            let mut body = request.into_body();
+            let mut message = Vec::new();
+            while let Some(Ok(data)) = body.data().await {
+                message.extend_from_slice(&data);
+                body.flow_control().release_capacity(data.len()).unwrap();
+            }
+            calls.lock().unwrap().push((path, message));
+            let response = http::Response::builder()
+                .header("content-type", "application/grpc")
+                .body(())
+                .unwrap();
+            let mut answer = respond.send_response(response, false).unwrap();
+            // Not compressed, no bytes.
+            answer
+                .send_data(Bytes::from_static(&[0; 5]), false)
+                .unwrap();
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("grpc-status", "0".parse().unwrap());
+            answer.send_trailers(trailers).unwrap();
+        });
+    }
+}
+
+/// The value of the first point of this metric in an export. In OTLP's protobuf a metric begins with its
+/// name behind its length, and a number's point has its time (tag 0x19, eight bytes) and then its value
+/// (tag 0x21, eight bytes).
+pub fn double_of(message: &[u8], metric: &str) -> Option<f64> {
+    let name = metric.as_bytes();
+    let is_name = |window: &[u8]| usize::from(window[0]) == name.len() && window[1..] == *name;
+    let at = message.windows(name.len() + 1).position(is_name)?;
+    let mut points = message[at..].windows(18);
+    let point = points.find(|window| window[0] == 0x19 && window[9] == 0x21)?;
+    Some(f64::from_le_bytes(point[10..].try_into().unwrap()))
+}

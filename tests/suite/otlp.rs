@@ -1,0 +1,33 @@
+//! What a collector has when the server is gone.
+
+use nix::sys::signal::Signal;
+use tests::collector::{Collector, double_of};
+use tests::{Server, spoken};
+
+#[tokio::test]
+async fn the_last_reading_arrives() {
+    let collector = Collector::start().await;
+    let endpoint = collector.endpoint();
+    let mut server = Server::ready(&["--otlp-endpoint", &endpoint, "--window", "dynamic"]).await;
+    server.understands(&spoken()[0], 4_096).await;
+    server.signal(Signal::SIGTERM);
+    assert!(server.ended().await.success());
+    let exports = collector.sent("MetricsService/Export");
+    let last = exports.last().expect("metrics were exported");
+    for (metric, value) in [
+        ("accepted_utterances", 1.0),
+        ("finished_utterances", 1.0),
+        ("draining", 1.0),
+        ("queue_running", 0.0),
+    ] {
+        assert_eq!(double_of(last, metric), Some(value), "{metric}");
+    }
+    for (path, text) in [("TraceService", "utterance"), ("LogsService", "draining")] {
+        let has = |message: Vec<u8>| {
+            message
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        };
+        assert!(collector.sent(path).into_iter().any(has), "{path}");
+    }
+}
