@@ -21,6 +21,7 @@ use whisper::{Fused, Input, Level, Options, PackedWeights, Whisper};
 
 use crate::announce;
 use crate::config::{Config, ModelArgs};
+use crate::expectation::Expectation;
 use crate::fault::Fault;
 use crate::lifecycle::{self, Grace, Signals};
 use crate::memory;
@@ -131,6 +132,7 @@ impl App {
             told_languages: languages,
             languages: config.languages.clone(),
             options: config.options.clone(),
+            expectation: Expectation::default(),
             speculate_after: config.speculate_after,
             queue,
             state: worker.state(),
@@ -452,6 +454,7 @@ fn loader(
         let loaded = Loaded {
             info: whisper.info().clone(),
             mel: Arc::clone(whisper.mel_extractor()),
+            vocabulary: Some(Arc::clone(whisper.vocabulary())),
             took: began.elapsed(),
             places,
         };

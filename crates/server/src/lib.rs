@@ -9,6 +9,7 @@ pub mod app;
 pub mod blocklist;
 pub mod config;
 pub mod describe;
+pub mod expectation;
 pub mod fault;
 pub mod language;
 pub mod lifecycle;

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::io::{Cursor, IsTerminal, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use audio::Waveform;
 use clap::ValueEnum;
 use serde_json::json;
-use whisper::{Input, Language, Transcript, Whisper};
+use whisper::{Input, Language, Names, Options, Transcript, Whisper};
 
 use crate::app::{chain, load};
 use crate::config::ModelArgs;
@@ -29,6 +30,9 @@ pub struct Args {
     /// How to print the words.
     #[arg(long, short, value_enum, default_value = "text")]
     pub format: Format,
+    /// File with names that speech may contain: one a line, as it is to be written; lines that begin with # are comments.
+    #[arg(long, env = "STT_NAMES", value_name = "FILE")]
+    pub names: Option<PathBuf>,
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
@@ -66,6 +70,13 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(69);
         }
     };
+    let expected = match expected(args, &whisper) {
+        Ok(expected) => expected,
+        Err(error) => {
+            progress.complain(&error);
+            return ExitCode::from(64);
+        }
+    };
     let mut code = ExitCode::SUCCESS;
     for (index, file) in args.files.iter().enumerate() {
         progress.show(&format!(
@@ -74,7 +85,7 @@ pub fn run(args: &Args) -> ExitCode {
             index + 1,
             args.files.len()
         ));
-        match transcribe(&whisper, args, file) {
+        match transcribe(&whisper, args, expected.clone(), file) {
             Ok(mut transcript) => {
                 blocklist.apply(&mut transcript);
                 progress.clear();
@@ -91,12 +102,30 @@ pub fn run(args: &Args) -> ExitCode {
     code
 }
 
-fn transcribe(whisper: &Whisper, args: &Args, file: &Path) -> Result<Transcript, String> {
+/// The names that speech may contain.
+fn expected(args: &Args, whisper: &Whisper) -> Result<Option<Arc<Names>>, String> {
+    let Some(path) = &args.names else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let names = text.lines().filter(|line| !line.starts_with('#'));
+    Ok(Some(Arc::new(Names::new(whisper.vocabulary(), names))))
+}
+
+fn transcribe(
+    whisper: &Whisper,
+    args: &Args,
+    expected: Option<Arc<Names>>,
+    file: &Path,
+) -> Result<Transcript, String> {
     let Some(waveform) = read(file)? else {
         return Ok(Transcript::default());
     };
     let mut input = Input::new(waveform);
-    input.options = args.model.options();
+    input.options = Options {
+        expected,
+        ..args.model.options()
+    };
     if args.model.language != "auto" {
         let known = &whisper.info().languages;
         let language = crate::language::resolve(&args.model.language, known)

@@ -33,6 +33,7 @@ fn loaded() -> Loaded {
             precision: "f32",
         },
         mel: MelExtractor::new(80),
+        vocabulary: None,
         took: Duration::ZERO,
         places: None,
     }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use whisper::{MelExtractor, ModelInfo};
+use whisper::{MelExtractor, ModelInfo, Vocabulary};
 
 use super::policy::BatchLimits;
 use super::session::Session;
@@ -39,6 +39,8 @@ pub struct Loaded {
     pub info: ModelInfo,
     /// Computes spectrograms while audio arrives.
     pub mel: Arc<MelExtractor>,
+    /// Its words, of which expected names are made; a stand-in for a model has none.
+    pub vocabulary: Option<Arc<Vocabulary>>,
     /// How long it took to load and warm up.
     pub took: Duration,
     /// Utterances that there is memory for at once, if fewer than are wanted.

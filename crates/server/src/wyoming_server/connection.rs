@@ -174,7 +174,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                         return end;
                     }
                 }
-                () = reached(due) => self.speculate(),
+                () = reached(due) => self.speculate().await,
                 () = sleep(GONE_CHECK), if !reading => {
                     if self.outgoing.is_gone().await {
                         debug!("client is gone");
@@ -263,6 +263,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             }
             Step::Transcribe(request) => self
                 .transcribe(&request)
+                .await
                 .map_err(|fault| End::Fault(fault, form)),
             Step::Fail(fault) => Err(End::Fault(fault, form)),
         }
@@ -297,15 +298,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     }
 
     /// The client has paused, and may have said all.
-    fn speculate(&mut self) {
+    async fn speculate(&mut self) {
         if let Some(utterance) = &mut self.current {
-            utterance.speculate(self.session.request());
+            utterance.speculate(self.session.request()).await;
         }
     }
 
     /// Hands the utterance to the queue; its words are answered when those before it are.
-    fn transcribe(&mut self, request: &Arc<Request>) -> Result<(), Fault> {
-        let options = self.service.options(request)?;
+    async fn transcribe(&mut self, request: &Arc<Request>) -> Result<(), Fault> {
+        let options = self.service.options(request).await?;
         let utterance = self.current.take();
         let heard = utterance.map_or(Ok(Heard::Nothing), |utterance| utterance.end(request))?;
         let limit = self.service.limits.answer;

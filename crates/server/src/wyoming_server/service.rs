@@ -13,6 +13,7 @@ use whisper::Options;
 use super::budget::AudioBudget;
 use super::request::Request;
 use crate::describe;
+use crate::expectation::Expectation;
 use crate::fault::Fault;
 use crate::language::LanguageRule;
 use crate::metrics::Metrics;
@@ -56,6 +57,8 @@ pub struct Service {
     pub languages: LanguageRule,
     /// Options of every utterance; language, names and terms are set for each.
     pub options: Options,
+    /// Names that every utterance expects.
+    pub expectation: Expectation,
     /// Silence after which a client's words are looked for before its audio has ended; never if `None`.
     pub speculate_after: Option<Duration>,
     /// Where utterances go.
@@ -99,12 +102,17 @@ impl Service {
     }
 
     /// How an utterance that is wanted like this is transcribed.
-    pub(super) fn options(&self, request: &Request) -> Result<Options, Fault> {
+    pub(super) async fn options(&self, request: &Request) -> Result<Options, Fault> {
         let known = self.known_languages();
+        let language = self.languages.choose(request.language(), &known)?;
+        let (names, terms) = (request.names(), request.terms());
+        let vocabulary = self.loaded().and_then(|loaded| loaded.vocabulary.clone());
+        let own = [names.clone(), terms.clone()].concat();
         Ok(Options {
-            language: self.languages.choose(request.language(), &known)?,
-            names: request.names(),
-            terms: request.terms(),
+            language,
+            names,
+            terms,
+            expected: self.expectation.with(vocabulary, own).await,
             ..self.options.clone()
         })
     }

@@ -109,7 +109,7 @@ impl Utterance {
     }
 
     /// Begins to transcribe what there is, unless the device has something better to do.
-    pub(super) fn speculate(&mut self, request: &Arc<Request>) {
+    pub(super) async fn speculate(&mut self, request: &Arc<Request>) {
         let Some(rule) = &mut self.pause_rule else {
             return;
         };
@@ -119,9 +119,10 @@ impl Utterance {
         let (Some(pause_start), true) = (rule.pause_start(), is_possible) else {
             return;
         };
+        let options = service.options(request).await;
         let waveform = Waveform::new(self.ingest.samples().to_vec());
         // What cannot be answered is told at the end of audio.
-        let (Some(waveform), Ok(options)) = (waveform, service.options(request)) else {
+        let (Some(waveform), Ok(options)) = (waveform, options) else {
             return;
         };
         let speculation = service.queue.speculate(Input {
