@@ -130,6 +130,32 @@ async fn a_connection_holds_no_more_than_its_figure() {
     }
 }
 
+/// Answers as long as they may be, which nobody reads.
+#[tokio::test]
+async fn an_answer_that_is_not_taken_is_held_once() {
+    let server = Server::ready(&[]).await;
+    let strangers = connected(&server, STRANGERS).await;
+    let before = server.resident_bytes();
+    let empty = json!({ "text": "" }).to_string().len();
+    let ping = framed(
+        "ping",
+        &json!({ "text": "a".repeat(DATA - empty) }).to_string(),
+    );
+    let pings = ping.repeat(100);
+    let sending = strangers.into_iter().map(async |mut raw| {
+        // The server does not read on while it writes.
+        let sent = tokio::time::timeout(Duration::from_secs(2), raw.try_send(&pings));
+        assert!(sent.await.is_err(), "the server takes any number of pings");
+        raw
+    });
+    let strangers = futures::future::join_all(sending).await;
+    let held = server.resident_bytes().saturating_sub(before);
+    let allowed = (STRANGERS * CONNECTION_BYTES) as u64;
+    eprintln!("{} KiB each", held / 1_024 / STRANGERS as u64);
+    assert!(held <= allowed, "{held} bytes held, {allowed} allowed");
+    drop(strangers);
+}
+
 #[tokio::test]
 async fn a_thousand_connections_with_the_largest_request_fit_in_a_hundred_mebibytes() {
     const MOST: u64 = 100 << 20;

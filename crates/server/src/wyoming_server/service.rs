@@ -20,7 +20,8 @@ use crate::metrics::Metrics;
 use crate::queue::{Loaded, ModelState, Queue};
 
 /// What the server holds for one connection at most, beside the audio of its utterance: a part of an
-/// event ([`wyoming::Limits::held_bytes`]), the last request with its names, and the task.
+/// event ([`wyoming::Limits::held_bytes`]) or an answer that is not taken, which has no more than the
+/// longest ping, the last request with its names, and the task.
 pub const CONNECTION_BYTES: usize = 512 << 10;
 
 /// For a client that is owed nothing to close its side; and for every client, to take what it is told
@@ -154,7 +155,10 @@ mod tests {
     fn the_parts_of_what_a_connection_holds_are_within_the_whole() {
         let request = MAX_NAME_BYTES + MAX_NAMES * size_of::<u32>();
         let task = 32 << 10;
-        let parts = wyoming::Limits::of_a_server().held_bytes() + request + task;
+        let limits = wyoming::Limits::of_a_server();
+        let parts = limits.held_bytes() + request + task;
         assert!(parts <= CONNECTION_BYTES, "{parts}");
+        // A pong is written while no header waits.
+        assert!(limits.data_bytes <= 2 * limits.header_bytes);
     }
 }

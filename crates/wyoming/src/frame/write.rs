@@ -59,12 +59,14 @@ impl Encoder<(Event, Form)> for FrameCodec {
                 payload_length,
             },
         };
-        out.put_slice(&json::write(&header).map_err(unwritable)?);
-        out.put_u8(b'\n');
-        if form == Form::Block {
-            out.put_slice(&block);
+        let header = json::write(&header).map_err(unwritable)?;
+        let block = if form == Form::Block { &block } else { &[][..] };
+        // As much as it is: growth would double it, for as long as the peer does not read.
+        let parts = [&header, &b"\n"[..], block, payload];
+        out.reserve(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            out.put_slice(part);
         }
-        out.put_slice(payload);
         Ok(())
     }
 }
