@@ -13,8 +13,8 @@ use crate::vocabulary::Vocabulary;
 
 /// A token is no branch if it is less probable than the best by more than this factor, e^6.
 const REACH: f32 = 6.0;
-/// A branch is behind the best hypothesis by at most this factor, e^4, with what its name would be worth.
-const MARGIN: f32 = 4.0;
+/// A branch is behind the best hypothesis by at most this factor, e, with what its name would be worth.
+const MARGIN: f32 = 1.0;
 /// Hypotheses whose last tokens are the same, so many, go on in the same way: the better one stays.
 const SAME_TOKENS: usize = 3;
 /// What an estimated logit may be off, more or less.
@@ -113,6 +113,12 @@ impl Candidate {
     /// The score that it may come to.
     fn hoped(&self) -> f32 {
         self.score + self.hope
+    }
+
+    /// Whether it follows a name and may come before all that ended.
+    pub(super) fn may_pass(&self, ended: &[Self], least: f32) -> bool {
+        let best = ended.iter().map(|ended| ended.score).fold(least, f32::max);
+        (self.track.is_inside() || self.track.has_names()) && self.hoped() > best
     }
 
     /// Whether what follows will be the same.

@@ -123,10 +123,14 @@ impl Track {
         }
     }
 
-    /// The name is over: it counts, or one that ended within it.
+    /// The name is over: it counts, or one that ended within it. Once: a text that repeats a name is no better.
     fn leave(&mut self) {
         self.inside = None;
-        self.named.extend(self.passed.take());
+        self.named.extend(self.passed.take().map(|passed| {
+            let is_again = self.named.iter().any(|named| named.name == passed.name);
+            let worth = if is_again { 0.0 } else { passed.worth };
+            Named { worth, ..passed }
+        }));
     }
 
     /// Writes the names as they were given.
