@@ -5,6 +5,7 @@
 //! off are read here (WAV and its kin, AIFF, AU, CAF, Ogg, WebM, MPEG audio), the others by Symphonia.
 //! What cannot be decoded is left out of the waveform and listed in [`Recording::damage`].
 
+mod adpcm;
 mod aiff;
 mod assembly;
 mod au;
@@ -45,7 +46,8 @@ const PIPE_LIMIT_BYTES: u64 = 1 << 31;
 pub struct Recording {
     /// The samples; `None` for a sound file without any.
     pub waveform: Option<Waveform>,
-    /// Where samples are missing, in order; at most [`Damage::MOST`], the later ones are not kept.
+    /// Where samples are missing, in order. Of more than [`Damage::MOST`] places the last one takes the place of the one
+    /// before it.
     pub damage: Vec<Damage>,
 }
 

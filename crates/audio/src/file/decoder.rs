@@ -1,12 +1,13 @@
 //! Packets to samples: Symphonia's decoders, and Opus.
 
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_OPUS};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_FLAC, CODEC_ID_OPUS};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as DecodeError;
 use symphonia::core::packet::PacketRef;
 use symphonia::core::units::{Duration as Frames, Timestamp};
 
 use super::FileError;
+use super::adpcm::Adpcm;
 use super::opus::Opus;
 use super::track::Packet;
 
@@ -19,6 +20,9 @@ pub(super) struct Decoder {
 enum Inner {
     Symphonia(Box<dyn AudioDecoder>),
     Opus(Opus),
+    Adpcm(Adpcm),
+    /// With a checksum behind each packet.
+    Flac(Box<dyn AudioDecoder>),
 }
 
 /// What one packet decodes to: interleaved samples, nominally within ±1.
@@ -43,6 +47,11 @@ impl Decoder {
     pub(super) fn new(parameters: &AudioCodecParameters) -> Result<Self, FileError> {
         let inner = if parameters.codec == CODEC_ID_OPUS {
             Inner::Opus(Opus::new(parameters.extra_data.as_deref())?)
+        } else if Adpcm::has(parameters.codec) {
+            Inner::Adpcm(Adpcm::new(parameters)?)
+        } else if parameters.codec == CODEC_ID_FLAC {
+            let decoder = symphonia(parameters).map_err(|source| FileError::Codec { source })?;
+            Inner::Flac(decoder)
         } else {
             let decoder = symphonia(parameters).or_else(|error| {
                 core_of_he_aac(parameters).map_or(Err(error), |core| symphonia(&core))
@@ -66,7 +75,16 @@ impl Decoder {
                     samples: &self.samples,
                 })
             }
-            Inner::Symphonia(decoder) => {
+            Inner::Adpcm(adpcm) => {
+                adpcm.decode(&packet.data, &mut self.samples)?;
+                Ok(Sound {
+                    rate_hz: adpcm.rate_hz,
+                    channels: adpcm.channels,
+                    samples: &self.samples,
+                })
+            }
+            Inner::Flac(_) if !has_checksum(&packet.data) => Err(Undecodable),
+            Inner::Symphonia(decoder) | Inner::Flac(decoder) => {
                 let packet =
                     PacketRef::new(0, Timestamp::ZERO, Frames::new(packet.frames), &packet.data);
                 let buffer = decoder.decode_ref(&packet).map_err(|_| Undecodable)?;
@@ -79,6 +97,17 @@ impl Decoder {
             }
         }
     }
+}
+
+/// Whether a frame of FLAC ends with its checksum (RFC 9639, 9.3): a CRC of 16 bits with the polynomial 0x8005, from 0.
+fn has_checksum(frame: &[u8]) -> bool {
+    let sum = frame.iter().fold(0_u16, |sum, &byte| {
+        (0..8).fold(sum ^ (u16::from(byte) << 8), |sum, _| {
+            (sum << 1) ^ if sum >> 15 == 1 { 0x8005 } else { 0 }
+        })
+    });
+    // Over the checksum too, what is left is nothing.
+    sum == 0 && frame.len() > 2
 }
 
 fn symphonia(parameters: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>, DecodeError> {
