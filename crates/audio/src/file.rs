@@ -186,7 +186,7 @@ fn container(mut source: Source, extension: Option<&str>) -> Result<Box<dyn Cont
         return caf::open(source);
     }
     if begins(b"OggS") {
-        return ogg::open(source);
+        return Ok(ogg::open(source));
     }
     if matroska::is_matroska(&head) {
         return matroska::open(source);
@@ -195,7 +195,7 @@ fn container(mut source: Source, extension: Option<&str>) -> Result<Box<dyn Cont
         return Err(FileError::UnknownCodec { codec });
     }
     if mpeg::is_mpeg(&mut source)? {
-        return mpeg::open(source);
+        return Ok(mpeg::open(source));
     }
     parsed::open(source, extension)
 }

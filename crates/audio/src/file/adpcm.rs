@@ -40,7 +40,7 @@ impl Adpcm {
         let channels = parameters
             .channels
             .as_ref()
-            .map_or(0, |channels| channels.count());
+            .map_or(0, symphonia::core::audio::Channels::count);
         let layout = match parameters.codec {
             CODEC_ID_ADPCM_MS => Layout::Microsoft,
             CODEC_ID_ADPCM_IMA_WAV => Layout::ImaWav,

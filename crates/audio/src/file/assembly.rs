@@ -113,14 +113,13 @@ impl Assembly {
         let Some(Playing { decoder, clock }) = &mut self.track else {
             return Ok(());
         };
-        match decoder.decode(packet) {
-            Ok(sound) => self.mixer.push(&sound, clock.kept(sound.frames())),
-            Err(_) => {
-                clock.start = None;
-                self.damaged(DamageKind::Lost);
-                Ok(())
-            }
+        if let Ok(sound) = decoder.decode(packet) {
+            let kept = clock.kept(sound.frames());
+            return self.mixer.push(&sound, kept);
         }
+        clock.start = None;
+        self.damaged(DamageKind::Lost);
+        Ok(())
     }
 
     fn clock(&mut self, change: impl FnOnce(&mut Clock)) {

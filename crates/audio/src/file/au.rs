@@ -27,7 +27,13 @@ pub(super) fn open(mut source: Source) -> Result<Box<dyn Container>, FileError> 
     };
     let is_cut = is_known && u64::from(claimed) > rest;
     let layout = layout(encoding, rate_hz, channels)?;
-    Blocks::open(source, layout, vec![start..start + bytes], None, is_cut)
+    Blocks::open(
+        source,
+        layout,
+        std::iter::once(start..start + bytes).collect(),
+        None,
+        is_cut,
+    )
 }
 
 fn layout(encoding: u32, rate_hz: u32, channels: u16) -> Result<Layout, FileError> {

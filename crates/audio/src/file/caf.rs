@@ -57,7 +57,13 @@ pub(super) fn open(mut source: Source) -> Result<Box<dyn Container>, FileError> 
         .samples
         .ok_or_else(|| fault("its samples are missing"))?;
     if let Some(layout) = description.layout() {
-        return Blocks::open(source, layout?, vec![start..end], None, found.is_cut);
+        return Blocks::open(
+            source,
+            layout?,
+            std::iter::once(start..end).collect(),
+            None,
+            found.is_cut,
+        );
     }
     if description.packet_bytes == 0 && found.table.is_none() {
         return Err(fault("its table of packets, which comes last, is missing"));

@@ -108,9 +108,12 @@ impl Chunks {
             for at in places {
                 let next = self.at(at)?;
                 let length = self.source.length();
-                let is_like = next.is_some_and(|next| match is_known {
-                    true => KNOWN.contains(&&next.name),
-                    false => next.start.saturating_add(next.size) <= length + 1,
+                let is_like = next.is_some_and(|next| {
+                    if is_known {
+                        KNOWN.contains(&&next.name)
+                    } else {
+                        next.start.saturating_add(next.size) <= length + 1
+                    }
                 });
                 if is_like {
                     return Ok(Some(at));

@@ -19,7 +19,7 @@ pub(super) struct Decoder {
 
 enum Inner {
     Symphonia(Box<dyn AudioDecoder>),
-    Opus(Opus),
+    Opus(Box<Opus>),
     Adpcm(Adpcm),
     /// With a checksum behind each packet.
     Flac(Box<dyn AudioDecoder>),
@@ -46,7 +46,7 @@ impl Sound<'_> {
 impl Decoder {
     pub(super) fn new(parameters: &AudioCodecParameters) -> Result<Self, FileError> {
         let inner = if parameters.codec == CODEC_ID_OPUS {
-            Inner::Opus(Opus::new(parameters.extra_data.as_deref())?)
+            Inner::Opus(Box::new(Opus::new(parameters.extra_data.as_deref())?))
         } else if Adpcm::has(parameters.codec) {
             Inner::Adpcm(Adpcm::new(parameters)?)
         } else if parameters.codec == CODEC_ID_FLAC {

@@ -171,9 +171,10 @@ impl Entry {
         // Opus says it in its head; some writers (ffmpeg 5.1) have another delay, at another rate.
         let head = parameters.extra_data.as_deref().and_then(Head::read);
         let mut track = Track::new(parameters);
-        track.skip = head.map_or(self.frames_in(self.delay_ns), |head| {
-            u64::from(head.pre_skip)
-        });
+        track.skip = head.map_or_else(
+            || self.frames_in(self.delay_ns),
+            |head| u64::from(head.pre_skip),
+        );
         track
     }
 

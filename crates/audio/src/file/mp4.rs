@@ -80,17 +80,17 @@ fn boxes(body: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     })
 }
 
-fn inner<'a>(body: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
+fn inner(body: &[u8], name: [u8; 4]) -> Option<&[u8]> {
     boxes(body)
-        .find(|(other, _)| other == name)
+        .find(|(other, _)| *other == name)
         .map(|(_, inner)| inner)
 }
 
 /// A track's number, and where its edit list begins to play it.
 fn skip(track: &[u8]) -> Option<(u32, u64)> {
-    let head = inner(track, b"tkhd")?;
+    let head = inner(track, *b"tkhd")?;
     let number = u32_be(head, if head.first()? == &1 { 20 } else { 12 })?;
-    let edits = inner(inner(track, b"edts")?, b"elst")?;
+    let edits = inner(inner(track, *b"edts")?, *b"elst")?;
     let is_long = edits.first()? == &1;
     let count = u32_be(edits, 4)?;
     // The first that is not empty: an empty one, with the time -1, only delays the sound.

@@ -20,7 +20,7 @@ const LONGEST_FRAME: u64 = 2_048;
 /// Whether frames follow the tags at the file's beginning.
 pub(super) fn is_mpeg(source: &mut Source) -> Result<bool, FileError> {
     let frames = Frames::new(source.length());
-    frames.skip_tags(source)?;
+    skip_tags(source)?;
     let at = source.at();
     let head = source.peek(8)?;
     let is_frame = Header::read(&head).is_some() && frames.is_frame(source, at, None)?;
@@ -28,9 +28,9 @@ pub(super) fn is_mpeg(source: &mut Source) -> Result<bool, FileError> {
     Ok(is_frame)
 }
 
-pub(super) fn open(source: Source) -> Result<Box<dyn Container>, FileError> {
+pub(super) fn open(source: Source) -> Box<dyn Container> {
     let length = source.length();
-    Ok(within(source, 0..length))
+    within(source, 0..length)
 }
 
 /// Frames in a part of a file.
@@ -71,7 +71,7 @@ impl Container for Mpeg {
             return Ok(None);
         }
         self.source.go(self.at)?;
-        let has_tags = self.frames.skip_tags(&mut self.source)?;
+        let has_tags = skip_tags(&mut self.source)?;
         if has_tags {
             self.begin_anew();
         }
@@ -124,16 +124,13 @@ impl Mpeg {
             return Part::Packet(header.packet(data));
         }
         let mut track = Track::new(header.parameters());
-        match Info::read(&data, &header) {
-            Some(info) => {
-                track.skip = info.skip;
-                track.frames = info.frames;
-                self.owed = info.count;
-            }
-            None => {
-                self.owed = 0;
-                self.waiting = Some(header.packet(data));
-            }
+        if let Some(info) = Info::read(&data, &header) {
+            track.skip = info.skip;
+            track.frames = info.frames;
+            self.owed = info.count;
+        } else {
+            self.owed = 0;
+            self.waiting = Some(header.packet(data));
         }
         track.part()
     }
@@ -148,9 +145,11 @@ impl Mpeg {
         if from >= self.frames.end || self.source.is_padding(from, self.frames.end)? {
             return Ok(None);
         }
-        Ok(Some(match self.is_started {
-            true if self.frames.end - from < LONGEST_FRAME => DamageKind::CutOff,
-            _ => DamageKind::Lost,
+        let is_part_of_a_frame = self.is_started && self.frames.end - from < LONGEST_FRAME;
+        Ok(Some(if is_part_of_a_frame {
+            DamageKind::CutOff
+        } else {
+            DamageKind::Lost
         }))
     }
 }
@@ -169,16 +168,6 @@ impl Frames {
             end,
             expected: None,
         }
-    }
-
-    /// Goes past tags; whether there was one.
-    fn skip_tags(&self, source: &mut Source) -> Result<bool, FileError> {
-        let mut any = false;
-        while let Some(bytes) = tag_bytes(&source.peek(32)?) {
-            any = true;
-            source.go(source.at().saturating_add(bytes))?;
-        }
-        Ok(any)
     }
 
     /// Goes to the next frame; `None` if there is none any more.
@@ -229,6 +218,16 @@ impl Frames {
         let follows = Header::read(&behind).is_some_and(is_kin) || tag_bytes(&behind).is_some();
         Ok(follows || (expected.is_some() && source.is_padding(next, self.end)?))
     }
+}
+
+/// Goes past tags; whether there was one.
+fn skip_tags(source: &mut Source) -> Result<bool, FileError> {
+    let mut any = false;
+    while let Some(bytes) = tag_bytes(&source.peek(32)?) {
+        any = true;
+        source.go(source.at().saturating_add(bytes))?;
+    }
+    Ok(any)
 }
 
 /// Bytes of the tag that `head` begins; `None` if it is none.

@@ -11,15 +11,15 @@ use super::{DamageKind, FileError};
 use page::{Page, Pages, Read};
 use stream::{Kind, Stream};
 
-pub(super) fn open(source: Source) -> Result<Box<dyn Container>, FileError> {
-    Ok(Box::new(Ogg {
+pub(super) fn open(source: Source) -> Box<dyn Container> {
+    Box::new(Ogg {
         pages: Pages::new(source),
         link: None,
         parts: VecDeque::new(),
         is_started: false,
         foreign: None,
         is_over: false,
-    }))
+    })
 }
 
 /// A file of one or several links, each with streams side by side, of which one is played.
@@ -54,7 +54,7 @@ impl Container for Ogg {
                 return self.end();
             }
             match self.pages.next()? {
-                Read::Page(page) => self.take(page),
+                Read::Page(page) => self.take(&page),
                 Read::Fault(kind) => {
                     if let Some(link) = &mut self.link {
                         link.partial = None;
@@ -76,7 +76,7 @@ impl Ogg {
         }
     }
 
-    fn take(&mut self, page: Page) {
+    fn take(&mut self, page: &Page) {
         if page.is_first {
             self.begin(page);
             return;
@@ -89,7 +89,7 @@ impl Ogg {
     }
 
     /// A page that begins a stream: of this link, or of the next one.
-    fn begin(&mut self, page: Page) {
+    fn begin(&mut self, page: &Page) {
         // Within a link all streams begin before any goes on.
         let is_beside = self
             .link
@@ -114,7 +114,7 @@ impl Ogg {
 }
 
 impl Link {
-    fn take(&mut self, page: Page, parts: &mut VecDeque<Part>) {
+    fn take(&mut self, page: &Page, parts: &mut VecDeque<Part>) {
         if page.number != self.number {
             self.partial = None;
             parts.push_back(Part::Fault(DamageKind::Lost));

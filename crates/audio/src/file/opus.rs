@@ -18,8 +18,8 @@ pub(super) struct Opus {
 }
 
 enum Streams {
-    One(OpusDecoder),
-    Many(OpusMSDecoder),
+    One(Box<OpusDecoder>),
+    Many(Box<OpusMSDecoder>),
 }
 
 /// An Opus head, as in Ogg and Matroska.
@@ -84,9 +84,10 @@ impl Opus {
         // Pure decisions of the crate's on small numbers: it refuses layouts that are none.
         let rate = Self::RATE_HZ.cast_signed();
         let streams = if head.family == 0 && channels <= 2 {
-            OpusDecoder::new(rate, channels).map(Streams::One)
+            OpusDecoder::new(rate, channels).map(|decoder| Streams::One(Box::new(decoder)))
         } else {
-            OpusMSDecoder::new(rate, channels, head.family).map(Streams::Many)
+            OpusMSDecoder::new(rate, channels, head.family)
+                .map(|decoder| Streams::Many(Box::new(decoder)))
         };
         Ok(Self {
             streams: streams.map_err(|_| FileError::UnknownCodec {
@@ -119,7 +120,9 @@ impl Opus {
         .map_err(|_| Undecodable)?;
         samples.truncate(frames * self.channels);
         if self.gain.to_bits() != 1_f32.to_bits() {
-            samples.iter_mut().for_each(|sample| *sample *= self.gain);
+            for sample in samples.iter_mut() {
+                *sample *= self.gain;
+            }
         }
         Ok(())
     }

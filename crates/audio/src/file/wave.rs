@@ -237,7 +237,7 @@ impl Format {
     fn sample_bytes(self) -> u32 {
         let by_bits = u32::from(self.bits).div_ceil(8);
         let by_block = u32::from(self.block_bytes / self.channels.max(1));
-        let is_whole = self.block_bytes % self.channels.max(1) == 0;
+        let is_whole = self.block_bytes.is_multiple_of(self.channels.max(1));
         if is_whole && (by_bits.max(1)..=8).contains(&by_block) {
             by_block
         } else {

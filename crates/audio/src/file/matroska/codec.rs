@@ -66,9 +66,9 @@ impl Entry {
                 id::TRACK_NUMBER => entry.number = number(body),
                 id::TRACK_TYPE => entry.is_sound = number(body) == SOUND,
                 id::CODEC_ID => {
-                    entry.codec = String::from_utf8_lossy(body)
+                    String::from_utf8_lossy(body)
                         .trim_end_matches('\0')
-                        .to_owned()
+                        .clone_into(&mut entry.codec);
                 }
                 id::CODEC_PRIVATE => entry.private = body.to_vec(),
                 id::CODEC_DELAY => entry.delay_ns = number(body),

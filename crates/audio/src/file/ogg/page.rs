@@ -149,16 +149,18 @@ fn checksum(sum: u32, bytes: &[u8]) -> u32 {
 
 const fn table() -> [u32; 256] {
     let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
+    let mut byte: u8 = 0;
+    loop {
         let mut sum = (byte as u32) << 24;
         let mut bit = 0;
         while bit < 8 {
             sum = (sum << 1) ^ if sum >> 31 == 1 { 0x04C1_1DB7 } else { 0 };
             bit += 1;
         }
-        table[byte] = sum;
+        table[byte as usize] = sum;
+        if byte == u8::MAX {
+            return table;
+        }
         byte += 1;
     }
-    table
 }
