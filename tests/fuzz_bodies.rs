@@ -84,7 +84,17 @@ pub(crate) fn pcm(bytes: &[u8]) {
 /// Any file is refused, or gives samples that are finite and within range.
 pub(crate) fn audio_file(bytes: &[u8]) {
     let source = Box::new(Cursor::new(bytes.to_vec()));
-    if let Ok(Some(waveform)) = audio::file::decode(source, None, AUDIO) {
+    let Ok(recording) = audio::file::decode(source, None, AUDIO) else {
+        return;
+    };
+    let length = recording
+        .waveform
+        .as_ref()
+        .map_or(Duration::ZERO, Waveform::duration);
+    for damage in &recording.damage {
+        assert!(damage.at <= length, "{damage} of {length:?}");
+    }
+    if let Some(waveform) = recording.waveform {
         check(&waveform);
     }
 }

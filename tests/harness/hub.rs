@@ -57,11 +57,15 @@ impl Hub {
     pub async fn start() -> Self {
         let shared = Shared::default();
         let mut servers = JoinSet::new();
-        let store = Router::new()
+        let elsewhere = Router::new()
             .route("/{file}", any(store))
             .with_state(Arc::clone(&shared));
-        shared.lock().unwrap().store = serve(&mut servers, store).await;
+        shared.lock().unwrap().store = serve(&mut servers, elsewhere).await;
+        let own = Router::new()
+            .route("/{file}", any(store))
+            .with_state(Arc::clone(&shared));
         let hub = Router::new()
+            .nest("/store", own)
             .route("/owner/name/resolve/{revision}/{file}", any(resolve))
             .fallback(|| async { refusal(StatusCode::NOT_FOUND, "RepoNotFound") })
             .with_state(Arc::clone(&shared));
@@ -119,6 +123,11 @@ impl Hub {
     /// This file always comes from its beginning.
     pub fn without_ranges(&self, name: &str) {
         self.file(name, |file| file.understands_ranges = false);
+    }
+
+    /// Large files come from the hub's own address, as a mirror has them.
+    pub fn keep_large_files(&self) {
+        self.model(|model| model.store = format!("{}/store", self.endpoint));
     }
 
     /// Only who has this token gets anything.
@@ -207,7 +216,12 @@ async fn store(
     let mut model = shared.lock().unwrap();
     model.tokens_at_store += usize::from(headers.contains_key(header::AUTHORIZATION));
     let file = model.files.get_mut(&name).unwrap();
-    file.answer(&method, &headers)
+    let mut answer = file.answer(&method, &headers);
+    // It knows nothing of commits, and has sums of its own.
+    answer.headers_mut().remove("x-repo-commit");
+    let own = "\"of-the-store\"".parse().unwrap();
+    answer.headers_mut().insert(header::ETAG, own);
+    answer
 }
 
 fn refusal(status: StatusCode, code: &str) -> Response {

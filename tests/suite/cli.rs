@@ -184,6 +184,110 @@ async fn transcribe_names_the_file_that_failed_and_does_the_others() {
     );
 }
 
+/// A WAV file's samples under a head of our own making.
+fn headed(wav: &[u8], file_bytes: u32, data_bytes: u32) -> Vec<u8> {
+    let data = wav.windows(4).position(|window| window == b"data").unwrap();
+    let mut headed = wav.to_vec();
+    headed[4..8].copy_from_slice(&file_bytes.to_le_bytes());
+    headed[data + 4..data + 8].copy_from_slice(&data_bytes.to_le_bytes());
+    headed
+}
+
+#[tokio::test]
+async fn transcribe_reads_a_wav_whose_sizes_were_never_written() {
+    let spoken = spoken()
+        .into_iter()
+        .find(|spoken| {
+            spoken
+                .path
+                .extension()
+                .is_some_and(|extension| extension == "wav")
+        })
+        .unwrap();
+    let wav = std::fs::read(&spoken.path).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, sizes) in [("zero", 0), ("ones", u32::MAX)] {
+        let path = folder.path().join(format!("{name}.wav"));
+        std::fs::write(&path, headed(&wav, sizes, sizes)).unwrap();
+        let (code, text, said) = printed(&["transcribe", path.to_str().unwrap()]).await;
+        assert_eq!(
+            (code, text.trim(), &*said),
+            (0, &*spoken.words, ""),
+            "{name}"
+        );
+        let (code, text, said) = piped(&path).await;
+        assert_eq!(
+            (code, text.trim(), &*said),
+            (0, &*spoken.words, ""),
+            "{name}, piped"
+        );
+    }
+}
+
+/// `transcribe -` with the file through a pipe.
+async fn piped(path: &std::path::Path) -> (i32, String, String) {
+    let mut program = tokio::process::Command::new(tests::binary())
+        .args(["transcribe", "-"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = program.stdin.take().unwrap();
+    stdin
+        .write_all(&std::fs::read(path).unwrap())
+        .await
+        .unwrap();
+    drop(stdin);
+    let output = program.wait_with_output().await.unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn transcribe_says_where_a_recording_is_damaged_and_gives_the_rest() {
+    let spoken = spoken();
+    let flac = spoken[0].path.with_file_name("heldout").join("b000.flac");
+    let mut bytes = std::fs::read(flac).unwrap();
+    let at = bytes.len() * 3 / 4;
+    bytes[at..at + 40].fill(0x55);
+    let folder = tempfile::tempdir().unwrap();
+    let (damaged, cut) = (
+        folder.path().join("damaged.flac"),
+        folder.path().join("cut.flac"),
+    );
+    std::fs::write(&damaged, &bytes).unwrap();
+    std::fs::write(&cut, &bytes[..at]).unwrap();
+    let whole = spoken[0].path.to_str().unwrap();
+    for (path, words) in [(&damaged, "damaged at "), (&cut, "cut off at ")] {
+        let (code, text, said) = printed(&["transcribe", path.to_str().unwrap(), whole]).await;
+        assert_eq!(code, 65, "{said}");
+        let line = said
+            .lines()
+            .find(|line| line.contains(words))
+            .unwrap_or_else(|| panic!("{said}"));
+        let seconds = line.split(words).nth(1).unwrap().split(' ').next().unwrap();
+        assert!(
+            (0.5..60.0).contains(&seconds.parse::<f64>().unwrap()),
+            "{line}"
+        );
+        assert!(line.contains(path.to_str().unwrap()), "{line}");
+        assert_eq!(text.lines().last().unwrap().trim(), spoken[0].words);
+    }
+    let (code, json, _) = printed(&["transcribe", "--format", "json", cut.to_str().unwrap()]).await;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (code, json["damage"][0]["kind"].as_str()),
+        (65, Some("cut off"))
+    );
+    // What fails altogether weighs more.
+    let (code, _, _) = printed(&["transcribe", cut.to_str().unwrap(), "/no/such/file.wav"]).await;
+    assert_eq!(code, 1);
+}
+
 #[tokio::test]
 async fn probe_tells_what_listens() {
     let server = Server::listening(&[]).await;

@@ -9,9 +9,12 @@ mod bodies;
 const CUTS: usize = 60;
 
 fn replay(target: &str, body: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+    replay_folder(&format!("../fuzz/corpus/{target}"), body);
+}
+
+fn replay_folder(folder: &str, body: fn(&[u8])) {
     let mut files = 0;
-    for entry in std::fs::read_dir(folder.join(target)).unwrap() {
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         body(&bytes);
         for cut in (0..bytes.len()).step_by(bytes.len() / CUTS + 1) {
@@ -19,7 +22,7 @@ fn replay(target: &str, body: fn(&[u8])) {
         }
         files += 1;
     }
-    assert!(files >= 4, "{target} has {files} files");
+    assert!(files >= 4, "{folder} has {files} files");
 }
 
 #[test]
@@ -40,6 +43,8 @@ fn pcm_does_not_depend_on_its_chunks() {
 #[test]
 fn any_file_gives_samples_in_range_or_a_refusal() {
     replay("audio_file", bodies::audio_file);
+    // One of each container and codec: seeds for the fuzzer as well.
+    replay_folder("../crates/audio/tests/data/recordings", bodies::audio_file);
 }
 
 #[test]

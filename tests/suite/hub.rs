@@ -373,6 +373,92 @@ async fn a_folder_that_cannot_be_written_is_named() {
 }
 
 #[tokio::test]
+async fn a_mirror_may_redirect_to_its_own_address() {
+    let (hub, cache) = (hub().await, tempfile::tempdir().unwrap());
+    hub.keep_large_files();
+    let files = folder(&pull(&hub, cache.path(), &[]).await);
+    assert_eq!(
+        std::fs::read(files.join("model.safetensors")).unwrap(),
+        weights()
+    );
+    let blobs = cache.path().join("models--owner--name/blobs");
+    assert!(blobs.join(hub.sum("model.safetensors")).exists());
+}
+
+/// Two servers of a fleet that start on one volume.
+#[tokio::test]
+async fn two_pulls_at_once_leave_one_whole_model() {
+    let (hub, cache) = (hub().await, tempfile::tempdir().unwrap());
+    let (one, other) = tokio::join!(pull(&hub, cache.path(), &[]), pull(&hub, cache.path(), &[]));
+    for output in [one, other] {
+        let files = folder(&output);
+        assert_eq!(
+            std::fs::read(files.join("model.safetensors")).unwrap(),
+            weights()
+        );
+        assert!(std::fs::read_link(files.join("model.safetensors")).is_ok());
+    }
+    let blobs = cache.path().join("models--owner--name/blobs");
+    assert!(blobs.join(hub.sum("model.safetensors")).exists());
+}
+
+/// A hub behind a firewall that accepts and says nothing: what is there must start soon without what is not needed.
+#[tokio::test]
+async fn a_hub_that_never_answers_costs_seconds_when_only_optional_files_are_missing() {
+    let (hub, cache) = (hub().await, tempfile::tempdir().unwrap());
+    let files = folder(&pull(&hub, cache.path(), &[]).await);
+    std::fs::remove_file(files.join("generation_config.json")).unwrap();
+    std::fs::remove_dir_all(cache.path().join("models--owner--name/.no_exist")).ok();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let held = tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            held.push(silent.accept().await.unwrap());
+        }
+    });
+    let spoken = tests::spoken().remove(0);
+    let began = std::time::Instant::now();
+    let output = run(&[
+        "transcribe",
+        "--model",
+        "owner/name",
+        "--hf-endpoint",
+        &endpoint,
+        "--download-dir",
+        cache.path().to_str().unwrap(),
+        spoken.path.to_str().unwrap(),
+    ])
+    .await;
+    let took = began.elapsed();
+    held.abort();
+    // The files of this model are no checkpoint; that they are opened at all is what counts.
+    let said = refused(&output);
+    assert!(said.contains(cache.path().to_str().unwrap()), "{said}");
+    assert!(took < std::time::Duration::from_secs(15), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_cache_without_references_is_used_offline() {
+    let (hub, cache) = (hub().await, tempfile::tempdir().unwrap());
+    let files = folder(&pull(&hub, cache.path(), &[]).await);
+    std::fs::remove_dir_all(cache.path().join("models--owner--name/refs")).unwrap();
+    let spoken = tests::spoken().remove(0);
+    let output = run(&[
+        "transcribe",
+        "--model",
+        "owner/name",
+        "--offline",
+        "--download-dir",
+        cache.path().to_str().unwrap(),
+        spoken.path.to_str().unwrap(),
+    ])
+    .await;
+    let said = refused(&output);
+    assert!(said.contains(files.to_str().unwrap()), "{said}");
+}
+
+#[tokio::test]
 async fn a_model_in_the_cache_needs_no_network() {
     let (hub, cache) = (Hub::start().await, tempfile::tempdir().unwrap());
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/whisper/demo/model");

@@ -1,21 +1,55 @@
-//! Audio files (WAV, FLAC, MP3, Ogg Vorbis, M4A/AAC) to a [`Waveform`].
+//! Audio files, as programs and devices leave them, to a [`Waveform`].
+//!
+//! A container ([`track::Container`]) hands over packets, a [`decoder`] makes samples of them, and
+//! [`assembly`] mixes, resamples and limits them. Containers that recorders leave with wrong sizes or cut
+//! off are read here (WAV and its kin, AIFF, AU, CAF, Ogg, WebM, MPEG audio), the others by Symphonia.
+//! What cannot be decoded is left out of the waveform and listed in [`Recording::damage`].
+
+mod adpcm;
+mod aiff;
+mod assembly;
+mod au;
+mod blocks;
+mod caf;
+mod chunks;
+mod damage;
+mod decoder;
+mod matroska;
+mod mp4;
+mod mpeg;
+mod ogg;
+mod opus;
+mod parsed;
+mod source;
+mod track;
+mod wave;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use symphonia::core::audio::GenericAudioBufferRef;
-use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as DecodeError;
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
-use symphonia::core::meta::MetadataOptions;
+use symphonia::core::io::MediaSource;
 
-use crate::ingest::append;
-use crate::waveform::{in_range, samples_in};
-use crate::{PcmFormat, Resampler, Waveform, mix};
+use crate::Waveform;
+use assembly::Assembly;
+pub use damage::{Damage, DamageKind};
+use source::Source;
+use track::Container;
+
+/// The most bytes of what cannot be read twice (a pipe), which is kept in memory: three hours of CD quality.
+const PIPE_LIMIT_BYTES: u64 = 1 << 31;
+
+/// What a file holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// The samples; `None` for a sound file without any.
+    pub waveform: Option<Waveform>,
+    /// Where samples are missing, in order. Of more than [`Damage::MOST`] places the last one takes the place of the one
+    /// before it.
+    pub damage: Vec<Damage>,
+}
 
 /// Why a file gave no audio.
 #[derive(Debug, thiserror::Error)]
@@ -28,14 +62,33 @@ pub enum FileError {
         source: io::Error,
     },
     /// None of the known containers.
-    #[error("not a WAV, FLAC, MP3, Ogg Vorbis or M4A file")]
+    #[error("not a WAV, FLAC, MP3, AAC, Ogg, Opus, M4A, WebM, AIFF, AU or CAF file")]
     UnknownFormat {
         /// What the reader found.
-        source: DecodeError,
+        source: Option<DecodeError>,
     },
     /// A container without sound.
     #[error("the file has no audio track that can be decoded")]
     NoTrack,
+    /// An MP4 file whose index was never written, or is cut off.
+    #[error(
+        "the file's index (its 'moov' box) is missing: the recording was cut off before its end was written"
+    )]
+    NoIndex,
+    /// A container of a known kind whose head makes no sense.
+    #[error("the {container} file's head is damaged: {fault}")]
+    Head {
+        /// The container's name.
+        container: &'static str,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A codec that is not built in, by its name.
+    #[error("audio coded as {codec} is not supported; convert the file to WAV or FLAC")]
+    UnknownCodec {
+        /// The codec.
+        codec: &'static str,
+    },
     /// A codec that is not built in.
     #[error("the audio codec is not supported; convert the file to WAV or FLAC")]
     Codec {
@@ -59,19 +112,44 @@ pub enum FileError {
         /// The limit in force.
         limit: Duration,
     },
+    /// More bytes than can be kept of a pipe.
+    #[error("more than {limit_bytes} bytes through a pipe; write them to a file first")]
+    TooLarge {
+        /// The limit in force.
+        limit_bytes: u64,
+    },
 }
 
-/// Reads a file's first audio track, up to `limit`. `None` stands for a sound file without samples.
+/// Reads a file's first audio track, up to `limit`.
 ///
 /// # Errors
-/// See [`FileError`]. A stream that breaks off after its first samples gives what was there.
-pub fn open(path: &Path, limit: Duration) -> Result<Option<Waveform>, FileError> {
+/// See [`FileError`]. A stream that is damaged or cut off gives what can be decoded of it, and says so in
+/// [`Recording::damage`].
+pub fn open(path: &Path, limit: Duration) -> Result<Recording, FileError> {
     let file = File::open(path).map_err(|source| FileError::Io { source })?;
-    decode(
-        Box::new(file),
-        path.extension().and_then(|e| e.to_str()),
-        limit,
-    )
+    if !file.is_seekable() {
+        return stream(file, limit);
+    }
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    decode(Box::new(file), extension, limit)
+}
+
+/// As [`open`], from bytes that can be read once only: standard input, or a pipe.
+///
+/// # Errors
+/// See [`FileError`].
+pub fn stream(source: impl Read, limit: Duration) -> Result<Recording, FileError> {
+    let mut bytes = Vec::new();
+    source
+        .take(PIPE_LIMIT_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| FileError::Io { source })?;
+    if bytes.len() as u64 > PIPE_LIMIT_BYTES {
+        return Err(FileError::TooLarge {
+            limit_bytes: PIPE_LIMIT_BYTES,
+        });
+    }
+    decode(Box::new(Cursor::new(bytes)), None, limit)
 }
 
 /// As [`open`], from any seekable bytes. `extension` helps to tell formats apart; it may be wrong.
@@ -82,150 +160,58 @@ pub fn decode(
     source: Box<dyn MediaSource>,
     extension: Option<&str>,
     limit: Duration,
-) -> Result<Option<Waveform>, FileError> {
-    let mut hint = Hint::new();
-    if let Some(extension) = extension {
-        hint.with_extension(extension);
+) -> Result<Recording, FileError> {
+    let mut container = container(Source::new(source)?, extension)?;
+    let mut assembly = Assembly::new(limit);
+    while let Some(part) = container.next()? {
+        assembly.take(part)?;
     }
-    let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-    let format = symphonia::default::get_probe()
-        .probe(
-            &hint,
-            stream,
-            FormatOptions::default(),
-            MetadataOptions::default(),
-        )
-        .map_err(|source| FileError::UnknownFormat { source })?;
-    let track = format
-        .default_track(TrackType::Audio)
-        .ok_or(FileError::NoTrack)?;
-    let track_id = track.id;
-    let parameters = track
-        .codec_params
-        .as_ref()
-        .and_then(|parameters| parameters.audio())
-        .ok_or(FileError::NoTrack)?;
-    let decoder = symphonia::default::get_codecs()
-        .make_audio_decoder(parameters, &AudioDecoderOptions::default())
-        .map_err(|source| FileError::Codec { source })?;
-    Container {
-        format,
-        decoder,
-        track_id,
-        audio: Audio::new(limit),
-    }
-    .read()
+    assembly.finish()
 }
 
-struct Container<'a> {
-    format: Box<dyn FormatReader + 'a>,
-    decoder: Box<dyn AudioDecoder>,
-    track_id: u32,
-    audio: Audio,
+/// The reader for what the file's first bytes are.
+fn container(mut source: Source, extension: Option<&str>) -> Result<Box<dyn Container>, FileError> {
+    let head = source.peek(16)?;
+    let begins = |magic: &[u8]| head.starts_with(magic);
+    if wave::is_wave(&head) {
+        return wave::open(source);
+    }
+    if aiff::is_aiff(&head) {
+        return aiff::open(source);
+    }
+    if begins(b".snd") {
+        return au::open(source);
+    }
+    if begins(b"caff") {
+        return caf::open(source);
+    }
+    if begins(b"OggS") {
+        return Ok(ogg::open(source));
+    }
+    if matroska::is_matroska(&head) {
+        return matroska::open(source);
+    }
+    if let Some(codec) = foreign(&head) {
+        return Err(FileError::UnknownCodec { codec });
+    }
+    if mpeg::is_mpeg(&mut source)? {
+        return Ok(mpeg::open(source));
+    }
+    parsed::open(source, extension)
 }
 
-impl Container<'_> {
-    /// Reads to the end, or to where the stream breaks off: what came before that is kept.
-    fn read(mut self) -> Result<Option<Waveform>, FileError> {
-        let mut is_damaged = false;
-        loop {
-            let packet = match self.format.next_packet() {
-                Ok(Some(packet)) => packet,
-                Ok(None) => break,
-                Err(_) => {
-                    is_damaged = true;
-                    break;
-                }
-            };
-            if packet.track_id != self.track_id {
-                continue;
-            }
-            match self.decoder.decode(&packet) {
-                Ok(buffer) => self.audio.push(&buffer)?,
-                // A packet that cannot be decoded is left out; the next one may be sound.
-                Err(DecodeError::DecodeError(_)) => is_damaged = true,
-                Err(_) => {
-                    is_damaged = true;
-                    break;
-                }
-            }
-        }
-        match self.audio.finish()? {
-            None if is_damaged => Err(FileError::Damaged),
-            waveform => Ok(waveform),
-        }
-    }
-}
-
-/// Decoded buffers on their way to one [`Waveform`].
-struct Audio {
-    limit: Duration,
-    samples: Vec<f32>,
-    /// The rate of the buffers so far.
-    source: Option<(u32, Resampler)>,
-    /// Reused from buffer to buffer.
-    interleaved: Vec<f32>,
-    fresh: Vec<f32>,
-}
-
-impl Audio {
-    fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            samples: Vec::new(),
-            source: None,
-            interleaved: Vec::new(),
-            fresh: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, buffer: &GenericAudioBufferRef<'_>) -> Result<(), FileError> {
-        let rate_hz = buffer.spec().rate();
-        let channels = buffer.spec().channels().count();
-        if !PcmFormat::RATES_HZ.contains(&rate_hz)
-            || !(1..=usize::from(PcmFormat::MAX_CHANNELS)).contains(&channels)
-        {
-            return Err(FileError::Format { rate_hz, channels });
-        }
-        if self
-            .source
-            .as_ref()
-            .is_none_or(|(rate, _)| *rate != rate_hz)
-        {
-            self.end_source();
-            self.source = Some((rate_hz, Resampler::new(rate_hz)));
-        }
-        buffer.copy_to_vec_interleaved(&mut self.interleaved);
-        if let Some((_, resampler)) = &mut self.source {
-            for frame in self.interleaved.chunks_exact(channels) {
-                // Made finite first: one NaN would spread over the resampler's whole block.
-                let sample = mix::to_mono(frame.iter().map(|&sample| in_range(sample)));
-                resampler.push(sample, &mut self.fresh);
-            }
-        }
-        append(&mut self.samples, &self.fresh);
-        self.fresh.clear();
-        self.check_length()
-    }
-
-    fn finish(mut self) -> Result<Option<Waveform>, FileError> {
-        self.end_source();
-        self.check_length()?;
-        Ok(Waveform::new(self.samples))
-    }
-
-    fn end_source(&mut self) {
-        if let Some((_, resampler)) = self.source.take() {
-            resampler.finish(&mut self.fresh);
-            append(&mut self.samples, &self.fresh);
-            self.fresh.clear();
-        }
-    }
-
-    fn check_length(&self) -> Result<(), FileError> {
-        if self.samples.len() > samples_in(self.limit) {
-            return Err(FileError::TooLong { limit: self.limit });
-        }
-        Ok(())
-    }
+/// Files of recorders that cannot be decoded here, by what they begin with.
+fn foreign(head: &[u8]) -> Option<&'static str> {
+    [
+        (&b"#!AMR-WB"[..], "AMR wideband"),
+        (b"#!AMR", "AMR"),
+        (b"\x30\x26\xB2\x75\x8E\x66\xCF\x11", "Windows Media Audio"),
+        (b"wvpk", "WavPack"),
+        (b"MAC ", "Monkey's Audio"),
+        (b"MPCK", "Musepack"),
+        (b"#!SILK_V3", "SILK"),
+        (b"\x02#!SILK_V3", "SILK"),
+    ]
+    .into_iter()
+    .find_map(|(magic, codec)| head.starts_with(magic).then_some(codec))
 }

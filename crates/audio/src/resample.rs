@@ -84,6 +84,11 @@ impl Resampler {
         }
     }
 
+    /// Samples that are still to come for what was pushed.
+    pub(crate) fn held(&self) -> usize {
+        usize::try_from(self.owed().saturating_sub(self.samples_out)).unwrap_or(usize::MAX)
+    }
+
     /// Output for the input so far, rounded to the nearest sample.
     fn owed(&self) -> u64 {
         let rate = u64::from(self.rate_hz);

@@ -32,7 +32,10 @@ fn clips() -> Vec<(String, Vec<f32>, usize)> {
         if path.extension().is_none_or(|extension| extension != "wav") {
             continue;
         }
-        let waveform = file::open(&path, Duration::from_secs(60)).unwrap().unwrap();
+        let waveform = file::open(&path, Duration::from_secs(60))
+            .unwrap()
+            .waveform
+            .unwrap();
         let levels: Vec<f32> = waveform.samples().chunks_exact(BLOCK).map(level).collect();
         let loudest = levels.iter().copied().fold(0.0, f32::max);
         let last = levels.iter().rposition(|&level| level > loudest * 0.056);

@@ -147,6 +147,7 @@ fn load(paths: &[PathBuf], silence: u32) -> Result<Vec<Spoken>, Box<dyn Error>> 
     for file in files {
         let waveform = audio::file::open(&file, Duration::from_secs(3600))
             .map_err(|error| format!("{}: {error}", file.display()))?
+            .waveform
             .ok_or_else(|| format!("{}: no audio in it", file.display()))?;
         let mut pcm = BytesMut::with_capacity(2 * waveform.samples().len());
         for sample in waveform.samples() {

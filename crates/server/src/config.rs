@@ -83,6 +83,10 @@ pub enum Command {
     /// Serve Wyoming clients until SIGTERM.
     Serve(Box<ServeArgs>),
     /// Transcribe audio files and exit.
+    ///
+    /// Exit codes: 0, all of the audio was transcribed; 65, parts of a recording are damaged or missing
+    /// (standard error says where), and the words of the rest were printed; 1, a file gave no transcript;
+    /// 64, invalid settings; 69, no model.
     Transcribe(transcribe::Args),
     /// Tell what listens at an address; exit code 0 for a Wyoming speech-to-text server, 2 for
     /// something else, 3 for nothing.

@@ -186,6 +186,15 @@ enum Freshness {
     Newest,
 }
 
+/// How long the hub is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// Without the hub there is no model.
+    Needed,
+    /// There is a model without it; a start must not wait for long.
+    Optional,
+}
+
 /// The folder with the files of a hub model.
 fn find(
     id: &HubId,
@@ -209,16 +218,18 @@ fn find(
             cache: root,
         });
     }
-    match fetch(id, args, &cache, report) {
-        Ok(commit) => Ok(cache.snapshot(&commit)),
-        Err(error) => match cached.filter(|_| freshness == Freshness::AnyCached) {
-            // Only files that a checkpoint can do without are missing.
-            Some((cache, commit)) => {
-                tracing::warn!(model = %id, error = &error as &dyn std::error::Error, "model taken from the cache as it is");
-                Ok(cache.snapshot(&commit))
-            }
-            None => Err(error),
-        },
+    let Some((usable, commit)) = cached.filter(|_| freshness == Freshness::AnyCached) else {
+        let commit = fetch(id, args, &cache, &args.revision, Patience::Needed, report)?;
+        return Ok(cache.snapshot(&commit));
+    };
+    // Only files that a checkpoint can do without are missing, and only those of this commit are asked for.
+    let revision = Revision::of_commit(&commit);
+    match fetch(id, args, &usable, &revision, Patience::Optional, report) {
+        Ok(commit) => Ok(usable.snapshot(&commit)),
+        Err(error) => {
+            tracing::warn!(model = %id, error = &error as &dyn std::error::Error, "model taken from the cache as it is");
+            Ok(usable.snapshot(&commit))
+        }
     }
 }
 
@@ -227,9 +238,13 @@ fn fetch(
     id: &HubId,
     args: &HubArgs,
     cache: &RepoCache,
+    revision: &Revision,
+    patience: Patience,
     report: Report,
 ) -> Result<String, StoreError> {
-    Ok(download::download(id, args, cache, report)?)
+    Ok(download::download(
+        id, args, cache, revision, patience, report,
+    )?)
 }
 
 #[cfg(not(feature = "hub"))]
@@ -237,11 +252,14 @@ fn fetch(
     id: &HubId,
     args: &HubArgs,
     cache: &RepoCache,
+    revision: &Revision,
+    _patience: Patience,
     _report: Report,
 ) -> Result<String, StoreError> {
+    let _ = args;
     Err(StoreError::NoHub {
         id: id.clone(),
-        revision: args.revision.clone(),
+        revision: revision.clone(),
         cache: cache.root().to_owned(),
     })
 }

@@ -1,6 +1,6 @@
 //! Who listens there? For people who set a port up, for health checks, and for a bind that failed.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,12 +29,32 @@ pub struct Args {
 pub enum Found {
     /// A Wyoming server; it offers speech-to-text when `asr` is not empty.
     Wyoming(Box<Info>),
-    /// An HTTP server, with its status line.
-    Http(String),
+    /// An HTTP server.
+    Http(Http),
     /// Something that accepts connections and speaks neither.
     Other,
     /// Nobody.
     Nothing(String),
+}
+
+/// An HTTP server, as far as it can be told apart.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Http {
+    /// The status line of its first page.
+    pub status: String,
+    /// Which of the programs it is whose default port this is too.
+    pub tenant: Tenant,
+}
+
+/// Programs other than Wyoming servers that listen at 10300.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Tenant {
+    /// The management of a node of Apache Ignite 3 or GridGain 9, with what it says of its version.
+    Ignite(String),
+    /// A page for Kubernetes that says whether a CSI driver lives.
+    Health,
+    /// Viz World, or anything else.
+    Other,
 }
 
 /// Runs the command.
@@ -56,7 +76,7 @@ async fn ask_server(address: &str, limit: Duration) -> (u8, String) {
             (0, format!("Wyoming speech-to-text: {}", described(&info)))
         }
         Found::Wyoming(_) => (2, "a Wyoming server without speech-to-text".to_owned()),
-        Found::Http(status) => (2, http_text(&status)),
+        Found::Http(http) => (2, http.to_string()),
         Found::Other => (
             2,
             "something that speaks neither Wyoming nor HTTP".to_owned(),
@@ -68,9 +88,9 @@ async fn ask_server(address: &str, limit: Duration) -> (u8, String) {
 /// `page` is HOST:PORT/PATH.
 async fn ask_page(page: &str, limit: Duration) -> (u8, String) {
     let (address, path) = page.split_once('/').unwrap_or((page, ""));
-    match tokio::time::timeout(limit, http_status(address, path)).await {
-        Ok(Ok(Some(status))) if status.split(' ').nth(1) == Some("200") => (0, status),
-        Ok(Ok(Some(status))) => (2, status),
+    match tokio::time::timeout(limit, get(address, path)).await {
+        Ok(Ok(Some(page))) if page.is_ok() => (0, page.status),
+        Ok(Ok(Some(page))) => (2, page.status),
         Ok(Ok(None)) => (2, "something that does not speak HTTP".to_owned()),
         Ok(Err(error)) => (3, format!("nothing: {error}")),
         Err(_) => (3, format!("no answer within {} s", limit.as_secs())),
@@ -92,29 +112,111 @@ pub async fn probe(address: &str, limit: Duration) -> Found {
         .await
     {
         Ok(info) => Found::Wyoming(Box::new(info)),
-        Err(_) => match tokio::time::timeout_at(began + limit, http_status(address, "")).await {
-            Ok(Ok(Some(status))) => Found::Http(status),
+        Err(_) => match tokio::time::timeout_at(began + limit, get(address, "")).await {
+            Ok(Ok(Some(Page { status, .. }))) => {
+                let asked = tenant(address, &status);
+                let tenant = tokio::time::timeout_at(began + limit, asked).await;
+                let tenant = tenant.unwrap_or(Tenant::Other);
+                Found::Http(Http { status, tenant })
+            }
             _ => Found::Other,
         },
     }
 }
 
-/// The status line of the page /`path`.
-async fn http_status(address: &str, path: &str) -> std::io::Result<Option<String>> {
+/// Asks for the pages that the other programs document. `first`: what the first page answered.
+async fn tenant(address: &str, first: &str) -> Tenant {
+    let page = async |path| get(address, path).await.ok().flatten();
+    if let Some(version) = page("management/v1/node/version").await
+        && let Some(name) = ignite(&version)
+    {
+        return Tenant::Ignite(name);
+    }
+    match page("healthz").await {
+        // A server that answers every page alike says nothing.
+        Some(health) if health.status != first && is_health(&health) => Tenant::Health,
+        _ => Tenant::Other,
+    }
+}
+
+/// The name and version of an Ignite or GridGain node; where authentication is on, that it is one.
+fn ignite(page: &Page) -> Option<String> {
+    // A server without that page has nothing under its parent either.
+    let is_locked = page.code() == Some("401") && page.body.contains("problem+json");
+    if is_locked {
+        return Some("that wants a password".to_owned());
+    }
+    let begin = page.body.find('{')?;
+    let end = page.body.rfind('}')?;
+    let json: serde_json::Value = serde_json::from_str(page.body.get(begin..=end)?).ok()?;
+    let version = json.get("version")?.as_str()?;
+    let product = json.get("product").and_then(serde_json::Value::as_str);
+    page.is_ok()
+        .then(|| format!("{} {version}", product.unwrap_or("version")))
+}
+
+/// The sidecar of CSI drivers answers "ok", or 500 with the driver's fault.
+fn is_health(page: &Page) -> bool {
+    let body = page.body.rsplit("\r\n\r\n").next().unwrap_or_default();
+    let is_ok = page.is_ok() && body.trim().eq_ignore_ascii_case("ok");
+    is_ok || page.code() == Some("500")
+}
+
+/// An answer of HTTP.
+struct Page {
+    /// Its first line.
+    status: String,
+    /// Everything after it, up to [`Page::MOST`].
+    body: String,
+}
+
+impl Page {
+    /// Bytes that are read of an answer.
+    const MOST: u64 = 4_096;
+
+    fn code(&self) -> Option<&str> {
+        self.status.split(' ').nth(1)
+    }
+
+    fn is_ok(&self) -> bool {
+        self.code() == Some("200")
+    }
+}
+
+/// The page /`path`; `None` when the answer is no HTTP.
+async fn get(address: &str, path: &str) -> std::io::Result<Option<Page>> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.take(256).read_to_end(&mut answer).await?;
+    let read = stream.take(Page::MOST).read_to_end(&mut answer).await;
+    if answer.is_empty() {
+        read?;
+    }
     let text = String::from_utf8_lossy(&answer);
-    let status = text.lines().next().unwrap_or_default();
-    Ok(status.starts_with("HTTP/").then(|| status.to_owned()))
+    let (status, body) = text.split_once("\r\n").unwrap_or((&text, ""));
+    Ok(status.starts_with("HTTP/").then(|| Page {
+        status: status.to_owned(),
+        body: body.to_owned(),
+    }))
 }
 
-fn http_text(status: &str) -> String {
-    format!(
-        "an HTTP server ({status}), not Wyoming; Viz World's server allocator uses port 10300 too"
-    )
+impl fmt::Display for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an HTTP server ({}), not Wyoming", self.status)?;
+        match &self.tenant {
+            Tenant::Ignite(version) => write!(
+                f,
+                ": the management of Apache Ignite or GridGain ({version}), whose REST port is 10300 too"
+            ),
+            Tenant::Health => f.write_str(
+                ": its /healthz answers as the health port of a CSI driver does; some have 10300",
+            ),
+            Tenant::Other => f.write_str(
+                "; Viz World Server, Apache Ignite 3, GridGain 9 and health ports of CSI drivers use 10300 too",
+            ),
+        }
+    }
 }
 
 fn described(info: &Info) -> String {
@@ -152,7 +254,7 @@ pub async fn holder(error: &StartError) -> Option<String> {
     let local = format!("127.0.0.1:{port}");
     let speaks = match probe(&local, Duration::from_secs(2)).await {
         Found::Wyoming(info) => format!("Wyoming: {}", described(&info)),
-        Found::Http(status) => http_text(&status),
+        Found::Http(http) => http.to_string(),
         Found::Other => "neither Wyoming nor HTTP".to_owned(),
         Found::Nothing(_) => "nothing on the loopback address".to_owned(),
     };
@@ -240,13 +342,89 @@ mod tests {
         let wyoming = br#"{"type": "info", "data": {"tts": []}}
 "#;
         assert!(matches!(found(wyoming).await, Found::Wyoming(info) if info.asr.is_empty()));
-        let http = b"HTTP/1.1 400 Bad Request\r\n\r\n";
-        let Found::Http(status) = found(http).await else {
+        let Found::Http(http) = found(b"HTTP/1.1 400 Bad Request\r\n\r\n").await else {
             panic!("no HTTP");
         };
-        assert_eq!(status, "HTTP/1.1 400 Bad Request");
+        assert_eq!(http.status, "HTTP/1.1 400 Bad Request");
+        assert_eq!(http.tenant, Tenant::Other);
+        assert!(http.to_string().contains("Viz World"), "{http}");
         assert!(matches!(found(b"SSH-2.0-OpenSSH\r\n").await, Found::Other));
         assert!(matches!(found(b"").await, Found::Other));
+    }
+
+    /// An HTTP server with some pages and 404 for the others.
+    async fn pages(
+        pages: &'static [(&'static str, &'static str)],
+        missing: &'static str,
+    ) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = vec![0; 1_024];
+                let count = stream.read(&mut asked).await.unwrap();
+                let asked = String::from_utf8_lossy(&asked[..count]).into_owned();
+                // What is no request of HTTP is refused, as servers in Go and Java do.
+                let path = asked
+                    .strip_prefix("GET ")
+                    .and_then(|rest| rest.split(' ').next());
+                let answer = path.map_or("HTTP/1.1 400 Bad Request\r\n\r\n", |path| {
+                    let page = pages.iter().find(|(name, _)| *name == path);
+                    page.map_or(missing, |(_, answer)| answer)
+                });
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn other_tenants_of_the_port_are_named_by_what_they_answer() {
+        const IGNITE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n\
+            {\"version\":\"3.1.0\",\"product\":\"Apache Ignite\"}";
+        const GRIDGAIN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2c\r\n\
+            {\"version\":\"9.1.22\",\"product\":\"GridGain\"}\r\n0\r\n\r\n";
+        const LOCKED: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/problem+json\r\n\r\n{\"status\":401}";
+        const PROBLEM: &str = "HTTP/1.1 404 Not Found\r\nContent-Type: application/problem+json\r\n\r\n{\"status\":404}";
+        const MISSING: &str =
+            "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\n\r\n404 page not found\n";
+        const VERSION: &str = "/management/v1/node/version";
+        let cases: [(&[(&str, &str)], &str, &[&str]); 6] = [
+            (
+                &[(VERSION, IGNITE)],
+                PROBLEM,
+                &["Apache Ignite 3.1.0", "REST port"],
+            ),
+            (&[(VERSION, GRIDGAIN)], PROBLEM, &["GridGain 9.1.22"]),
+            (&[(VERSION, LOCKED)], PROBLEM, &["Ignite or GridGain"]),
+            (
+                &[("/healthz", "HTTP/1.1 200 OK\r\n\r\nok")],
+                MISSING,
+                &["CSI driver"],
+            ),
+            (
+                &[(
+                    "/healthz",
+                    "HTTP/1.1 500 Internal Server Error\r\n\r\ndriver responded but is not ready",
+                )],
+                MISSING,
+                &["CSI driver"],
+            ),
+            (
+                &[("/", "HTTP/1.1 200 OK\r\n\r\n<html>")],
+                MISSING,
+                &["Viz World"],
+            ),
+        ];
+        for (served, missing, expected) in cases {
+            let address = pages(served, missing).await;
+            let (code, text) = ask_server(&address, Duration::from_secs(5)).await;
+            assert_eq!(code, 2, "{text}");
+            for words in expected {
+                assert!(text.contains(words), "{words}: {text}");
+            }
+        }
     }
 
     #[tokio::test]

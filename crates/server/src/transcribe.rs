@@ -1,13 +1,13 @@
 //! `wyoming-stt transcribe`: audio files to text, without a server.
 
 use std::fmt::Write as _;
-use std::io::{Cursor, IsTerminal, Read, Write as _};
+use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audio::Waveform;
+use audio::file::{Damage, DamageKind, Recording};
 use clap::ValueEnum;
 use serde_json::json;
 use whisper::{Input, Language, Names, Options, Transcript, Whisper};
@@ -18,13 +18,15 @@ use crate::model_store::Report;
 
 /// Longest file: a day.
 const LIMIT: Duration = Duration::from_hours(24);
-/// Most bytes of a file on standard input, which has to be kept whole: three hours of CD quality.
-const LIMIT_BYTES: u64 = 1 << 31;
+/// Exit code when every file gave a transcript, but not all of a recording could be read (`EX_DATAERR`).
+const DAMAGED: u8 = 65;
+/// How many damaged places of a recording are shown.
+const SHOWN_PLACES: usize = 10;
 
 /// `wyoming-stt transcribe`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// WAV, FLAC, MP3, Ogg Vorbis or M4A files; `-` reads one from standard input.
+    /// WAV, FLAC, MP3, AAC, Ogg, Opus, M4A, WebM, AIFF, AU or CAF files; `-` reads one from standard input.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// How to print the words.
@@ -51,8 +53,9 @@ pub enum Format {
     Vtt,
 }
 
-/// Runs the command. The exit code is 0 when every file gave a transcript, 64 with settings that cannot
-/// be, 69 without a model, else 1.
+/// Runs the command. The exit code is 0 when every file gave a transcript of all of its audio, 65 when parts
+/// of a recording are damaged or missing, 64 with invalid settings, 69 without a model, and 1 when a file
+/// gave no transcript.
 pub fn run(args: &Args) -> ExitCode {
     let progress = Progress::new();
     let blocklist = match args.model.blocklist() {
@@ -77,7 +80,7 @@ pub fn run(args: &Args) -> ExitCode {
             return ExitCode::from(64);
         }
     };
-    let mut code = ExitCode::SUCCESS;
+    let (mut is_failed, mut is_damaged) = (false, false);
     for (index, file) in args.files.iter().enumerate() {
         progress.show(&format!(
             "{} ({} of {})",
@@ -85,21 +88,32 @@ pub fn run(args: &Args) -> ExitCode {
             index + 1,
             args.files.len()
         ));
-        match transcribe(&whisper, args, expected.clone(), file) {
-            Ok(mut transcript) => {
+        let heard = read(file)
+            .and_then(|recording| transcribe(&whisper, args, expected.clone(), recording));
+        match heard {
+            Ok((mut transcript, damage)) => {
+                is_damaged |= !damage.is_empty();
+                for place in places(&damage) {
+                    progress.complain(&format!("{}: {place}", file.display()));
+                }
                 blocklist.apply(&mut transcript);
                 progress.clear();
+                let text = shown(args, file, &transcript, &damage);
                 // A closed output ends nothing: the exit codes of the others still count.
-                write!(std::io::stdout(), "{}", shown(args, file, &transcript)).ok();
+                write!(std::io::stdout(), "{text}").ok();
             }
             Err(error) => {
                 progress.complain(&format!("{}: {error}", file.display()));
-                code = ExitCode::FAILURE;
+                is_failed = true;
             }
         }
     }
     progress.clear();
-    code
+    match (is_failed, is_damaged) {
+        (true, _) => ExitCode::FAILURE,
+        (false, true) => ExitCode::from(DAMAGED),
+        (false, false) => ExitCode::SUCCESS,
+    }
 }
 
 /// The names that speech may contain.
@@ -107,19 +121,21 @@ fn expected(args: &Args, whisper: &Whisper) -> Result<Option<Arc<Names>>, String
     let Some(path) = &args.names else {
         return Ok(None);
     };
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let names = text.lines().filter(|line| !line.starts_with('#'));
     Ok(Some(Arc::new(Names::new(whisper.vocabulary(), names))))
 }
 
+/// A recording's words, and what is missing of it.
 fn transcribe(
     whisper: &Whisper,
     args: &Args,
     expected: Option<Arc<Names>>,
-    file: &Path,
-) -> Result<Transcript, String> {
-    let Some(waveform) = read(file)? else {
-        return Ok(Transcript::default());
+    recording: Recording,
+) -> Result<(Transcript, Vec<Damage>), String> {
+    let Some(waveform) = recording.waveform else {
+        return Ok((Transcript::default(), recording.damage));
     };
     let mut input = Input::new(waveform);
     input.options = Options {
@@ -134,34 +150,49 @@ fn transcribe(
     }
     input.options.timestamps = matches!(args.format, Format::Srt | Format::Vtt);
     let result = whisper.transcribe(&[input]).pop();
-    result
+    let transcript = result
         .ok_or_else(|| "no result".to_owned())?
-        .map_err(|error| chain(&error))
+        .map_err(|error| chain(&error))?;
+    Ok((transcript, recording.damage))
 }
 
-fn read(file: &Path) -> Result<Option<Waveform>, String> {
-    if file != Path::new("-") {
-        return audio::file::open(file, LIMIT).map_err(|error| chain(&error));
+fn read(file: &Path) -> Result<Recording, String> {
+    let recording = if file == Path::new("-") {
+        audio::file::stream(std::io::stdin().lock(), LIMIT)
+    } else {
+        audio::file::open(file, LIMIT)
+    };
+    recording.map_err(|error| chain(&error))
+}
+
+/// A line for each damaged place, up to [`SHOWN_PLACES`], and one for the others.
+fn places(damage: &[Damage]) -> Vec<String> {
+    let mut lines: Vec<String> = damage
+        .iter()
+        .take(SHOWN_PLACES)
+        .map(Damage::to_string)
+        .collect();
+    match damage.len().saturating_sub(SHOWN_PLACES) {
+        0 => {}
+        // The list itself is bounded.
+        more if damage.len() == Damage::MOST => {
+            lines.push(format!("{more} more places or more are damaged"))
+        }
+        more => lines.push(format!("{more} more places are damaged")),
     }
-    let mut bytes = Vec::new();
-    let mut input = std::io::stdin().lock().take(LIMIT_BYTES);
-    input
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("cannot read standard input: {error}"))?;
-    let bytes = Box::new(Cursor::new(bytes));
-    audio::file::decode(bytes, None, LIMIT).map_err(|error| chain(&error))
+    lines
 }
 
-fn shown(args: &Args, file: &Path, transcript: &Transcript) -> String {
+fn shown(args: &Args, file: &Path, transcript: &Transcript, damage: &[Damage]) -> String {
     match args.format {
         Format::Text => format!("{}\n", transcript.text),
-        Format::Json => format!("{}\n", as_json(file, transcript)),
+        Format::Json => format!("{}\n", as_json(file, transcript, damage)),
         Format::Srt => as_srt(transcript),
         Format::Vtt => as_vtt(transcript),
     }
 }
 
-fn as_json(file: &Path, transcript: &Transcript) -> serde_json::Value {
+fn as_json(file: &Path, transcript: &Transcript, damage: &[Damage]) -> serde_json::Value {
     let segments: Vec<serde_json::Value> = transcript
         .segments
         .iter()
@@ -189,6 +220,13 @@ fn as_json(file: &Path, transcript: &Transcript) -> serde_json::Value {
             "hopeless": transcript.withheld.hopeless,
             "prompt": transcript.withheld.prompt,
         },
+        "damage": damage.iter().map(|damage| json!({
+            "at": damage.at.as_secs_f64(),
+            "kind": match damage.kind {
+                DamageKind::CutOff => "cut off",
+                DamageKind::Lost => "lost",
+            },
+        })).collect::<Vec<_>>(),
         "segments": segments,
     })
 }

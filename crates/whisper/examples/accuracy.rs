@@ -79,7 +79,9 @@ fn logits_error(
     let extractor = MelExtractor::new(models[0].config().num_mel_bins);
     let (mut moved, mut spread) = (0.0, 0.0);
     for path in spoken(clips)?.iter().take(COMPARED) {
-        let waveform = audio::file::open(path, Duration::from_secs(30))?.ok_or("empty clip")?;
+        let waveform = audio::file::open(path, Duration::from_secs(30))?
+            .waveform
+            .ok_or("empty clip")?;
         let mel = extractor
             .stream_of(waveform.samples())
             .window(models[0].window_frames())?;
@@ -117,7 +119,9 @@ fn measure(
     let mut spent = Duration::ZERO;
     for path in spoken(clips)? {
         let expected = std::fs::read_to_string(path.with_extension("txt"))?;
-        let waveform = audio::file::open(&path, Duration::from_secs(600))?.ok_or("empty clip")?;
+        let waveform = audio::file::open(&path, Duration::from_secs(600))?
+            .waveform
+            .ok_or("empty clip")?;
         let mut input = Input::new(waveform);
         input.options.window = window;
         input.options.timestamps = timestamps;

@@ -102,7 +102,9 @@ fn transcribe(whisper: &Whisper, request: &Request) -> Result<serde_json::Value,
 }
 
 fn input(path: &std::path::Path, window: WindowName) -> Result<Input, Box<dyn Error>> {
-    let waveform = audio::file::open(path, Duration::from_secs(600))?.ok_or("no audio in it")?;
+    let waveform = audio::file::open(path, Duration::from_secs(600))?
+        .waveform
+        .ok_or("no audio in it")?;
     let mut input = Input::new(waveform);
     input.options.language = Language::Fixed("en".to_owned());
     input.options.window = match window {

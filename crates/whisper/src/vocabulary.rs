@@ -3,7 +3,9 @@
 //! Nothing is known by number: `tokenizer.json` names the special tokens, and
 //! `generation_config.json` has the last word where it names one.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde::Deserialize;
 use tokenizers::Tokenizer;
@@ -43,7 +45,14 @@ pub struct Vocabulary {
     suppressed: Vec<u32>,
     suppressed_first: Vec<u32>,
     max_initial_timestamp: Option<u32>,
+    /// What is known of the [edges](Self::edges_of) of each token.
+    edges: Box<[AtomicU8]>,
 }
+
+/// Bits of what is known of a token's edges.
+const EDGES_KNOWN: u8 = 1;
+const ENDS_WORD: u8 = 2;
+const BEGINS_WORD: u8 = 4;
 
 /// Present in multilingual checkpoints.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +127,9 @@ impl Vocabulary {
             languages,
             suppressed: Vec::new(),
             suppressed_first: Vec::new(),
+            edges: (0..tokenizer.get_vocab_size(true))
+                .map(|_| AtomicU8::new(0))
+                .collect(),
             max_initial_timestamp: generation.max_initial_timestamp_index.or(Some(ONE_SECOND)),
             tokenizer,
         };
@@ -229,17 +241,30 @@ impl Vocabulary {
     /// Whether a word may end before these tokens, and whether one may begin behind them: `tokens` begin, or end, with
     /// something else than a letter or digit of a script with spaces between words.
     pub(crate) fn edges_of(&self, tokens: &[u32]) -> (bool, bool) {
-        let edge = |token: Option<&u32>, last: bool| {
-            let text = token.map_or_else(String::new, |token| self.decode(&[*token]));
-            let mut chars = text.chars();
-            let edge = if last {
-                chars.next_back()
-            } else {
-                chars.next()
-            };
-            edge.is_none_or(|edge| !is_of_word(edge))
+        let has = |token: Option<&u32>, edge: u8| {
+            token.is_none_or(|token| self.edges_of_one(*token) & edge != 0)
         };
-        (edge(tokens.first(), false), edge(tokens.last(), true))
+        (
+            has(tokens.first(), ENDS_WORD),
+            has(tokens.last(), BEGINS_WORD),
+        )
+    }
+
+    fn edges_of_one(&self, token: u32) -> u8 {
+        let known = self.edges.get(token as usize);
+        let bits = known.map_or(0, |known| known.load(Ordering::Relaxed));
+        if bits & EDGES_KNOWN != 0 {
+            return bits;
+        }
+        let text = self.decode(&[token]);
+        let is_edge = |letter: Option<char>| letter.is_none_or(|letter| !is_of_word(letter));
+        let mut bits = EDGES_KNOWN;
+        bits |= ENDS_WORD * u8::from(is_edge(text.chars().next()));
+        bits |= BEGINS_WORD * u8::from(is_edge(text.chars().next_back()));
+        if let Some(known) = known {
+            known.store(bits, Ordering::Relaxed);
+        }
+        bits
     }
 
     /// Special tokens come behind the words in every Whisper vocabulary, and words that were added come behind these.

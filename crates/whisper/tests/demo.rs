@@ -352,9 +352,9 @@ fn clips(folder: &str) -> Vec<(Waveform, String)> {
                 .into_iter()
                 .find(|clip| clip.exists())
                 .unwrap();
-            let waveform = ::audio::file::open(&clip, Duration::from_secs(60)).unwrap();
+            let recording = ::audio::file::open(&clip, Duration::from_secs(60)).unwrap();
             let words = std::fs::read_to_string(text).unwrap();
-            (waveform.unwrap(), words.trim().to_owned())
+            (recording.waveform.unwrap(), words.trim().to_owned())
         })
         .collect()
 }

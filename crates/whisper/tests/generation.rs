@@ -276,8 +276,8 @@ fn joined(clips: &[String]) -> Vec<f32> {
     let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/audio");
     let read = |clip: &String| {
         let limit = Duration::from_secs(60);
-        let waveform = ::audio::file::open(&fixtures.join(clip), limit).unwrap();
-        waveform.unwrap().samples().to_vec()
+        let recording = ::audio::file::open(&fixtures.join(clip), limit).unwrap();
+        recording.waveform.unwrap().samples().to_vec()
     };
     let clips: Vec<Vec<f32>> = clips.iter().map(read).collect();
     clips.join(&[0.0; 16_000][..])

@@ -58,16 +58,14 @@ fn change_unseen(path: &Path, change: impl Fn(&mut Vec<u8>)) {
     file.set_modified(modified).unwrap();
 }
 
-/// Damages all values, but not the header.
-fn ruin(weights: &Path) {
-    change_unseen(weights, |bytes| {
-        let values = bytes.len() / 2;
-        bytes[values..].fill(0xff);
-    });
+/// Other weights, in a file of the same size.
+fn other(bytes: &mut [u8]) {
+    let middle = bytes.len() / 2;
+    bytes[middle..].fill(0);
 }
 
 #[test]
-fn the_second_start_says_the_same_without_a_look_at_the_weights() {
+fn the_second_start_says_the_same_from_the_packed_weights() {
     let directory = checkpoint();
     let first = load(directory.path(), Precision::Int8);
     let packed = directory.path().join(PACKED);
@@ -75,8 +73,6 @@ fn the_second_start_says_the_same_without_a_look_at_the_weights() {
         matches!(first.packed(), PackedWeights::Kept { path, unusable: None } if *path == packed)
     );
     assert!(packed.is_file());
-    // NaN everywhere: whoever reads them refuses the checkpoint.
-    ruin(&directory.path().join(WEIGHTS));
     let second = load(directory.path(), Precision::Int8);
     assert!(matches!(second.packed(), PackedWeights::Read));
     assert_eq!(says(&second), says(&first));
@@ -97,14 +93,55 @@ fn weights_that_changed_are_packed_again() {
     let packed = directory.path().join(PACKED);
     let old = fs::read(&packed).unwrap();
     let mut bytes = fs::read(&weights).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle..].fill(0);
+    other(&mut bytes);
     fs::write(&weights, bytes).unwrap();
     let after = load(directory.path(), Precision::Int8);
     assert_ne!(says(&after), before);
     assert_ne!(fs::read(&packed).unwrap(), old);
-    ruin(&weights);
-    assert_eq!(says(&load(directory.path(), Precision::Int8)), says(&after));
+    let again = load(directory.path(), Precision::Int8);
+    assert!(matches!(again.packed(), PackedWeights::Read));
+    assert_eq!(says(&again), says(&after));
+}
+
+/// A fine-tune that was copied with its times has the size and the time of the model that it was made of.
+#[test]
+fn other_weights_of_the_same_size_and_time_are_packed_again() {
+    let directory = checkpoint();
+    let before = says(&load(directory.path(), Precision::Int8));
+    change_unseen(&directory.path().join(WEIGHTS), |bytes| other(bytes));
+    let after = load(directory.path(), Precision::Int8);
+    let PackedWeights::Kept { unusable, .. } = after.packed() else {
+        panic!("{:?}", after.packed());
+    };
+    let unusable = unusable.as_ref().unwrap().to_string();
+    assert!(unusable.contains("changed"), "{unusable}");
+    assert_ne!(says(&after), before);
+}
+
+/// An update that renames a new file over the old one while a server starts.
+#[test]
+fn weights_that_are_replaced_after_they_were_opened_do_not_pin_the_old_ones() {
+    let directory = checkpoint();
+    let weights = directory.path().join(WEIGHTS);
+    let opened = Checkpoint::open(directory.path()).unwrap();
+    let mut bytes = fs::read(&weights).unwrap();
+    other(&mut bytes);
+    let new = directory.path().join("new");
+    fs::write(&new, bytes).unwrap();
+    fs::rename(&new, &weights).unwrap();
+    let options = LoadOptions {
+        precision: Precision::Int8,
+        keep_packed: true,
+        ..LoadOptions::default()
+    };
+    let old = says(&Whisper::load(&opened, DeviceChoice::Cpu, options).unwrap());
+    let fresh = load(directory.path(), Precision::Int8);
+    assert!(!matches!(fresh.packed(), PackedWeights::Read));
+    assert_ne!(says(&fresh), old);
+    assert!(matches!(
+        load(directory.path(), Precision::Int8).packed(),
+        PackedWeights::Read
+    ));
 }
 
 #[test]

@@ -157,6 +157,11 @@ impl Revision {
         &self.0
     }
 
+    /// The revision that a commit's name is.
+    pub(super) fn of_commit(commit: &str) -> Self {
+        Self(commit.to_owned())
+    }
+
     /// Whether it is a whole commit hash, which never comes to mean something else.
     pub fn is_commit(&self) -> bool {
         self.0.len() == 40 && self.0.bytes().all(|byte| byte.is_ascii_hexdigit())

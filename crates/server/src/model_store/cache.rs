@@ -60,12 +60,19 @@ impl RepoCache {
 
     /// The commit of a cache that has no references at all, and one snapshot: a copy that was made without them.
     fn only_snapshot(&self) -> Option<String> {
-        if self.repo.join("refs").exists() {
+        let has_refs =
+            fs::read_dir(self.repo.join("refs")).is_ok_and(|mut refs| refs.next().is_some());
+        if has_refs {
             return None;
         }
-        let mut snapshots = fs::read_dir(self.repo.join("snapshots")).ok()?;
-        let only = snapshots.next()?.ok()?.file_name().into_string().ok()?;
-        (snapshots.next().is_none() && super::args::is_plain(&only)).then_some(only)
+        let snapshots = fs::read_dir(self.repo.join("snapshots")).ok()?.flatten();
+        // Whatever made the copy may have left files of its own beside the folders.
+        let mut commits = snapshots
+            .filter(|entry| entry.path().is_dir())
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| super::args::is_plain(name) && !name.starts_with('.'));
+        let only = commits.next()?;
+        commits.next().is_none().then_some(only)
     }
 
     /// The folder with the files of a commit.
@@ -111,6 +118,8 @@ impl RepoCache {
 #[cfg(feature = "hub")]
 mod writing {
     use std::io;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     use super::{Path, PathBuf, RepoCache, Revision, fs};
 
@@ -153,13 +162,20 @@ mod writing {
             if fs::read_link(&path).is_ok_and(|found| found == target) {
                 return Ok(());
             }
-            // Whatever was there belongs to another content of this file.
-            fs::remove_file(&path).ok();
-            match std::os::unix::fs::symlink(&target, &path) {
-                Ok(()) => Ok(()),
-                // A file system without links keeps the bytes under the file's own name.
-                Err(_) => fs::rename(self.blob(etag), &path).map_err(|source| (path, source)),
-            }
+            // Made beside it and renamed, so that another process that does the same never finds nothing there.
+            let temporary = temporary_beside(&path);
+            let made = match std::os::unix::fs::symlink(&target, &temporary) {
+                // The blob stays where other commits and other tools look for it.
+                Err(error) if has_no_links(&error) => {
+                    fs::copy(self.blob(etag), &temporary).map(|_| ())
+                }
+                made => made,
+            };
+            made.and_then(|()| fs::rename(&temporary, &path))
+                .map_err(|source| {
+                    fs::remove_file(&temporary).ok();
+                    (path, source)
+                })
         }
 
         /// Remembers that a commit has no such file.
@@ -186,6 +202,23 @@ mod writing {
             create_parent(&path)?;
             fs::write(&path, commit).map_err(|source| (path, source))
         }
+    }
+
+    /// A name that no other process or thread makes up at the same time.
+    fn temporary_beside(path: &Path) -> PathBuf {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let moment = now.map_or(0, |now| now.as_nanos());
+        // Containers that share a folder all have process 1.
+        let name = format!(".{}.{moment:x}.{count}", std::process::id());
+        path.with_file_name(name)
+    }
+
+    /// Whether a file system has no symbolic links, as FAT and some network file systems.
+    fn has_no_links(error: &io::Error) -> bool {
+        use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+        matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
     }
 
     pub(in super::super) fn create_parent(path: &Path) -> Result<(), WriteError> {
@@ -296,6 +329,48 @@ mod tests {
         assert!(!cache.can_load(COMMIT));
         put(&cache, "b.safetensors", "x");
         assert!(cache.can_load(COMMIT));
+    }
+
+    /// Two servers that start on one cache fetch the same model at the same time.
+    #[cfg(feature = "hub")]
+    #[test]
+    fn a_file_that_many_link_at_once_keeps_its_shared_bytes() {
+        let (_root, cache) = cache();
+        let blob = cache.blob("etag");
+        writing::create_parent(&blob).unwrap();
+        fs::write(&blob, "bytes").unwrap();
+        let path = cache.snapshot(COMMIT).join(CONFIG);
+        for round in 0..50 {
+            // Sometimes another content was there before.
+            if round % 2 == 0 {
+                fs::remove_file(&path).ok();
+            } else {
+                fs::remove_file(&path).unwrap();
+                fs::write(&path, "of before").unwrap();
+            }
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| cache.link(COMMIT, CONFIG, "etag").unwrap());
+                }
+            });
+            assert_eq!(fs::read_link(&path).unwrap(), Path::new("../../blobs/etag"));
+            assert_eq!(fs::read_to_string(&path).unwrap(), "bytes");
+            assert_eq!(fs::read_to_string(&blob).unwrap(), "bytes");
+        }
+        let left = fs::read_dir(cache.snapshot(COMMIT)).unwrap().count();
+        assert_eq!(left, 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_copied_cache_may_have_other_files_and_an_empty_folder_of_references() {
+        let (_root, cache) = cache();
+        put(&cache, CONFIG, "x");
+        fs::write(cache.repo.join("snapshots/.DS_Store"), "x").unwrap();
+        fs::create_dir_all(cache.repo.join("refs")).unwrap();
+        let main: Revision = "main".parse().unwrap();
+        assert_eq!(cache.commit(&main).unwrap(), COMMIT);
+        fs::create_dir_all(cache.snapshot("another")).unwrap();
+        assert_eq!(cache.commit(&main), None, "which of two is not known");
     }
 
     #[test]

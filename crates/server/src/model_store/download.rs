@@ -7,7 +7,7 @@ use super::files::{ADDED, CONFIG, CTRANSLATE2, OPTIONAL, WEIGHTS, WORDS};
 use super::hub::{Hub, RemoteFile, start};
 use super::hub_error::{HubError, unwritten};
 use super::progress::Progress;
-use super::{HubArgs, HubId, Report, Revision};
+use super::{HubArgs, HubId, Patience, Report, Revision};
 
 /// Fetches what is missing of a model; returns its commit.
 ///
@@ -16,9 +16,11 @@ pub(super) fn download(
     id: &HubId,
     args: &HubArgs,
     cache: &RepoCache,
+    revision: &Revision,
+    patience: Patience,
     report: Report,
 ) -> Result<String, HubError> {
-    let hub = Hub::new(id, args, cache)?;
+    let hub = Hub::new(id, args, cache, patience)?;
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("model-download".to_owned());
         let fetch = || {
@@ -26,7 +28,16 @@ pub(super) fn download(
                 .enable_all()
                 .build()
                 .map_err(start)?;
-            runtime.block_on(hub.fetch(&args.revision, report))
+            let fetched = hub.fetch(revision, report);
+            let Some(limit) = patience.limit() else {
+                return runtime.block_on(fetched);
+            };
+            let slow = || HubError::Slow {
+                endpoint: args.endpoint().to_owned(),
+                limit,
+            };
+            let limited = async { tokio::time::timeout(limit, fetched).await };
+            runtime.block_on(limited).unwrap_or_else(|_| Err(slow()))
         };
         let thread = thread.spawn_scoped(scope, fetch).map_err(start)?;
         thread

@@ -13,12 +13,16 @@ use super::cache::RepoCache;
 use super::files::CONFIG;
 use super::headers::{etag, size, text};
 use super::hub_error::HubError;
-use super::{HubArgs, HubId, Secret};
+use super::{HubArgs, HubId, Patience, Secret};
 
 /// A network that drops packets must not look like a slow start.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Longest silence within an answer.
 const SILENCE: Duration = Duration::from_secs(30);
+/// The same, for files that a model can do without.
+const SHORT: Duration = Duration::from_secs(3);
+/// For all questions of that kind together.
+const SHORT_IN_ALL: Duration = Duration::from_secs(8);
 /// Attempts in a row that bring nothing.
 pub(super) const TRIES: u32 = 4;
 /// Before the second attempt; doubled each time.
@@ -26,12 +30,42 @@ pub(super) const PAUSE: Duration = Duration::from_millis(500);
 /// Redirects that a `HEAD` follows.
 const REDIRECTS: u32 = 5;
 
+impl Patience {
+    fn connect(self) -> Duration {
+        match self {
+            Self::Needed => CONNECT,
+            Self::Optional => SHORT,
+        }
+    }
+
+    fn silence(self) -> Duration {
+        match self {
+            Self::Needed => SILENCE,
+            Self::Optional => SHORT,
+        }
+    }
+
+    fn tries(self) -> u32 {
+        match self {
+            Self::Needed => TRIES,
+            Self::Optional => 1,
+        }
+    }
+
+    /// For everything together.
+    pub(super) fn limit(self) -> Option<Duration> {
+        (self == Self::Optional).then_some(SHORT_IN_ALL)
+    }
+}
+
 /// One model at the hub.
 pub(super) struct Hub<'a> {
     pub(super) id: &'a HubId,
     endpoint: &'a str,
     pub(super) cache: &'a RepoCache,
     token: Option<Secret>,
+    /// How often a question is asked that is not answered.
+    tries: u32,
     /// Follows no redirect: the first answer knows the file, the last one only its bytes.
     asking: Client,
     pub(super) fetching: Client,
@@ -51,6 +85,7 @@ impl<'a> Hub<'a> {
         id: &'a HubId,
         args: &'a HubArgs,
         cache: &'a RepoCache,
+        patience: Patience,
     ) -> Result<Self, HubError> {
         let endpoint = args.endpoint();
         let is_http = |url: Url| matches!(url.scheme(), "http" | "https");
@@ -62,14 +97,15 @@ impl<'a> Hub<'a> {
         let client = || {
             Client::builder()
                 .user_agent(concat!("wyoming-stt/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT)
-                .read_timeout(SILENCE)
+                .connect_timeout(patience.connect())
+                .read_timeout(patience.silence())
         };
         Ok(Self {
             id,
             endpoint,
             cache,
             token: args.token(),
+            tries: patience.tries(),
             asking: client()
                 .redirect(redirect::Policy::none())
                 .build()
@@ -94,7 +130,13 @@ impl Hub<'_> {
             let Some(next) = redirected(&answer) else {
                 break;
             };
-            if next.origin() != url.origin() && etag(answer.headers()).is_some() {
+            let headers = answer.headers();
+            let is_elsewhere = next.origin() != url.origin() && etag(headers).is_some();
+            // A mirror may keep the large files itself, and say of them what the hub says on the way there.
+            let is_told = text(headers, "x-linked-etag").is_some()
+                && text(headers, "x-repo-commit").is_some()
+                && etag(headers).is_some();
+            if is_elsewhere || is_told {
                 break;
             }
             url = next;
@@ -206,7 +248,7 @@ impl Hub<'_> {
     ) -> Result<Response, HubError> {
         let mut attempt = 0;
         loop {
-            let is_last = attempt + 1 == TRIES;
+            let is_last = attempt + 1 >= self.tries;
             match request().send().await {
                 Ok(answer) if !is_busy(answer.status()) => return Ok(answer),
                 Ok(answer) if is_last => return Err(self.refusal(file, &answer)),

@@ -66,6 +66,14 @@ pub enum HubError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The hub answers, but so slowly that a start does not wait for files that the model can do without.
+    #[error("the hub at {endpoint} takes longer than {} s", limit.as_secs())]
+    Slow {
+        /// Where it was asked.
+        endpoint: String,
+        /// The limit in force.
+        limit: std::time::Duration,
+    },
     /// The list of the weight files is not what it should be.
     #[error(
         "the index of the weights of model {id} names no files beside it: use another revision"

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use memmap2::Mmap;
@@ -15,6 +16,8 @@ use super::LoadError;
 pub(super) struct WeightFile {
     path: PathBuf,
     bytes: WeightBytes,
+    /// When the file that was opened was last written, since 1970; another may have its name by now.
+    changed_ns: u64,
 }
 
 #[derive(Debug)]
@@ -26,8 +29,11 @@ enum WeightBytes {
 impl WeightFile {
     /// `path`: what messages call it.
     pub(super) fn embedded(path: PathBuf, bytes: &'static [u8]) -> Self {
-        let bytes = WeightBytes::Static(bytes);
-        Self { path, bytes }
+        Self {
+            path,
+            bytes: WeightBytes::Static(bytes),
+            changed_ns: 0,
+        }
     }
 
     /// A file that should be there.
@@ -41,11 +47,14 @@ impl WeightFile {
             }
             opened => opened,
         };
-        match file.and_then(|file| map_file(&file)) {
-            Ok(mapped) => {
+        match file.and_then(|file| Ok((changed_ns(&file)?, map_file(&file)?))) {
+            Ok((changed_ns, mapped)) => {
                 refuse_pointer(&path, &mapped)?;
-                let bytes = WeightBytes::Mapped(mapped);
-                Ok(Self { path, bytes })
+                Ok(Self {
+                    path,
+                    bytes: WeightBytes::Mapped(mapped),
+                    changed_ns,
+                })
             }
             Err(source) => Err(LoadError::Read { path, source }),
         }
@@ -53,6 +62,11 @@ impl WeightFile {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// When it was last written, in nanoseconds since 1970.
+    pub(super) fn changed_ns(&self) -> u64 {
+        self.changed_ns
     }
 
     /// Whether it is a file, and not part of the program.
@@ -66,6 +80,14 @@ impl WeightFile {
             WeightBytes::Static(bytes) => bytes,
         }
     }
+}
+
+fn changed_ns(file: &File) -> io::Result<u64> {
+    let changed = file.metadata()?.modified()?.duration_since(UNIX_EPOCH);
+    let nanoseconds = changed.ok().map(|changed| changed.as_nanos());
+    Ok(nanoseconds
+        .and_then(|count| u64::try_from(count).ok())
+        .unwrap_or(0))
 }
 
 /// The one `unsafe` of this crate.

@@ -21,17 +21,25 @@ use std::{
 use flate2::Crc;
 use kernels::Int8Matrix;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{LoadError, files::WeightFile};
 
+/// Beside a checkpoint that is a folder.
 const NAME: &str = "model.int8.packed";
+/// Weights of which a folder has one. Any other single file may have others beside it, each with packed weights of its
+/// own.
+const OF_FOLDERS: [&str; 3] = ["model.safetensors", "model.bin", "pytorch_model.bin"];
+/// Places of a weight file that are compared, and bytes of each: a fine-tune changes most of its weights.
+const SAMPLES: usize = 256;
+const SAMPLE_BYTES: usize = 1 << 10;
 const MAGIC: &[u8; 16] = b"wyoming-stt int8";
 /// Length and checksum of the index, and the magic again.
 const END: usize = 8 + 4 + MAGIC.len();
 /// An index of 2000 tensors has some 300 kB.
 const LARGEST_INDEX: u64 = 16 << 20;
 /// To be changed when what the network makes of a checkpoint's tensors before they are kept comes to differ.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the file holds, and of what.
 #[derive(Debug, Deserialize, Serialize)]
@@ -52,6 +60,8 @@ struct Stamp {
     bytes: u64,
     /// Since 1970.
     changed_ns: u64,
+    /// SHA-256 of [`SAMPLES`] places: a copy may have the size and the time of another file.
+    sample: String,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -92,7 +102,7 @@ impl PackedFile {
         if !is_of_this_program {
             return Err(unusable(&path, "another version wrote it"));
         }
-        if stamps(weights).ok().as_ref() != Some(&index.weights) {
+        if stamps(weights) != index.weights {
             return Err(unusable(&path, "the weights have changed since"));
         }
         Ok(Some(Self {
@@ -184,7 +194,7 @@ impl Packing {
             return Ok(None);
         };
         let permissions = fs::metadata(weights[0].path())?.permissions();
-        let weights = stamps(weights)?;
+        let weights = stamps(weights);
         remove_left_over(&path);
         // Several servers may start on one folder at the same time, each as the first process of its container.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -280,7 +290,14 @@ impl Drop for Packing {
 
 fn path_beside(weights: &[WeightFile]) -> Option<PathBuf> {
     let first = weights.first().filter(|file| file.is_mapped())?;
-    Some(first.path().with_file_name(NAME))
+    let file = first.path().file_name()?.to_string_lossy();
+    let is_of_folder = weights.len() > 1 || OF_FOLDERS.contains(&&*file);
+    let name = if is_of_folder {
+        NAME.to_owned()
+    } else {
+        format!("{file}.int8.packed")
+    };
+    Some(first.path().with_file_name(name))
 }
 
 /// Removes what processes left that were killed while they wrote: one that runs out of memory at each start would fill
@@ -301,21 +318,31 @@ fn remove_left_over(path: &Path) {
     }
 }
 
-fn stamps(weights: &[WeightFile]) -> io::Result<Vec<Stamp>> {
+/// Of the files that were mapped, whatever has their names by now.
+fn stamps(weights: &[WeightFile]) -> Vec<Stamp> {
     let stamp = |file: &WeightFile| {
-        let metadata = fs::metadata(file.path())?;
-        let changed = metadata.modified()?.duration_since(UNIX_EPOCH);
         let name = file.path().file_name().unwrap_or_default();
-        Ok(Stamp {
+        Stamp {
             name: name.to_string_lossy().into_owned(),
-            bytes: metadata.len(),
-            changed_ns: changed
-                .ok()
-                .and_then(|time| u64::try_from(time.as_nanos()).ok())
-                .unwrap_or(0),
-        })
+            bytes: file.bytes().len() as u64,
+            changed_ns: file.changed_ns(),
+            sample: sample(file.bytes()),
+        }
     };
     weights.iter().map(stamp).collect()
+}
+
+/// The checksum of places at equal distances, the first and the last bytes among them.
+fn sample(bytes: &[u8]) -> String {
+    let last = bytes.len().saturating_sub(SAMPLE_BYTES);
+    let mut hasher = Sha256::new();
+    for place in 0..SAMPLES {
+        // Divided first: a product may be too large where addresses have 32 bits.
+        let start = last / (SAMPLES - 1) * place + last % (SAMPLES - 1) * place / (SAMPLES - 1);
+        let end = bytes.len().min(start + SAMPLE_BYTES);
+        hasher.update(bytes.get(start..end).unwrap_or_default());
+    }
+    format!("{:x}", hasher.finalize())
 }
 
 fn read_index(file: &mut File) -> io::Result<Index> {
@@ -364,4 +391,55 @@ fn to_bytes<T: Copy>(values: &[T], write: impl Fn(T) -> [u8; 4]) -> Vec<u8> {
 
 fn to_words<T>(bytes: &[u8], read: impl Fn([u8; 4]) -> T) -> impl Iterator<Item = T> {
     bytes.as_chunks::<4>().0.iter().map(move |word| read(*word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_beside_each_other_have_packed_weights_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let beside = |names: &[&str]| {
+            let map = |name: &&str| {
+                let path = folder.path().join(name);
+                fs::write(&path, b"weights").unwrap();
+                WeightFile::map(path).unwrap()
+            };
+            let weights: Vec<WeightFile> = names.iter().map(map).collect();
+            path_beside(&weights)
+                .unwrap()
+                .file_name()
+                .unwrap()
+                .to_owned()
+        };
+        for (names, expected) in [
+            (&["tiny.pt"][..], "tiny.pt.int8.packed"),
+            (&["base.pt"], "base.pt.int8.packed"),
+            (&["ggml-base.bin"], "ggml-base.bin.int8.packed"),
+            (&["model.safetensors"], NAME),
+            (&["model.bin"], NAME),
+            (&["a-1-of-2.safetensors", "a-2-of-2.safetensors"], NAME),
+        ] {
+            assert_eq!(beside(names), expected, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn samples_span_files_of_any_size() {
+        for length in [0, 1, 100, SAMPLE_BYTES, SAMPLE_BYTES + 1, 700_001] {
+            let plain = vec![1; length];
+            for place in [0, length / 2, length.saturating_sub(1)] {
+                let mut other = plain.clone();
+                let Some(byte) = other.get_mut(place) else {
+                    continue;
+                };
+                *byte = 2;
+                let is_seen = sample(&plain) != sample(&other);
+                // The middle may lie between two places of a long file.
+                assert!(is_seen || place == length / 2, "{place} of {length}");
+            }
+        }
+        assert_eq!(sample(&[7; 5_000]), sample(&[7; 5_000]));
+    }
 }
