@@ -26,9 +26,10 @@ use crate::lifecycle::{self, Grace, Signals};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::model_store::{self, Report};
+use crate::names::{self, Names};
 use crate::queue::policy::BatchLimits;
 use crate::queue::{Loaded, ModelState, Queue, Worker, WorkerSettings};
-use crate::recognizer::Recognizer;
+use crate::recognizer::{self, Recognizer};
 use crate::wyoming_server::{AudioBudget, BindError, Doors, Listener, RESERVE, Service, Uri};
 
 /// After the grace for utterances: for their connections to be told and closed.
@@ -89,6 +90,8 @@ pub struct App {
     signals: Signals,
     /// Cancelled to stop accepting.
     accept: CancellationToken,
+    /// Cancelled to read no names any more.
+    names_end: CancellationToken,
 }
 
 impl App {
@@ -123,6 +126,11 @@ impl App {
         )?;
         let meter = meters.meter("wyoming-stt");
         let metrics = Metrics::new(&meter);
+        let names_end = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let names = names::follow(config.names.clone(), &tasks, &names_end);
+        Metrics::observe_names(&meter, names.clone());
+        recognizer::expect(names.clone(), &tasks, &names_end);
         let queue = Queue::new(config.queue, metrics.clone());
         let languages = Arc::new(OnceLock::new());
         let tell = tell_languages(&languages);
@@ -153,6 +161,7 @@ impl App {
             draining: AtomicBool::new(false),
             slots: config.max_batch,
             revision: config.model.hub.revision.to_string(),
+            names,
         });
         let report = {
             let view = Arc::clone(&view);
@@ -169,6 +178,7 @@ impl App {
             worker,
             signals,
             accept: CancellationToken::new(),
+            names_end,
         })
     }
 
@@ -222,6 +232,7 @@ impl App {
         // The listeners take their socket files along.
         while accepting.join_next().await.is_some() {}
         admin.cancel();
+        self.names_end.cancel();
         if let Some(announcing) = announcing {
             // It ends with the accepting, and bounds its own goodbye.
             announcing.await.ok();
@@ -573,6 +584,7 @@ struct View {
     draining: AtomicBool,
     slots: usize,
     revision: String,
+    names: Names,
 }
 
 impl Pages for View {
@@ -621,6 +633,9 @@ impl Pages for View {
     }
 
     fn info(&self) -> Option<Value> {
-        serde_json::to_value(self.service.info()).ok()
+        let mut info = serde_json::to_value(self.service.info()).ok()?;
+        info.as_object_mut()?
+            .insert("names".to_owned(), self.names.borrow().report());
+        Some(info)
     }
 }

@@ -11,6 +11,8 @@ use telemetry::load::LoadReport;
 use whisper::Withheld;
 use wyoming::Code;
 
+use crate::names::Names;
+
 /// From a warm GPU's few milliseconds to a slow CPU on long audio.
 const SECONDS: [f64; 13] = [
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0,
@@ -247,6 +249,20 @@ impl Metrics {
             .build();
     }
 
+    /// Adds how many names there are to expect, by origin.
+    pub fn observe_names(meter: &Meter, names: Names) {
+        meter
+            .u64_observable_gauge("names")
+            .with_description("Names to expect in speech, by where they come from.")
+            .with_callback(move |observer| {
+                for (origin, number) in &names.borrow().counts {
+                    let labels = [KeyValue::new("source", origin.as_str())];
+                    observer.observe(*number as u64, &labels);
+                }
+            })
+            .build();
+    }
+
     /// A connection; it counts as open until the guard is dropped.
     pub fn connection(&self) -> OpenGuard {
         self.connections.add(1, &[]);
@@ -381,6 +397,7 @@ mod tests {
     use telemetry::Meters;
 
     use super::*;
+    use crate::names::{Origin, Registry};
 
     fn page() -> String {
         let meters = Meters::new("test", "stt", None).unwrap();
@@ -394,6 +411,10 @@ mod tests {
             ..LoadReport::default()
         };
         Metrics::observe(&meter, report, || Duration::from_secs(7));
+        let names = Registry::new();
+        Metrics::observe_names(&meter, names.names());
+        names.put(Origin::File, vec!["Küche".to_owned(), "Bad".to_owned()]);
+        names.put(Origin::HomeAssistant, Vec::new());
         let open = metrics.connection();
         drop(metrics.connection());
         let stream = metrics.stream();
@@ -443,6 +464,8 @@ mod tests {
             "stt_speculation_busy_seconds_total{outcome=\"adopted\"} 0.5",
             "stt_speculation_busy_seconds_total{outcome=\"discarded\"} 0.25",
             "stt_batch_size_sum 3",
+            "stt_names{source=\"file\"} 2",
+            "stt_names{source=\"home_assistant\"} 0",
             "stt_queue_wait_duration_seconds_bucket{le=\"0.05\"} 1",
             "stt_utterance_audio_seconds_sum 2",
             "stt_transcribe_duration_seconds_bucket{le=\"0.05\"} 0",

@@ -1,8 +1,14 @@
 //! What the worker runs: Whisper, or a stand-in that tests hold in their hand.
 
 use std::fmt;
+use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
 use whisper::{Source, Whisper};
+
+use crate::names::Names;
 
 /// How much is done at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +29,24 @@ impl Recognizer for Whisper {
     fn recognize(&mut self, room: Room, source: &mut dyn Source) {
         self.transcribe_from(room.utterances, room.beams, source);
     }
+}
+
+/// Hands the names to expect to the recogniser, each time that they have changed, until `stop` is cancelled.
+pub fn expect(mut names: Names, tasks: &TaskTracker, stop: &CancellationToken) {
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        let expecting = async {
+            while names.changed().await.is_ok() {
+                let expected = Arc::clone(&names.borrow_and_update());
+                debug!(
+                    names = expected.names.len(),
+                    generation = expected.generation,
+                    "the recogniser expects other names"
+                );
+            }
+        };
+        stop.run_until_cancelled(expecting).await;
+    });
 }
 
 impl fmt::Debug for dyn Recognizer {
