@@ -9,6 +9,7 @@ mod layering;
 mod lifecycle;
 mod limits;
 mod model;
+mod names;
 mod operator_flags;
 mod speculation;
 mod speech;

@@ -104,7 +104,7 @@ impl FasterWhisperArgs {
             (
                 self.hass_token.is_some(),
                 "--hass-token",
-                "a token on a command line can be read by every user of the machine: put it into a file for --home-assistant-token-file, and give the address with --home-assistant",
+                "leave the flag out: every user of the machine can read a command line. Put the token into a file for --home-assistant-token-file, and give the address with --home-assistant",
             ),
         ]
     }

@@ -181,3 +181,6 @@ async fn until_changed<S: AsyncRead + AsyncWrite + Unpin>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
