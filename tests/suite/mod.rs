@@ -10,6 +10,7 @@ mod layering;
 mod lifecycle;
 mod limits;
 mod model;
+mod names;
 mod operator_flags;
 mod otlp;
 mod speculation;

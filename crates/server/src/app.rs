@@ -21,12 +21,13 @@ use whisper::{Fused, Input, Level, Options, PackedWeights, Whisper};
 
 use crate::announce;
 use crate::config::{Config, ModelArgs};
-use crate::expectation::Expectation;
+use crate::expectation;
 use crate::fault::Fault;
 use crate::lifecycle::{self, Grace, Signals};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::model_store::{self, Report};
+use crate::names::{self, Names};
 use crate::queue::policy::BatchLimits;
 use crate::queue::{Loaded, ModelState, Queue, Worker, WorkerSettings};
 use crate::recognizer::Recognizer;
@@ -87,6 +88,8 @@ pub struct App {
     signals: Signals,
     /// Cancelled to stop accepting.
     accept: CancellationToken,
+    /// Cancelled to read no names any more.
+    names_end: CancellationToken,
 }
 
 impl App {
@@ -116,6 +119,10 @@ impl App {
         };
         let meter = meters.meter("wyoming-stt");
         let metrics = Metrics::new(&meter);
+        let names_end = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let names = names::follow(config.names.clone(), &tasks, &names_end);
+        Metrics::observe_names(&meter, names.clone());
         let queue = Queue::new(config.queue, metrics.clone());
         let languages = Arc::new(OnceLock::new());
         let tell = tell_languages(&languages);
@@ -132,7 +139,7 @@ impl App {
             told_languages: languages,
             languages: config.languages.clone(),
             options: config.options.clone(),
-            expectation: Expectation::default(),
+            expectation: Arc::default(),
             speculate_after: config.speculate_after,
             queue,
             state: worker.state(),
@@ -143,11 +150,21 @@ impl App {
             closing: CancellationToken::new(),
             abort: CancellationToken::new(),
         });
+        tasks.spawn(
+            names_end
+                .clone()
+                .run_until_cancelled_owned(expectation::follow(
+                    Arc::clone(&service.expectation),
+                    names.clone(),
+                    worker.state(),
+                )),
+        );
         let view = Arc::new(View {
             service: Arc::clone(&service),
             draining: AtomicBool::new(false),
             slots: config.max_batch,
             revision: config.model.hub.revision.to_string(),
+            names,
         });
         let report = {
             let view = Arc::clone(&view);
@@ -164,6 +181,7 @@ impl App {
             worker,
             signals,
             accept: CancellationToken::new(),
+            names_end,
         })
     }
 
@@ -217,6 +235,7 @@ impl App {
         // The listeners take their socket files along.
         while accepting.join_next().await.is_some() {}
         admin.cancel();
+        self.names_end.cancel();
         if let Some(announcing) = announcing {
             // It ends with the accepting, and bounds its own goodbye.
             announcing.await.ok();
@@ -580,6 +599,7 @@ struct View {
     draining: AtomicBool,
     slots: usize,
     revision: String,
+    names: Names,
 }
 
 impl Pages for View {
@@ -628,6 +648,9 @@ impl Pages for View {
     }
 
     fn info(&self) -> Option<Value> {
-        serde_json::to_value(self.service.info()).ok()
+        let mut info = serde_json::to_value(self.service.info()).ok()?;
+        info.as_object_mut()?
+            .insert("names".to_owned(), self.names.borrow().report());
+        Some(info)
     }
 }

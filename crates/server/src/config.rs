@@ -3,6 +3,7 @@
 mod error;
 mod faster_whisper;
 mod model;
+mod names;
 mod ranges;
 mod serve;
 
@@ -15,6 +16,7 @@ use crate::{model_store, probe, transcribe};
 pub use error::ConfigError;
 pub use faster_whisper::FasterWhisperArgs;
 pub use model::{ModelArgs, PrecisionArg, TaskArg, WindowArg};
+pub use names::NamesArgs;
 pub use serve::{Config, LogFormatArg, ServeArgs};
 
 /// Speech-to-text for Wyoming clients such as Home Assistant: Whisper, on CPU or CUDA.

@@ -16,6 +16,7 @@ pub mod lifecycle;
 mod memory;
 pub mod metrics;
 pub mod model_store;
+pub mod names;
 pub mod probe;
 pub mod queue;
 pub mod recognizer;

@@ -64,7 +64,7 @@ fn failed(code: u8, message: &str) -> ExitCode {
 async fn serve(args: ServeArgs) -> ExitCode {
     let config = match args.check() {
         Ok(config) => config,
-        Err(error) => return failed(BAD_SETTINGS, &error.to_string()),
+        Err(error) => return failed(BAD_SETTINGS, &chain(&error)),
     };
     if args.print_config {
         say(&config)(args.shown().trim_end());

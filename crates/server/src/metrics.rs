@@ -15,6 +15,7 @@ use telemetry::load::LoadReport;
 use whisper::Withheld;
 use wyoming::Code;
 
+use crate::names::Names;
 use moment::Moment;
 
 /// From a warm GPU's few milliseconds to a slow CPU on long audio.
@@ -250,6 +251,20 @@ impl Metrics {
         }
     }
 
+    /// Adds how many names there are to expect, by origin.
+    pub fn observe_names(meter: &Meter, names: Names) {
+        meter
+            .u64_observable_gauge("names")
+            .with_description("Names to expect in speech, by where they come from.")
+            .with_callback(move |observer| {
+                for (origin, number) in &names.borrow().counts {
+                    let labels = [KeyValue::new("source", origin.as_str())];
+                    observer.observe(*number as u64, &labels);
+                }
+            })
+            .build();
+    }
+
     /// A connection; it counts as open until the guard is dropped.
     pub fn connection(&self) -> OpenGuard {
         self.connections.add(1, &[]);
@@ -386,6 +401,7 @@ mod tests {
     use telemetry::Meters;
 
     use super::*;
+    use crate::names::{Origin, Registry};
 
     fn page() -> String {
         let meters = Meters::new("test", "stt", None).unwrap();
@@ -400,6 +416,10 @@ mod tests {
             ..LoadReport::default()
         };
         Metrics::observe(&meter, report);
+        let names = Registry::new();
+        Metrics::observe_names(&meter, names.names());
+        names.put(Origin::File, vec!["Küche".to_owned(), "Bad".to_owned()]);
+        names.put(Origin::HomeAssistant, Vec::new());
         let open = metrics.connection();
         drop(metrics.connection());
         let stream = metrics.stream();
@@ -449,6 +469,8 @@ mod tests {
             "stt_speculation_busy_seconds_total{outcome=\"adopted\"} 0.5",
             "stt_speculation_busy_seconds_total{outcome=\"discarded\"} 0.25",
             "stt_batch_size_sum 3",
+            "stt_names{source=\"file\"} 2",
+            "stt_names{source=\"home_assistant\"} 0",
             "stt_queue_wait_duration_seconds_bucket{le=\"0.05\"} 1",
             "stt_utterance_audio_seconds_sum 2",
             "stt_transcribe_duration_seconds_bucket{le=\"0.05\"} 0",

@@ -15,6 +15,7 @@ use whisper::{Input, Language, Names, Options, Transcript, Whisper};
 use crate::app::{chain, load};
 use crate::config::ModelArgs;
 use crate::model_store::Report;
+use crate::names;
 
 /// Longest file: a day.
 const LIMIT: Duration = Duration::from_hours(24);
@@ -121,9 +122,8 @@ fn expected(args: &Args, whisper: &Whisper) -> Result<Option<Arc<Names>>, String
     let Some(path) = &args.names else {
         return Ok(None);
     };
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let names = text.lines().filter(|line| !line.starts_with('#'));
+    let names = names::of_file(path).map_err(|error| chain(&error))?;
+    let names = names.iter().map(String::as_str);
     Ok(Some(Arc::new(Names::new(whisper.vocabulary(), names))))
 }
 

@@ -8,7 +8,9 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing::Subscriber;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -86,6 +88,9 @@ const NOT_EXPORTED: &str = ",opentelemetry=off,opentelemetry_sdk=off,opentelemet
 /// What the SDK tells about itself at `info` is no event in the life of the server.
 const QUIET: &str = ",opentelemetry=warn,opentelemetry_sdk=warn";
 
+/// These log what they send and receive: the token that opens a Home Assistant is among it.
+const NEVER_LOGGED: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
+
 /// Holds the exporters; [`Guard::shutdown`] sends what is left.
 #[derive(Debug, Default)]
 pub struct Guard {
@@ -148,11 +153,23 @@ pub fn init(settings: &Settings) -> Result<Guard, TelemetryError> {
     Ok(guard)
 }
 
-fn filter(directives: &str, more: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::try_new(format!("{directives}{more}")).map_err(|source| TelemetryError::Filter {
-        filter: directives.to_owned(),
-        source,
-    })
+fn filter<S: Subscriber>(
+    directives: &str,
+    more: &str,
+) -> Result<impl Filter<S> + Send + Sync + 'static, TelemetryError> {
+    let chosen = EnvFilter::try_new(format!("{directives}{more}")).map_err(|source| {
+        TelemetryError::Filter {
+            filter: directives.to_owned(),
+            source,
+        }
+    })?;
+    Ok(chosen.and(filter_fn(|event| may_be_logged(event.target()))))
+}
+
+/// Whatever the directives say.
+fn may_be_logged(target: &str) -> bool {
+    let origin = target.split("::").next().unwrap_or_default();
+    !NEVER_LOGGED.contains(&origin)
 }
 
 /// The exporter itself takes an empty endpoint for its own default, and finds out about others only
@@ -224,11 +241,19 @@ mod tests {
     #[test]
     fn filters_are_read_and_a_wrong_one_is_named() {
         for directives in ["info", "warn,server=debug", "debug", ""] {
-            assert!(filter(directives, "").is_ok(), "{directives}");
-            assert!(filter(directives, NOT_EXPORTED).is_ok(), "{directives}");
+            let read = |more| filter::<tracing_subscriber::Registry>(directives, more).is_ok();
+            assert!(read("") && read(NOT_EXPORTED), "{directives}");
         }
         let wrong = init(&settings("server=loud", None)).unwrap_err();
         assert!(wrong.to_string().contains("\"server=loud\""), "{wrong}");
+    }
+
+    #[test]
+    fn what_a_websocket_carries_is_never_logged() {
+        for target in ["tungstenite::protocol", "tokio_tungstenite", "tungstenite"] {
+            assert!(!may_be_logged(target), "{target}");
+        }
+        assert!(may_be_logged("server::names") && may_be_logged("log"));
     }
 
     #[tokio::test]

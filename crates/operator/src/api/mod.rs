@@ -7,6 +7,7 @@
 mod capacity;
 mod device;
 mod model;
+mod names;
 mod network;
 mod placement;
 mod runtime;
@@ -27,6 +28,7 @@ pub use model::{
     AudioContext, Decoding, HuggingFace, ImageVolume, Language, Model, ModelSource, SecretKey,
     Task, VolumeSource,
 };
+pub use names::{ConfigMapKey, HomeAssistant, NamesSettings};
 pub use network::{
     Disruption, ExternalTrafficPolicy, NetworkPolicyMode, NetworkPolicySettings, Peer,
     ServiceSettings, ServiceType, TrafficDistribution,
@@ -116,6 +118,9 @@ pub struct WyomingSttSpec {
     /// How words are chosen: accuracy against speed.
     #[serde(default)]
     pub decoding: Decoding,
+    /// Names that speech may contain: of a ConfigMap, of a Home Assistant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<NamesSettings>,
     /// Where the model computes: on CPUs, or on NVIDIA GPUs.
     #[serde(default)]
     pub device: Device,

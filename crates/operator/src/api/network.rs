@@ -115,6 +115,14 @@ pub struct NetworkPolicySettings {
         inner(length(max = 43), regex(pattern = "^[0-9a-fA-F:.]+/[0-9]{1,3}$"))
     )]
     pub model_source_cidrs: Vec<String>,
+    /// Networks that the Home Assistant of `names` is in, for IngressAndEgress. When empty: its address, where the URL
+    /// has one, otherwise any address on its port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(max = 43), regex(pattern = "^[0-9a-fA-F:.]+/[0-9]{1,3}$"))
+    )]
+    pub home_assistant_cidrs: Vec<String>,
 }
 
 /// What is restricted.

@@ -195,6 +195,7 @@ fn manifest(path: &str) -> String {
 fn every_example_is_accepted() {
     for name in [
         "home-lab",
+        "names",
         "one-gpu",
         "gpu-fleet",
         "air-gapped-volume",

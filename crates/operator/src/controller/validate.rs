@@ -134,6 +134,7 @@ pub fn validate(object: &WyomingStt, defaults: &Defaults) -> Result<ValidStt, Ve
     keep(check_host_path(spec, defaults));
     keep(check_volume(spec));
     keep(check_zero(spec));
+    keep(check_names(spec));
     let model = kept(model_files(spec), &mut keep);
     let resources = kept(needs::resources(spec), &mut keep);
     let pod_template = kept(pod_template::pod_template(spec, defaults), &mut keep);
@@ -212,6 +213,20 @@ fn check_zero(spec: &WyomingSttSpec) -> Result<(), Fault> {
         ));
     }
     Ok(())
+}
+
+fn check_names(spec: &WyomingSttSpec) -> Result<(), Fault> {
+    let names = spec.names.as_ref();
+    match names.and_then(|names| names.home_assistant.as_ref()) {
+        Some(home) if home.host_and_port().is_none() => Err(Fault::new(
+            "NamesInvalid",
+            format!(
+                "names.homeAssistant.url {:?} has a port that cannot be: write it as a browser has it, such as http://homeassistant.local:8123",
+                home.url
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn warnings(spec: &WyomingSttSpec) -> Vec<Fault> {

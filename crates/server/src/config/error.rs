@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use super::serve::{LONGEST_PAUSE_S, SHORTEST_PAUSE_S};
 use crate::announce;
+use crate::names::file::FileError;
+use crate::names::home_assistant::HomeAssistantError;
 
 /// A setting that cannot work.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +63,31 @@ pub enum ConfigError {
         instead: &'static str,
     },
     /// A file that cannot be read.
-    #[error("--blocklist-extra {}: {source}", path.display())]
+    #[error("--blocklist-extra {}", path.display())]
     Blocklist {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// Names that cannot be read.
+    #[error("--names")]
+    Names {
+        /// Why.
+        source: FileError,
+    },
+    /// A Home Assistant that cannot be asked.
+    #[error("--home-assistant")]
+    HomeAssistant {
+        /// Why.
+        source: Box<HomeAssistantError>,
+    },
+    /// A flag without another.
+    #[error("{flag} needs {needed}")]
+    Alone {
+        /// The flag.
+        flag: &'static str,
+        /// The other.
+        needed: &'static str,
     },
 }

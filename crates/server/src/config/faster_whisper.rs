@@ -71,7 +71,7 @@ impl FasterWhisperArgs {
                     || self.hass_refresh_seconds.is_some()
                     || self.hass_prompt_max_tokens.is_some()
                     || self.hass_prompt_timeout.is_some(),
-                "the --hass-* flags have no effect: names come from the client, or from --initial-prompt",
+                "the --hass-* flags have no effect: --home-assistant and --home-assistant-token-file read names of a Home Assistant",
             ),
         ];
         Ok(notes
@@ -104,7 +104,7 @@ impl FasterWhisperArgs {
             (
                 self.hass_token.is_some(),
                 "--hass-token",
-                "names of a Home Assistant are not read: leave the flag out, and list the most important names in --initial-prompt",
+                "leave the flag out: every user of the machine can read a command line. Put the token into a file for --home-assistant-token-file, and give the address with --home-assistant",
             ),
         ]
     }

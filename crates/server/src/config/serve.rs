@@ -12,10 +12,12 @@ use telemetry::LogFormat;
 use whisper::Options;
 
 use super::ranges::{MOST_AT_ONCE, MOST_CONNECTIONS, count, seconds};
-use super::{ConfigError, FasterWhisperArgs, ModelArgs};
+use super::{ConfigError, FasterWhisperArgs, ModelArgs, NamesArgs};
 use crate::announce;
 use crate::blocklist::Blocklist;
 use crate::language::LanguageRule;
+use crate::names;
+use crate::names::home_assistant::Address;
 use crate::queue::QueueLimits;
 use crate::wyoming_server::{Limits, Uri};
 
@@ -60,6 +62,9 @@ pub struct ServeArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Names to expect.
+    #[command(flatten)]
+    pub names: NamesArgs,
     /// Every utterance is in this language, whatever the client says.
     #[arg(long, env = "STT_FORCE_LANGUAGE", value_name = "CODE")]
     pub force_language: Option<String>,
@@ -206,6 +211,8 @@ pub struct Config {
     pub options: Options,
     /// Phrases taken for silence.
     pub blocklist: Arc<Blocklist>,
+    /// Where names to expect come from.
+    pub names: names::Settings,
     /// Connections at once.
     pub max_connections: usize,
     /// Bounds of the queue.
@@ -246,6 +253,7 @@ impl ServeArgs {
             languages: self.languages()?,
             options: self.model.options(),
             blocklist: Arc::new(self.model.blocklist()?),
+            names: self.names.check()?,
             max_connections: self.max_connections,
             queue: QueueLimits {
                 jobs: self.max_waiting,
@@ -400,6 +408,23 @@ impl ServeArgs {
             (
                 "initial-prompt",
                 model.initial_prompt.clone().unwrap_or_default(),
+            ),
+            ("names", shown_path(self.names.names.as_ref())),
+            (
+                "home-assistant",
+                self.names
+                    .home_assistant
+                    .as_ref()
+                    .map(Address::to_string)
+                    .unwrap_or_default(),
+            ),
+            (
+                "home-assistant-token-file",
+                shown_path(self.names.home_assistant_token_file.as_ref()),
+            ),
+            (
+                "home-assistant-ca",
+                shown_path(self.names.home_assistant_ca.as_ref()),
             ),
             ("window", format!("{:?}", model.window).to_lowercase()),
             (

@@ -20,7 +20,7 @@ fn of_length(seconds: usize) -> Input {
     Input::new(Waveform::new(vec![0.1; seconds * 16_000]).unwrap())
 }
 
-fn loaded() -> Loaded {
+pub(crate) fn loaded() -> Loaded {
     Loaded {
         info: ModelInfo {
             multilingual: false,

@@ -59,7 +59,7 @@ pub struct Service {
     /// Options of every utterance; language, names and terms are set for each.
     pub options: Options,
     /// Names that every utterance expects.
-    pub expectation: Expectation,
+    pub expectation: Arc<Expectation>,
     /// Silence after which a client's words are looked for before its audio has ended; never if `None`.
     pub speculate_after: Option<Duration>,
     /// Where utterances go.

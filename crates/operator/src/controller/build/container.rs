@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::storage;
+use super::{names, storage};
 use crate::api::{AudioContext, DeviceType, HuggingFace, LogFormat, LogLevel, PullPolicy, Task};
 use crate::controller::names::{SERVER, WYOMING_PORT};
 use crate::controller::validate::{ModelFiles, ValidStt};
@@ -190,6 +190,7 @@ fn settings(stt: &ValidStt) -> Vec<EnvVar> {
             .as_deref()
             .map(|prompt| var("STT_INITIAL_PROMPT", prompt)),
     );
+    env.extend(names::settings(stt));
     env.extend([
         var("STT_MAX_BATCH", stt.slots.to_string()),
         var("STT_MAX_WAITING", spec.capacity.max_queue.to_string()),
@@ -272,7 +273,7 @@ fn token(settings: &HuggingFace) -> Option<EnvVar> {
     })
 }
 
-fn var(name: &str, value: impl Into<String>) -> EnvVar {
+pub(super) fn var(name: &str, value: impl Into<String>) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
         value: Some(value.into()),

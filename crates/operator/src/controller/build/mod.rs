@@ -3,6 +3,7 @@
 mod container;
 mod deployment;
 mod disruption;
+mod names;
 mod network_policy;
 mod service;
 mod storage;

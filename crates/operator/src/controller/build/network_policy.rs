@@ -1,5 +1,7 @@
 //! Who may connect to the replicas, and whom they may reach.
 
+use std::net::IpAddr;
+
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,
     NetworkPolicyPort, NetworkPolicySpec,
@@ -64,6 +66,7 @@ fn egress(stt: &ValidStt) -> Vec<NetworkPolicyEgressRule> {
             ports: Some(vec![port("TCP", 443)]),
         });
     }
+    rules.extend(home_assistant(stt));
     if let Some(endpoint) = &stt.spec.telemetry.otlp_endpoint {
         rules.push(NetworkPolicyEgressRule {
             to: None,
@@ -71,6 +74,27 @@ fn egress(stt: &ValidStt) -> Vec<NetworkPolicyEgressRule> {
         });
     }
     rules
+}
+
+/// The way to a Home Assistant. A NetworkPolicy knows addresses only, so a name without networks opens its port.
+fn home_assistant(stt: &ValidStt) -> Option<NetworkPolicyEgressRule> {
+    let home = stt.spec.names.as_ref()?.home_assistant.as_ref()?;
+    let (host, number) = home.host_and_port()?;
+    let given = &stt.spec.network_policy.home_assistant_cidrs;
+    let mut networks: Vec<NetworkPolicyPeer> = given.iter().map(|cidr| network(cidr)).collect();
+    if networks.is_empty() {
+        networks.extend(host.parse().ok().map(only));
+    }
+    Some(NetworkPolicyEgressRule {
+        to: (!networks.is_empty()).then_some(networks),
+        ports: Some(vec![port("TCP", i32::from(number))]),
+    })
+}
+
+/// One address.
+fn only(address: IpAddr) -> NetworkPolicyPeer {
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    network(&format!("{address}/{bits}"))
 }
 
 /// The port of `http://HOST:PORT/…`.

@@ -1,4 +1,4 @@
-//! Volumes: downloads, and a model that is mounted.
+//! Volumes: downloads, a model that is mounted, and files with names.
 
 use k8s_openapi::api::core::v1::{
     EmptyDirVolumeSource, HostPathVolumeSource, ImageVolumeSource, PersistentVolumeClaim,
@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::container::pull_policy_name;
-use super::metadata;
+use super::{metadata, names};
 use crate::api::AccessMode;
 use crate::controller::validate::{ModelFiles, ValidStt};
 
@@ -36,19 +36,26 @@ pub(super) fn mounts(stt: &ValidStt) -> Option<Vec<VolumeMount>> {
         read_only,
         ..VolumeMount::default()
     };
-    match &stt.model {
+    let model = match &stt.model {
         ModelFiles::BuiltIn => None,
-        ModelFiles::Hub { .. } => Some(vec![mount("downloads", DOWNLOADS, None)]),
-        ModelFiles::Mounted { .. } => Some(vec![mount("model", MODEL, Some(true))]),
-    }
+        ModelFiles::Hub { .. } => Some(mount("downloads", DOWNLOADS, None)),
+        ModelFiles::Mounted { .. } => Some(mount("model", MODEL, Some(true))),
+    };
+    some(model.into_iter().chain(names::mounts(stt)))
+}
+
+/// No list at all rather than an empty one.
+fn some<T>(items: impl Iterator<Item = T>) -> Option<Vec<T>> {
+    Some(items.collect::<Vec<T>>()).filter(|items| !items.is_empty())
 }
 
 pub(super) fn volumes(stt: &ValidStt) -> Option<Vec<Volume>> {
-    match &stt.model {
+    let model = match &stt.model {
         ModelFiles::BuiltIn => None,
-        ModelFiles::Hub { .. } => Some(vec![cache(stt)]),
-        ModelFiles::Mounted { .. } => Some(vec![model(stt)]),
-    }
+        ModelFiles::Hub { .. } => Some(cache(stt)),
+        ModelFiles::Mounted { .. } => Some(model(stt)),
+    };
+    some(model.into_iter().chain(names::volumes(stt)))
 }
 
 fn model(stt: &ValidStt) -> Volume {

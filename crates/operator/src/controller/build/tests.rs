@@ -74,6 +74,20 @@ fn cases() -> Vec<(&'static str, Value, u32)> {
             3,
         ),
         (
+            "names",
+            json!({
+                "model": {"name": "base"},
+                "names": {
+                    "configMapRef": {"name": "speech-names", "key": "names.txt"},
+                    "homeAssistant": {"url": "https://[2001:db8::7]:8123",
+                        "tokenSecretRef": {"name": "home-assistant", "key": "token"},
+                        "caConfigMapRef": {"name": "home-ca", "key": "ca.crt"}},
+                },
+                "networkPolicy": {"mode": "IngressAndEgress"},
+            }),
+            1,
+        ),
+        (
             "gpu-claim",
             json!({
                 "model": {"name": "org/model"},
@@ -166,6 +180,32 @@ fn every_child_goes_with_its_owner() {
             assert!(document.contains("controller: true"), "{name}: {document}");
         }
     }
+}
+
+#[test]
+fn pods_reach_a_home_assistant_where_it_is() {
+    let peers = |url: &str, cidrs: Value| {
+        let names = json!({"homeAssistant": {"url": url, "tokenSecretRef": {"name": "hass", "key": "token"}}});
+        let policy = json!({"mode": "IngressAndEgress", "homeAssistantCidrs": cidrs});
+        let built = built(
+            &json!({"model": {"name": "demo"}, "names": names, "networkPolicy": policy}),
+            1,
+        );
+        json!(built.network_policy.unwrap().spec.unwrap().egress.unwrap()[1])
+    };
+    let on = |port: u16| json!([{"port": port, "protocol": "TCP"}]);
+    assert_eq!(
+        peers("http://192.0.2.7:8123", json!([])),
+        json!({"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": on(8123)})
+    );
+    assert_eq!(
+        peers("https://hass.example", json!(["192.0.2.0/28"])),
+        json!({"to": [{"ipBlock": {"cidr": "192.0.2.0/28"}}], "ports": on(443)})
+    );
+    assert_eq!(
+        peers("http://homeassistant.local:8123", json!([])),
+        json!({"ports": on(8123)})
+    );
 }
 
 #[test]

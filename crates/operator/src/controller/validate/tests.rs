@@ -40,6 +40,11 @@ fn what_cannot_work_has_a_reason_and_a_sentence() {
             "at least 1",
         ),
         (
+            json!({"names": {"homeAssistant": {"url": "http://hass:81230", "tokenSecretRef": {"name": "a", "key": "b"}}}}),
+            "NamesInvalid",
+            "http://homeassistant.local:8123",
+        ),
+        (
             json!({"model": {"name": "bse"}}),
             "ModelUnknown",
             "OWNER/NAME",

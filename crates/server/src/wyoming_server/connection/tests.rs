@@ -19,7 +19,6 @@ use whisper::Options;
 use wyoming::{AudioChunk, Client, ErrorEvent, Transcribe};
 
 use super::*;
-use crate::expectation::Expectation;
 use crate::language::LanguageRule;
 use crate::metrics::Metrics;
 use crate::queue::QueueLimits;
@@ -60,7 +59,7 @@ fn bench(limits: Limits, waiting: QueueLimits) -> Bench {
         told_languages: Arc::default(),
         languages: LanguageRule::default(),
         options: Options::default(),
-        expectation: Expectation::default(),
+        expectation: Arc::default(),
         speculate_after: Some(Duration::from_millis(300)),
         queue,
         state: worker.state(),
