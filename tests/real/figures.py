@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures accuracy on the recordings of ../shared/real-speech and prints it as a table.
 
-figures.py [tiny.en | base | STEP]…      STEP: orders, quiet, kitchen, nothing, long; all models and steps by default
+figures.py [tiny.en | base | STEP]…      STEP: orders, quiet, kitchen, nothing, long, names; all models and steps by default
 
 The program is named by the variable `binary`, the folder of the weights by STT_REAL_WEIGHTS.
 """
@@ -13,8 +13,10 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
+import home
 import recordings
 import sounds
 from words import Errors
@@ -26,7 +28,8 @@ WAYS = {
     "f32, 30 s, no detector": REFERENCE,
     "f32, 30 s": ("--precision", "f32", "--window", "exact"),
     "as it comes": (),
-    "int8, short window": ("--window", "dynamic"),
+    "int8, 30 s": ("--window", "exact"),
+    "int8, audio and margin": ("--window", "dynamic"),
 }
 
 
@@ -120,7 +123,41 @@ def long(model, scratch):
         row(model, f"long, {path.name}", str(errors), "", "")
 
 
-STEPS = {step.__name__: step for step in (orders, quiet, kitchen, nothing, long)}
+def names(model, scratch):
+    """With the 30 commonest names of the orders among those of a made-up home: the orders, texts that have none of them, and
+    files without speech."""
+    said = json.loads((SHARED / "commands" / "slots.json").read_text()).values()
+    common = Counter(value.strip() for slots in said for value in slots.values())
+    theirs = [name for name, _ in common.most_common(30)]
+    read = sorted((SHARED / "read").glob("*.flac"))
+    ours = recordings.write(scratch)
+    texts = [(ours[name], words) for name, words in recordings.WORDS.items() if words]
+    sounds.main(["nothing", str(scratch / "nothing"), "--noise", str(SHARED / "noise" / "kitchen.flac")])
+    silent = sorted((scratch / "nothing").glob("*.wav"))
+    lists = {"no names": [], "30 names": theirs}
+    lists |= {f"30 names among {more} others": theirs + home.names(more) for more in (1_000, 10_000)}
+    lists |= {"1000 other names": home.names(1_000), "40 common words": COMMON.split()}
+    for label, expected in lists.items():
+        path = scratch / "names"
+        path.write_text("\n".join(expected))
+        flags = ("--language", "en", "--names", path)
+        orders = hear(model, sorted((SHARED / "commands").glob("*.flac")), *flags)
+        readings = score.read(score.transcripts(io.StringIO(hear(model, read, *flags))))
+        errors = Errors()
+        heard = hear(model, [path for path, _ in texts], *flags).splitlines()
+        for (_, words), line in zip(texts, heard):
+            errors.add(words, json.loads(line)["text"])
+        invented = sum(bool(json.loads(line)["text"]) for line in hear(model, silent, *flags).splitlines())
+        row(model, label, slots(orders), readings, f"librivox and others: {errors}; {invented} of {len(silent)} sounds give text")
+
+
+# Of the commonest words of English.
+COMMON = (
+    "on off light the in a an of to and is it was for that with he as his had not be at by I this but from or have "
+    "which she her you we all him turn kitchen room"
+)
+
+STEPS = {step.__name__: step for step in (orders, quiet, kitchen, nothing, long, names)}
 
 
 def main(arguments):
