@@ -17,7 +17,7 @@ home_assistant_python() {
     local venv python wanted=tests/home-assistant/requirements.txt
     venv=$(target_dir)/venv-home-assistant
     if ! cmp -s "$wanted" "$venv/requirements.txt"; then
-        python=$(find_python_313) || return
+        python=$(find_python_313)
         say "fetching Home Assistant for Python (three minutes)"
         rm -rf "$venv"
         "$python" -m venv "$venv" >&2

@@ -47,11 +47,31 @@ fn shown(name: &str, value: &str) -> String {
     }
 }
 
+/// The files that a pod has mounted under `/names`, in a folder that stands for it.
+fn mounted(folder: &Path) {
+    let authority = include_str!("../fixtures/authority.pem");
+    for (name, text) in [
+        ("names", "Küche"),
+        ("home-assistant-token", "token"),
+        ("home-assistant-ca", authority),
+    ] {
+        std::fs::create_dir(folder.join(name)).unwrap();
+        std::fs::write(folder.join(name).join("file"), text).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn every_variable_that_the_operator_sets_is_understood() {
     let built = built();
     assert!(built.len() >= 6, "{}", built.len());
-    for (file, variables) in built {
+    let folder = tempfile::tempdir().unwrap();
+    mounted(folder.path());
+    for (file, mut variables) in built {
+        for (_, value) in &mut variables {
+            if let Some(path) = value.strip_prefix("/names/") {
+                *value = folder.path().join(path).display().to_string();
+            }
+        }
         let given: Vec<(&str, &str)> = variables
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::ConfigError;
+use super::serve::shown_path;
 use crate::names::home_assistant::Address;
 use crate::names::{self, file, home_assistant};
 
@@ -40,6 +41,21 @@ impl NamesArgs {
             file: file.map_err(|source| ConfigError::Names { source })?,
             home_assistant: self.home_assistant()?,
         })
+    }
+
+    /// For `--print-config`.
+    pub(super) fn shown(&self) -> [(&'static str, String); 4] {
+        let address = self.home_assistant.as_ref().map(Address::to_string);
+        let token_file = self.home_assistant_token_file.as_ref();
+        [
+            ("names", shown_path(self.names.as_ref())),
+            ("home-assistant", address.unwrap_or_default()),
+            ("home-assistant-token-file", shown_path(token_file)),
+            (
+                "home-assistant-ca",
+                shown_path(self.home_assistant_ca.as_ref()),
+            ),
+        ]
     }
 
     fn home_assistant(&self) -> Result<Option<home_assistant::Settings>, ConfigError> {

@@ -17,7 +17,6 @@ use crate::announce;
 use crate::blocklist::Blocklist;
 use crate::language::LanguageRule;
 use crate::names;
-use crate::names::home_assistant::Address;
 use crate::queue::QueueLimits;
 use crate::wyoming_server::{Limits, Uri};
 
@@ -409,23 +408,6 @@ impl ServeArgs {
                 "initial-prompt",
                 model.initial_prompt.clone().unwrap_or_default(),
             ),
-            ("names", shown_path(self.names.names.as_ref())),
-            (
-                "home-assistant",
-                self.names
-                    .home_assistant
-                    .as_ref()
-                    .map(Address::to_string)
-                    .unwrap_or_default(),
-            ),
-            (
-                "home-assistant-token-file",
-                shown_path(self.names.home_assistant_token_file.as_ref()),
-            ),
-            (
-                "home-assistant-ca",
-                shown_path(self.names.home_assistant_ca.as_ref()),
-            ),
             ("window", format!("{:?}", model.window).to_lowercase()),
             (
                 "temperature-fallback",
@@ -470,7 +452,7 @@ impl ServeArgs {
                 self.otlp_endpoint.clone().unwrap_or_default(),
             ),
         ];
-        for (name, value) in rows {
+        for (name, value) in rows.into_iter().chain(self.names.shown()) {
             // Writing to a String cannot fail.
             writeln!(text, "{name} = {value}").ok();
         }
@@ -495,7 +477,7 @@ fn known_language(flag: &'static str, language: &str) -> Result<String, ConfigEr
     })
 }
 
-fn shown_path(path: Option<&PathBuf>) -> String {
+pub(super) fn shown_path(path: Option<&PathBuf>) -> String {
     path.map(|path| path.display().to_string())
         .unwrap_or_default()
 }

@@ -221,7 +221,10 @@ mod tests {
         let refusal = |path: &Path| Settings::read(path).unwrap_err();
         assert!(matches!(refusal(&path), FileError::Read { .. }));
         assert!(matches!(refusal(folder.path()), FileError::NoFile { .. }));
-        std::fs::write(&path, vec![b'a'; MOST_BYTES as usize + 1]).unwrap();
+        File::create(&path)
+            .unwrap()
+            .set_len(MOST_BYTES + 1)
+            .unwrap();
         assert!(matches!(refusal(&path), FileError::TooLong { .. }));
         std::fs::write(&path, b"\n\xff").unwrap();
         let text = refusal(&path).to_string();

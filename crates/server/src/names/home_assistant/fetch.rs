@@ -77,7 +77,7 @@ async fn exposed<S: AsyncRead + AsyncWrite + Unpin>(
         return Ok(None);
     }
     let exposure: Exposure = list(client, "homeassistant/expose_entity/list").await?;
-    Ok(Some(exposure.to_assist()))
+    Ok(Some(exposure.exposed_to_assist()))
 }
 
 async fn aliases<S: AsyncRead + AsyncWrite + Unpin>(

@@ -48,7 +48,8 @@ pub(super) struct Place {
 /// An entry of the entity registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Entity {
-    entity_id: String,
+    #[serde(rename = "entity_id")]
+    id: String,
     /// Given by the user.
     #[serde(default)]
     name: Option<String>,
@@ -139,7 +140,7 @@ struct Assistants {
 
 impl Exposure {
     /// The entities that are exposed to Assist.
-    pub(super) fn to_assist(self) -> BTreeSet<String> {
+    pub(super) fn exposed_to_assist(self) -> BTreeSet<String> {
         let entities = self.exposed_entities.into_iter();
         entities
             .filter(|(_, exposed)| exposed.conversation)
@@ -155,11 +156,11 @@ impl Home {
         if let Some(exposed) = &self.exposed {
             return exposed.iter().map(String::as_str).collect();
         }
-        let registered: BTreeSet<&str> = self.entities.iter().map(|it| &*it.entity_id).collect();
+        let registered: BTreeSet<&str> = self.entities.iter().map(|it| &*it.id).collect();
         let of_registry = self.entities.iter();
         let of_registry = of_registry
             .filter(|entity| entity.options.conversation.should_expose == Some(true))
-            .map(|entity| &*entity.entity_id);
+            .map(|entity| &*entity.id);
         let others = self.states.iter().map(|state| &*state.entity_id);
         let others = others
             .filter(|entity| !registered.contains(entity))
@@ -170,7 +171,7 @@ impl Home {
     /// Exposed entities of the registry: those that can have aliases.
     pub(super) fn exposed_of_registry(&self) -> Vec<&str> {
         let exposed = self.exposed();
-        let entities = self.entities.iter().map(|entity| &*entity.entity_id);
+        let entities = self.entities.iter().map(|entity| &*entity.id);
         entities.filter(|entity| exposed.contains(entity)).collect()
     }
 
@@ -207,7 +208,7 @@ impl Home {
         let of_registry: BTreeMap<&str, &Entity> = self
             .entities
             .iter()
-            .map(|entity| (&*entity.entity_id, entity))
+            .map(|entity| (&*entity.id, entity))
             .collect();
         let name = |entity: &&str| match shown.get(entity) {
             Some(name) => Some((*name).to_owned()),
@@ -221,11 +222,11 @@ impl Home {
         if entity.disabled_by.is_some() {
             return None;
         }
-        let own = given(&entity.name).or_else(|| given(&entity.original_name));
+        let own = given(entity.name.as_ref()).or_else(|| given(entity.original_name.as_ref()));
         let device = self.device_name(entity);
         match (own, device) {
             (Some(own), Some(device))
-                if entity.has_entity_name && given(&entity.name).is_none() =>
+                if entity.has_entity_name && given(entity.name.as_ref()).is_none() =>
             {
                 Some(format!("{device} {own}"))
             }
@@ -237,7 +238,7 @@ impl Home {
     fn device_name(&self, entity: &Entity) -> Option<&str> {
         let id = entity.device_id.as_deref()?;
         let device = self.devices.iter().find(|device| device.id == id)?;
-        given(&device.name_by_user).or_else(|| given(&device.name))
+        given(device.name_by_user.as_ref()).or_else(|| given(device.name.as_ref()))
     }
 }
 
@@ -247,8 +248,8 @@ fn is_exposed_as_it_comes(entity_id: &str) -> bool {
     EXPOSED_DOMAINS.contains(&domain)
 }
 
-fn given(name: &Option<String>) -> Option<&str> {
-    name.as_deref().filter(|name| !name.is_empty())
+fn given(name: Option<&String>) -> Option<&str> {
+    name.map(String::as_str).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -288,7 +289,7 @@ mod tests {
                 {"entity_id": "fan.only_device", "original_name": null, "has_entity_name": true, "device_id": "d2"},
                 {"entity_id": "light.renamed", "name": "Leselampe", "original_name": "Light", "has_entity_name": true, "device_id": "d1"},
             ])),
-            exposed: Some(exposure.to_assist()),
+            exposed: Some(exposure.exposed_to_assist()),
             aliases: BTreeMap::from([
                 ("light.bed".to_owned(), vec!["Nachttischlampe".to_owned()]),
                 ("light.hidden".to_owned(), vec!["never".to_owned()]),

@@ -99,7 +99,10 @@ async fn serve(
     let is_good = auth["access_token"] == script.lock().unwrap().token;
     let kind = if is_good { "auth_ok" } else { "auth_invalid" };
     says(&mut socket, &json!({"type": kind})).await;
-    while is_good {
+    if !is_good {
+        return;
+    }
+    loop {
         let command = tokio::select! {
             told = event.recv() => {
                 if told.is_err() {
