@@ -79,7 +79,6 @@ def order(home: Home, pipeline: str, pcm: bytes) -> tuple[str, str]:
     return events["stt-end"]["stt_output"]["text"], home.state(LAMP)
 
 
-@pytest.mark.xfail(strict=True, reason="the recogniser is not told the names yet")
 @pytest.mark.parametrize("name", ONLY_WITH_NAMES)
 def test_an_order_is_only_right_with_the_names(home: Home, pipeline: str, server: Server, name: str) -> None:
     pcm = spoken(f"Turn on the {name}.")

@@ -39,8 +39,6 @@ pub(crate) struct Transcription {
     passages: Passages,
     window_frames: usize,
     positions: usize,
-    /// Whether the encoder may read less than a window with [`Window::Auto`].
-    may_be_short: bool,
     language: Option<(String, Option<f32>)>,
     /// First mel frame of the current window.
     seek: usize,
@@ -75,9 +73,10 @@ enum Spectrogram {
 }
 
 impl Transcription {
-    /// `language` is set when it need not be detected.
+    /// `language` is set when it need not be detected. `may_be_short`: whether the encoder may read less than a window
+    /// with [`Window::Auto`].
     pub(crate) fn new(
-        input: Input,
+        mut input: Input,
         stream: MelStream,
         passages: Passages,
         language: Option<String>,
@@ -85,6 +84,9 @@ impl Transcription {
         positions: usize,
         may_be_short: bool,
     ) -> Self {
+        if input.options.window == Window::Auto && !may_be_short {
+            input.options.window = Window::Exact;
+        }
         let one_window = stream.samples() <= window_frames * HOP_LENGTH;
         let spectrogram = if one_window && !input.options.timestamps {
             Spectrogram::Short(stream)
@@ -103,7 +105,6 @@ impl Transcription {
             passages,
             window_frames,
             positions,
-            may_be_short,
             language: language.map(|language| (language, None)),
             seek,
             attempt: 0,
@@ -190,10 +191,7 @@ impl Transcription {
             // The last window of a passage is short of speech; the others are full anyway.
             Spectrogram::Long(_) => (self.window_end(self.way) - self.seek) * HOP_LENGTH,
         };
-        match self.reads() {
-            Window::Auto if !self.may_be_short => self.window_frames,
-            window => window.frames(samples, self.window_frames),
-        }
+        self.reads().frames(samples, self.window_frames)
     }
 
     fn reads(&self) -> Window {

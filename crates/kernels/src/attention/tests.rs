@@ -227,7 +227,7 @@ fn positions_that_count_several_times_weigh_as_copies_of_them() {
     let width = heads * head_width;
     // In one block of bytes and in two, at the border of one, and over that of f32.
     for (from, rest) in [(32, 7), (224, 64), (256, 1), (480, 90), (0, 40)] {
-        let mut qkv = values(from as u32 + 9, (from + rest) * 3 * width);
+        let mut qkv = values(u32::try_from(from).unwrap() + 9, (from + rest) * 3 * width);
         scale_queries(&mut qkv, width, head_width);
         let mut copied = qkv[..from * 3 * width].to_vec();
         for row in qkv.chunks(3 * width).skip(from) {

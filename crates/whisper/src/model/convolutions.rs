@@ -75,7 +75,7 @@ impl Convolutions {
             parts.push((&padding + table(positions - 1)?)?);
             parts.push(places.broadcast_add(&padding)?);
         }
-        let all = windows * (positions + rest.count());
+        let all = windows * (positions + Rest::COUNT);
         Tensor::cat(&parts, 0)?.reshape((all, width))
     }
 

@@ -65,7 +65,7 @@ impl Encoder {
         if let Some(rest) = rest {
             x = self.convolutions.append_rest(&x, windows, rest)?;
         }
-        let positions = frames / FRAMES_PER_POSITION + rest.map_or(0, Rest::count);
+        let positions = frames / FRAMES_PER_POSITION + rest.map_or(0, |_| Rest::COUNT);
         let repeats = rest.map(Rest::repeats);
         let mut rooms = Rooms::default();
         for layer in &self.layers {

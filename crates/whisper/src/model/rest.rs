@@ -37,9 +37,7 @@ impl Rest {
     }
 
     /// How many positions stand for it.
-    pub(crate) const fn count(self) -> usize {
-        PLACES
-    }
+    pub(crate) const COUNT: usize = PLACES;
 
     /// Which they are, of the whole window: the middle of each part.
     pub(super) fn places(self) -> Vec<u32> {
@@ -68,7 +66,7 @@ mod tests {
         for frames in (64..2_744).step_by(64) {
             let rest = Rest::behind(frames, 3_000).unwrap();
             let places = rest.places();
-            assert_eq!(places.len(), rest.count());
+            assert_eq!(places.len(), Rest::COUNT);
             assert!(places.is_sorted_by(|a, b| a < b), "{frames}: {places:?}");
             assert!(places[0] as usize >= frames / 2, "{frames}: {places:?}");
             assert!(places[PLACES - 1] < 1_500, "{frames}: {places:?}");

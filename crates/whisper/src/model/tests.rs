@@ -77,7 +77,7 @@ fn a_short_window_with_its_rest_is_near_the_whole_one() {
         };
         let whole = values(&encode(&window(model.window_frames()), None));
         let encoded = encode(&short, Some(rest));
-        assert_eq!(encoded.dim(1).unwrap(), 576 / 2 + rest.count());
+        assert_eq!(encoded.dim(1).unwrap(), 576 / 2 + Rest::COUNT);
         let off = |found: &[f32]| {
             let pairs = found.iter().zip(&whole);
             pairs.map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt()
