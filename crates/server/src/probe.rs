@@ -379,6 +379,9 @@ mod tests {
         address
     }
 
+    /// What a tenant answers to which paths, and to others; what the sentence says.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a [&'a str]);
+
     #[tokio::test]
     async fn other_tenants_of_the_port_are_named_by_what_they_answer() {
         const IGNITE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n\
@@ -390,7 +393,7 @@ mod tests {
         const MISSING: &str =
             "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain\r\n\r\n404 page not found\n";
         const VERSION: &str = "/management/v1/node/version";
-        let cases: [(&[(&str, &str)], &str, &[&str]); 6] = [
+        let cases: [Case<'_>; 6] = [
             (
                 &[(VERSION, IGNITE)],
                 PROBLEM,

@@ -176,7 +176,7 @@ fn places(damage: &[Damage]) -> Vec<String> {
         0 => {}
         // The list itself is bounded.
         more if damage.len() == Damage::MOST => {
-            lines.push(format!("{more} more places or more are damaged"))
+            lines.push(format!("{more} more places or more are damaged"));
         }
         more => lines.push(format!("{more} more places are damaged")),
     }

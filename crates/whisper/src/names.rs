@@ -320,8 +320,8 @@ mod tests {
         let (vocabulary, names) = tree(&["Zoe", "Zoe Lamp", "Zo"]);
         let prospect = |text| names.prospect(follow(&vocabulary, &names, text).unwrap());
         let long = names.ending(follow(&vocabulary, &names, " Zoe Lamp").unwrap());
-        assert_eq!(prospect(" Z"), long.unwrap().worth);
-        assert_eq!(prospect(" Zoe"), prospect(" Z"));
+        let is_long = |found: f32| (found - long.unwrap().worth).abs() < 1e-6;
+        assert!(is_long(prospect(" Z")) && is_long(prospect(" Zoe")));
         let short = names.ending(follow(&vocabulary, &names, " Zo").unwrap());
         assert!(short.unwrap().worth < long.unwrap().worth);
     }
