@@ -67,8 +67,8 @@ def test_the_log_has_neither_the_token_nor_names(server: Server, token_file) -> 
         assert name not in log
 
 
-# Names that tiny.en writes otherwise ("govie", "Shelley", "scaldy lamp") while it does not expect them.
-ONLY_WITH_NAMES = ["Govee", "Shelly", "Skaldi lamp"]
+# Names that tiny.en writes otherwise ("Shelley") while it does not expect them.
+ONLY_WITH_NAMES = ["Shelly"]
 LAMP = "light.office_rgbw_lights"
 
 

@@ -12,7 +12,8 @@ LIGHT = "light.kitchen_lights"
 def test_a_spoken_order_switches_a_light(home: Home, pipeline: str) -> None:
     home.turn(LIGHT, "off")
     events = home.run_pipeline(pipeline, spoken("Turn on the kitchen lights."))
-    assert events["stt-end"]["stt_output"]["text"] == "Turn on the kitchen lights."
+    # The name as it stands in Home Assistant.
+    assert events["stt-end"]["stt_output"]["text"] == "Turn on the Kitchen Lights."
     assert events["intent-end"]["intent_output"]["response"]["response_type"] == "action_done", events
     assert home.state(LIGHT) == "on"
     home.run_pipeline(pipeline, spoken("Turn off the kitchen lights."))

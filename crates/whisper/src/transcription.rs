@@ -84,14 +84,16 @@ impl Transcription {
         positions: usize,
         may_be_short: bool,
     ) -> Self {
-        if input.options.window == Window::Auto && !may_be_short {
+        let one_window = stream.samples() <= window_frames * HOP_LENGTH;
+        let is_long = !one_window || input.options.timestamps;
+        // Of long audio most windows are full, and a word that is lost at the end of one is lost for good.
+        if input.options.window == Window::Auto && (is_long || !may_be_short) {
             input.options.window = Window::Exact;
         }
-        let one_window = stream.samples() <= window_frames * HOP_LENGTH;
-        let spectrogram = if one_window && !input.options.timestamps {
-            Spectrogram::Short(stream)
-        } else {
+        let spectrogram = if is_long {
             Spectrogram::Long(stream.whole())
+        } else {
+            Spectrogram::Short(stream)
         };
         let is_speech = passages.has_speech();
         // A short command is heard from its beginning.

@@ -15,7 +15,7 @@ const FRAMES_STEP: usize = 64;
 pub enum Window {
     /// The audio, a margin of silence, and a few positions that stand for the silence up to 30 s: nearly the numbers of
     /// the whole window, for much less work. A result that the thresholds doubt is decoded again from the whole window.
-    /// On a GPU, which gains little by less, the whole window.
+    /// On a GPU, which gains little by less, and for long audio and timestamps, the whole window.
     Auto,
     /// Audio padded with silence to the whole window, as the model was trained: the reference's numbers.
     #[default]
