@@ -221,7 +221,7 @@ fn a_file_that_breaks_off_gives_what_was_there_or_an_error() {
     }
 }
 
-/// Files of every kind: the tones, a WAV, and those of `data/recordings`.
+/// Files of every kind: the tones, a WAV, and the files in `data/recordings`.
 fn files() -> Vec<Vec<u8>> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/recordings");
     let table = std::fs::read_to_string(folder.join("expected.tsv")).unwrap();

@@ -150,7 +150,7 @@ impl Microsoft {
     }
 }
 
-/// Heads of the channels, number by number, then a byte for two samples, those of the channels in turn.
+/// Heads of the channels, number by number, then a byte for two samples, one channel after the other.
 fn microsoft(block: &[u8], channels: usize, out: &mut [f32]) -> Option<()> {
     let mut states = Vec::with_capacity(channels);
     for channel in 0..channels {

@@ -32,7 +32,7 @@ pub(super) enum Number {
     Float,
 }
 
-/// The codec of PCM with samples of some bytes; `None` for widths that nobody has.
+/// The codec of PCM with samples of some bytes; `None` for a width that no format has.
 pub(super) fn pcm(number: Number, bytes: u32, is_big_endian: bool) -> Option<AudioCodecId> {
     Some(match (number, bytes, is_big_endian) {
         (Number::Unsigned, 1, _) => id::CODEC_ID_PCM_U8,

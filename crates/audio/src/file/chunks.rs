@@ -19,7 +19,7 @@ const MOST_CHUNKS: usize = 1_000;
 /// How often a file is searched: each time costs as much as reading it.
 const MOST_SEARCHES: u32 = 20;
 
-/// Chunks that a size may be checked by, those of several programs.
+/// Chunks that a size may be checked by: several programs write them.
 const KNOWN: &[&[u8; 4]] = &[
     b"LIST", b"fmt ", b"data", b"fact", b"ds64", b"bext", b"JUNK", b"junk", b"PAD ", b"FLLR",
     b"cue ", b"plst", b"smpl", b"inst", b"cart", b"iXML", b"axml", b"_PMX", b"id3 ", b"ID3 ",
