@@ -130,7 +130,7 @@ fn the_name_does_not_matter_and_neither_does_a_pipe() {
     }
 }
 
-/// WAV files whose heads do not fit their samples. The samples are those of `PCM`.
+/// WAV files whose heads do not fit their samples. All have the samples of `pcm()`.
 mod wav {
     use super::*;
 

@@ -93,7 +93,7 @@ pub struct App {
 }
 
 impl App {
-    /// Binds every address and starts loading the model. Whoever made `meters` shuts them down.
+    /// Binds every address and starts loading the model. The caller, who made `meters`, shuts them down.
     ///
     /// # Errors
     /// [`StartError`].

@@ -507,8 +507,8 @@ mod tests {
         assert!(of("# TYPE ").iter().all(|name| name.starts_with("stt_")));
     }
 
-    /// Each reading of the report differs from the last: all figures of a page are of one, whoever else
-    /// asks at that time.
+    /// Each reading of the report differs from the last: all figures of a page are of one, also when
+    /// another client asks at that time.
     #[test]
     fn a_page_is_one_moment() {
         let meters = Meters::new("test", "stt", None).unwrap();

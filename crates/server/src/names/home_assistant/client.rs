@@ -107,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// Waits for an event, or takes one that has come meanwhile. Notices when nobody is there any more.
+    /// Waits for an event, or takes one that has come meanwhile. An error when the other side is gone.
     ///
     /// # Cancel safety
     /// No event is lost: a message is taken from the socket and looked at without waiting between.

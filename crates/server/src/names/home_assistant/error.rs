@@ -56,7 +56,7 @@ pub enum HomeAssistantError {
         /// What is wrong with it.
         source: rustls::Error,
     },
-    /// The system trusts nobody.
+    /// The system has no trusted certificates.
     #[error(
         "this system has no trusted certificates; install ca-certificates, or give the authority with --home-assistant-ca"
     )]
