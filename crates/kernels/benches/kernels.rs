@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kernels::{Input, Int8Matrix, KeysValues, Level, SplitMatrix, Then, attend_to_all};
+use kernels::{
+    Input, Int16Matrix, IntMatrix, KeysValues, Level, Rounding, SplitMatrix, Then, attend_to_all,
+};
 
 fn values(count: usize) -> Vec<f32> {
     let mut state = 1_u32;
@@ -15,36 +17,36 @@ fn values(count: usize) -> Vec<f32> {
         .collect()
 }
 
-fn int8(criterion: &mut Criterion) {
+fn products(criterion: &mut Criterion) {
     for (rows, ins, outs, then) in [
-        (1, 384, 51_865, Then::Nothing),
-        (8, 384, 51_865, Then::Nothing),
         (1, 384, 1536, Then::Gelu),
         (1500, 384, 1536, Then::Nothing),
         (1500, 384, 1536, Then::Gelu),
         (1500, 1536, 384, Then::Nothing),
         (1500, 512, 2048, Then::Gelu),
     ] {
-        let mut group =
-            criterion.benchmark_group(format!("int8/{rows} x {ins} x {outs}, {then:?}"));
-        group
-            .sample_size(10)
-            .throughput(Throughput::Elements((2 * rows * ins * outs) as u64));
-        let matrix = Int8Matrix::pack(&values(ins * outs), ins);
-        let (x, bias) = (values(rows * ins), values(outs));
-        let mut out = vec![0.0; rows * outs];
-        for level in Level::available() {
-            group.bench_function(level.to_string(), |bench| {
-                bench.iter(|| matrix.products(level, Input::plain(&x), &bias, then, &mut out));
-            });
+        for rounding in [Rounding::Int8, Rounding::Int8ByInt16, Rounding::Int16] {
+            let mut group = criterion
+                .benchmark_group(format!("{rounding:?}/{rows} x {ins} x {outs}, {then:?}"));
+            group
+                .sample_size(10)
+                .throughput(Throughput::Elements((2 * rows * ins * outs) as u64));
+            let matrix = IntMatrix::pack(rounding, &values(ins * outs), ins);
+            let (x, bias) = (values(rows * ins), values(outs));
+            let mut out = vec![0.0; rows * outs];
+            for level in Level::available() {
+                group.bench_function(level.to_string(), |bench| {
+                    bench.iter(|| matrix.products(level, Input::plain(&x), &bias, then, &mut out));
+                });
+            }
         }
     }
 }
 
-/// The highest of the outputs of a vocabulary, as a token is chosen. `int8` has the whole matrix in the same shapes.
+/// The highest of the outputs of a vocabulary, as a token is chosen.
 fn split(criterion: &mut Criterion) {
     let (ins, outs) = (384, 51_865);
-    let matrix = Int8Matrix::pack(&values(ins * outs), ins);
+    let matrix = Int16Matrix::pack(&values(ins * outs), ins, true);
     let matrix = Arc::new(SplitMatrix::new(&matrix));
     for rows in [1, 8] {
         let mut group = criterion.benchmark_group(format!("split/{rows} x {ins} x {outs}"));
@@ -100,7 +102,7 @@ fn on_one_thread(criterion: &mut Criterion) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1);
     // Fails only when there is a pool already, which then has the threads it has.
     pool.use_current_thread().build_global().ok();
-    int8(criterion);
+    products(criterion);
     split(criterion);
     attention(criterion);
 }

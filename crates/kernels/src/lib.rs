@@ -6,11 +6,11 @@
 //! Tests run every level that the CPU has. `amx/check` runs them with AMX in an emulator; CI does not, as it takes minutes.
 //!
 //! ```
-//! use kernels::{Input, Int8Matrix, Level, Then};
+//! use kernels::{Input, IntMatrix, Level, Rounding, Then};
 //!
 //! let level = Level::best();
 //! // Two outputs of three inputs.
-//! let matrix = Int8Matrix::pack(&[1.0, 2.0, 3.0, -1.0, 0.0, 1.0], 3);
+//! let matrix = IntMatrix::pack(Rounding::Int8, &[1.0, 2.0, 3.0, -1.0, 0.0, 1.0], 3);
 //! let mut out = vec![0.0; 2];
 //! matrix.products(level, Input::plain(&[1.0, 1.0, 2.0]), &[0.5, 0.0], Then::Nothing, &mut out);
 //! assert!((out[0] - 9.5).abs() < 0.1 && (out[1] - 1.0).abs() < 0.1);
@@ -26,8 +26,10 @@
 )]
 
 mod attention;
+mod int16;
 mod int8;
 mod level;
+mod linear;
 pub mod math;
 mod memory;
 mod panel;
@@ -36,7 +38,9 @@ mod split;
 mod testing;
 
 pub use attention::{KeysValues, Repeats, attend_to_all};
-pub use int8::{Input, Int8Matrix, Layer, Norm, Then, feed_forward};
+
+pub use int16::Int16Matrix;
 pub use level::{Instructions, Isa, Level, Plain};
+pub use linear::{Input, IntMatrix, Layer, Norm, Rounding, Then, feed_forward};
 pub use memory::zeros;
 pub use split::{Estimates, SplitMatrix};

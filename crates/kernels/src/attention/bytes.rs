@@ -12,8 +12,9 @@ mod weights;
 
 use super::{Out, Repeats, Rows, Shape};
 use crate::{
-    int8::{self, Inputs, Int8Matrix, MOST_TILE_ROWS, PANEL, Sums, Tiles, tile_rows},
+    int8::{self, Int8Matrix, Sums, Tiles, tile_rows},
     level::{Isa, Kernel, Level},
+    linear::{Inputs, PANEL, Tile},
     memory::prefetch,
 };
 use weights::{Soften, Weights};
@@ -103,8 +104,6 @@ impl super::Head for Head {
         });
     }
 }
-
-type Tile = [[i32; PANEL]; MOST_TILE_ROWS];
 
 #[derive(Default)]
 pub(super) struct Scratch {

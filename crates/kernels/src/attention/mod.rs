@@ -8,7 +8,7 @@ mod float;
 
 use rayon::prelude::*;
 
-use crate::{int8::PANEL, level::Level, panel::Bf16};
+use crate::{level::Level, linear::PANEL, panel::Bf16};
 
 /// Below this many products threads do not share: with keys and values that come from memory, so many take 10 µs.
 const PARALLEL_FROM: usize = 1 << 17;

@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::{
-    GROUP, Int8Matrix, OFFSET, PANEL,
-    inputs::{inverse, largest, to_byte},
+use super::{GROUP, Int8Matrix, OFFSET, PANEL};
+use crate::{
+    level::{Isa, Kernel, Level},
+    linear::{from_le_bytes, inverse, largest, to_byte, to_le_bytes},
 };
-use crate::level::{Isa, Kernel, Level};
 
 impl Int8Matrix {
     /// Rounds and packs `weight`, `(outs, ins)` row-major. Values must be finite.
@@ -45,38 +45,37 @@ impl Int8Matrix {
         packed
     }
 
-    /// What a change of the packing changes, for packed matrices that are kept.
-    pub const LAYOUT: u32 = 1;
-
     /// Number of packed weights, and of scales and of corrections, of a matrix `(outs, ins)`.
-    pub fn packed_lengths([outs, ins]: [usize; 2]) -> [usize; 2] {
+    fn packed_lengths([outs, ins]: [usize; 2]) -> [usize; 2] {
         let padded = outs.next_multiple_of(PANEL);
         [padded * ins.next_multiple_of(GROUP), padded]
     }
 
-    /// The packed weights, the scales and the corrections, to be kept.
-    pub fn parts(&self) -> (&[i8], &[f32], &[i32]) {
-        (&self.weights, &self.scales, &self.corrections)
+    pub(crate) fn kept_bytes(shape: [usize; 2]) -> usize {
+        let [weights, padded] = Self::packed_lengths(shape);
+        weights + 8 * padded
     }
 
-    /// What [`Int8Matrix::parts`] gave for a matrix `(outs, ins)`; `None` for parts of other lengths.
-    pub fn from_parts(
-        [outs, ins]: [usize; 2],
-        weights: Vec<i8>,
-        scales: Vec<f32>,
-        corrections: Vec<i32>,
-    ) -> Option<Self> {
+    /// The packed weights, the scales and the corrections, to be kept.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::kept_bytes([self.outs, self.ins]));
+        bytes.extend(self.weights.iter().map(|weight| weight.cast_unsigned()));
+        bytes.extend(to_le_bytes(&self.scales, f32::to_le_bytes));
+        bytes.extend(to_le_bytes(&self.corrections, i32::to_le_bytes));
+        bytes
+    }
+
+    /// What [`Int8Matrix::to_bytes`] gave for a matrix `(outs, ins)`.
+    pub(crate) fn from_bytes([outs, ins]: [usize; 2], bytes: &[u8]) -> Option<Self> {
         let [packed, padded] = Self::packed_lengths([outs, ins]);
-        let fits = ins > 0
-            && weights.len() == packed
-            && scales.len() == padded
-            && corrections.len() == padded;
-        fits.then_some(Self {
+        let (weights, rest) = bytes.split_at_checked(packed)?;
+        let (scales, corrections) = rest.split_at_checked(4 * padded)?;
+        Some(Self {
             ins,
             outs,
-            weights,
-            scales,
-            corrections,
+            weights: weights.iter().map(|byte| byte.cast_signed()).collect(),
+            scales: from_le_bytes(scales, f32::from_le_bytes),
+            corrections: from_le_bytes(corrections, i32::from_le_bytes),
         })
     }
 

@@ -1,11 +1,9 @@
 //! Keys and values of audio as matrices that queries and weights are multiplied with.
 
-use super::{
-    GROUP, Int8Matrix, OFFSET, PANEL,
-    inputs::{inverse, largest, to_byte},
-};
+use super::{GROUP, Int8Matrix, OFFSET, PANEL};
 use crate::{
     level::{Isa, Kernel, Level},
+    linear::{inverse, largest, to_byte},
     memory::prefetch,
 };
 

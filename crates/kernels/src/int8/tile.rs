@@ -3,7 +3,10 @@
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::{GROUP, OFFSET, PANEL};
-use crate::level::{Instructions, Level};
+use crate::{
+    level::{Instructions, Level},
+    linear::MOST_TILE_ROWS as MOST_ROWS,
+};
 
 /// Where the sums of a tile go: [`PANEL`] to each row, rows `stride` apart.
 pub(crate) struct Sums<'a> {
@@ -44,8 +47,6 @@ pub(crate) fn rows(level: Level) -> usize {
     }
 }
 
-/// Of all levels.
-pub(crate) const MOST_ROWS: usize = 32;
 const VECTOR_ROWS: usize = 12;
 
 /// Rows of bytes with the offset, each `stride` long, a whole number of groups.
@@ -154,21 +155,6 @@ fn tile<const ROWS: usize>(
         _ => portable::<ROWS>(panel, rows, sums),
     }
     ROWS
-}
-
-/// Asks for the memory that the sums of a row will go to, which is then there when they are. A tile writes to many rows
-/// far from each other, and waiting for them took a third of its time.
-#[inline(always)]
-pub(crate) fn prefetch(out: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in (0..=PANEL).step_by(16) {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        let at = out.as_ptr().wrapping_add(line.min(out.len()));
-        // SAFETY: a hint, which may name any address.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = out;
 }
 
 fn portable<const ROWS: usize>(panel: &[i8], rows: Rows<'_>, sums: &mut Sums<'_>) {

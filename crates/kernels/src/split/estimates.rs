@@ -2,9 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{LOW_MIDDLE, PAIR, SplitMatrix};
-use crate::int8::{GROUP, PANEL};
-use crate::level::{Isa, Kernel, Level};
+use super::{PAIR, PANEL, SplitMatrix};
+use crate::{
+    level::{Isa, Kernel, Level},
+    math,
+};
 
 /// Standard deviations that an estimate is trusted to. Two outputs change places if the difference of their errors is
 /// seven deviations of such a difference, which a normal one is once in 10^12 times; there are some 10^2 outputs close
@@ -19,36 +21,34 @@ pub struct Estimates {
     values: Vec<f32>,
     /// A bit for each output.
     pub(super) settled: Vec<u64>,
-    /// The inputs, rounded: those of the first group of each pair, and those of the second.
-    inputs: [Vec<i8>; 2],
-    /// Of the inputs.
-    sum: i32,
-    scale: f32,
+    /// The inputs as they came, padded.
+    x: Vec<f32>,
+    /// Their distance from the centre around which they were rounded.
+    length: f32,
+    /// The step they were rounded to.
+    step: f32,
 }
 
 impl Estimates {
+    /// `around`: the centre and the scale of the rounded inputs.
     pub(super) fn new(
         matrix: Arc<SplitMatrix>,
         level: Level,
         values: Vec<f32>,
-        inputs: &[i8],
-        scale: f32,
-        sum: i32,
+        x: &[f32],
+        [centre, step]: [f32; 2],
     ) -> Self {
+        let squares = x.iter().map(|value| (value - centre).powi(2));
+        let mut padded = x.to_vec();
+        padded.resize(x.len().next_multiple_of(PAIR), 0.0);
         Self {
             settled: vec![0; matrix.outs.div_ceil(64)],
-            inputs: [0, GROUP].map(|from| {
-                let pairs = inputs.as_chunks::<PAIR>().0.iter();
-                pairs
-                    .flat_map(|pair| &pair[from..][..GROUP])
-                    .copied()
-                    .collect()
-            }),
+            length: squares.sum::<f32>().sqrt(),
+            x: padded,
             matrix,
             level,
             values,
-            sum,
-            scale,
+            step,
         }
     }
 
@@ -75,10 +75,8 @@ impl Estimates {
         if count >= self.values.len() {
             return self.settle(0..self.values.len());
         }
-        let unit = DEVIATIONS * self.scale * length(&self.inputs);
         let highest = self.level.dispatch(PanelMaxima(&self.values));
-        let reaches = self.matrix.deviations.iter().map(|each| unit * each);
-        let reaches: Vec<f32> = reaches.collect();
+        let reaches: Vec<f32> = self.reaches().collect();
         let least = self.certain(count, &highest, &reaches);
         for (panel, (highest, reach)) in highest.iter().zip(reaches).enumerate() {
             if highest + reach < least {
@@ -96,6 +94,15 @@ impl Estimates {
     pub fn exact(mut self) -> Vec<f32> {
         self.settle(0..self.values.len());
         self.values
+    }
+
+    /// What an output of each panel may be off by.
+    fn reaches(&self) -> impl Iterator<Item = f32> + '_ {
+        /// Standard deviation of what rounding to steps of 1 changes.
+        const OF_ROUNDING: f32 = 0.288_675;
+        let rounding = OF_ROUNDING * self.step;
+        let panels = self.matrix.of_panels.iter();
+        panels.map(move |of| DEVIATIONS * (of.left_out * self.length).hypot(of.length * rounding))
     }
 
     /// What the `count` highest reach for certain. `highest` and `reaches`: of each panel.
@@ -124,25 +131,15 @@ impl Estimates {
             return;
         }
         self.settled[word] |= bit;
-        let matrix = &*self.matrix;
-        let sum = self.level.dispatch(LowProducts {
-            weights: matrix.low_of(output),
-            inputs: &self.inputs,
-        });
-        let left_out = (sum - LOW_MIDDLE * self.sum) as f32;
-        let estimated = matrix.low_means[output] * self.sum as f32;
-        self.values[output] += matrix.scales[output] * self.scale * (left_out - estimated);
+        // What is forbidden stays so.
+        if self.values[output] > f32::NEG_INFINITY {
+            self.values[output] = self.level.dispatch(Exact {
+                matrix: &self.matrix,
+                output,
+                x: &self.x,
+            });
+        }
     }
-}
-
-/// √ Σ x².
-fn length(inputs: &[Vec<i8>; 2]) -> f32 {
-    let squares = inputs
-        .iter()
-        .flatten()
-        .map(|input| i32::from(*input).pow(2));
-    let squares: i32 = squares.sum();
-    (squares as f32).sqrt()
 }
 
 /// The highest value of each panel.
@@ -158,25 +155,25 @@ impl Kernel for PanelMaxima<'_> {
     }
 }
 
-/// Products of the lower halves of one output's weights with the inputs.
-struct LowProducts<'a> {
-    weights: &'a [u8],
-    inputs: &'a [Vec<i8>; 2],
+/// One output's weights by the inputs.
+struct Exact<'a> {
+    matrix: &'a SplitMatrix,
+    output: usize,
+    x: &'a [f32],
 }
 
-impl Kernel for LowProducts<'_> {
-    type Output = i32;
+impl Kernel for Exact<'_> {
+    type Output = f32;
 
     #[inline(always)]
-    fn run<I: Isa>(self) -> i32 {
-        let [first, second] = self.inputs;
-        let mut sum = 0;
-        for (weight, input) in self.weights.iter().zip(first) {
-            sum += i32::from(weight & 15) * i32::from(*input);
+    fn run<I: Isa>(self) -> f32 {
+        let mut sums = [0.0; PAIR];
+        let weights = self.matrix.weights(self.output);
+        for (weights, x) in weights.zip(self.x.as_chunks::<PAIR>().0) {
+            for at in 0..PAIR {
+                sums[at] = math::mul_add::<I>(weights[at], x[at], sums[at]);
+            }
         }
-        for (weight, input) in self.weights.iter().zip(second) {
-            sum += i32::from(weight >> 4) * i32::from(*input);
-        }
-        sum
+        sums.iter().sum::<f32>() * self.matrix.scales[self.output]
     }
 }

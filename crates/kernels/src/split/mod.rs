@@ -1,17 +1,17 @@
 //! A matrix of which few outputs are wanted, the highest, and only one half of whose weights is read for all of them.
 //!
 //! A token is chosen among 51,865 outputs, and the weights of these outputs are more than half of what a small model
-//! reads from memory for it. The upper four bits of each weight say which outputs may be the highest; the lower four are
-//! read for these alone, and then their values are those of [`Int8Matrix`](crate::Int8Matrix), but for how f32 rounds.
+//! reads from memory for it. Weights have 12 bits; the upper four say which outputs may be the highest, and the lower
+//! eight are read for these alone, whose values are products of the weights with the inputs as they came, in f32.
 //!
 //! ```text
-//! weight + 128 = 16 · high + low
+//! weight + 2048 = 256 · high + low
 //!
 //! high:  panel 0                        panel 1 …
 //!        inputs 0..8 of outputs 0..32   inputs 8..16 of outputs 0..32  …
 //! low:   output 0, inputs 0..8 8..16 …  output 1 …
 //!
-//! inputs 0..8 of an output: four bytes, the upper halves of which are of inputs 4..8
+//! high, inputs 0..8 of an output: four bytes, the upper halves of which are of inputs 4..8
 //! ```
 //!
 //! How far an estimate is off is known as well as a sum of many small independent errors is (see `estimates.rs`): what is
@@ -25,32 +25,46 @@ use std::sync::Arc;
 
 pub use estimates::Estimates;
 
-use crate::int8::{GROUP, Input, Inputs, OFFSET, PANEL, share_outputs};
-use crate::level::{Isa, Kernel, Level};
+use crate::{
+    level::{Isa, Kernel, Level},
+    linear::{GROUP, Input, Inputs, PANEL, share_outputs},
+};
 
-/// Inputs of a pair of groups, whose halves share bytes.
+/// Inputs of a pair of groups, whose upper parts share bytes.
 const PAIR: usize = 2 * GROUP;
-/// Twice the middle of the upper halves, 7.5: sums around it stay small enough for f32 to hold them exactly.
+/// What an upper part counts.
+const HIGH: i32 = 256;
+/// Twice the middle of the upper parts, 7.5: sums around it stay small enough for f32 to hold them exactly.
 const TWICE_MIDDLE: i32 = 15;
-/// Where the lower halves begin to count: `weight = 16 · (high − 7.5) + low − 8`.
-const LOW_MIDDLE: i32 = 8;
+/// Where the lower parts begin to count: `weight = 256 · (high − 7.5) + low − 128`.
+const LOW_MIDDLE: i32 = 128;
+/// What is added to a weight.
+const WEIGHT_OFFSET: i16 = 2048;
 
-/// A weight matrix `(outs, ins)` of bytes in two halves of four bits.
+/// A weight matrix `(outs, ins)` of integers in two parts, of four and of eight bits.
 #[derive(Debug)]
 pub struct SplitMatrix {
     ins: usize,
     outs: usize,
     /// `(panels, pairs of groups, PANEL, GROUP)`, padded by weights of zero, like those below.
     high: Vec<u8>,
-    /// `(outs, pairs of groups, GROUP)`.
+    /// `(outs, pairs of groups, PAIR)`.
     low: Vec<u8>,
     /// One for each output, padded to whole panels, like those below.
     scales: Vec<f32>,
     high_sums: Vec<i32>,
-    /// Mean of the lower halves of an output, less [`LOW_MIDDLE`].
+    /// Mean of the lower parts of an output, less [`LOW_MIDDLE`].
     low_means: Vec<f32>,
-    /// One for each panel: the largest standard deviation of what is left out of an output, for inputs of length 1.
-    deviations: Vec<f32>,
+    of_panels: Vec<OfPanel>,
+}
+
+/// What an estimate of a panel's outputs may be off by, as standard deviations.
+#[derive(Clone, Copy, Debug, Default)]
+struct OfPanel {
+    /// The largest of what is left out of an output, for inputs of length 1.
+    left_out: f32,
+    /// The largest of what rounded inputs add, where each input is off by 1.
+    length: f32,
 }
 
 impl SplitMatrix {
@@ -65,20 +79,31 @@ impl SplitMatrix {
     /// When there is no such row, or `out` has another length.
     pub fn row(&self, index: usize, out: &mut [f32]) {
         assert!(index < self.outs && out.len() == self.ins, "row {index}");
-        let high = self.high_of(index / PANEL).as_chunks::<GROUP>().0;
-        let high = high.iter().skip(index % PANEL).step_by(PANEL);
-        let pairs = high.zip(self.low_of(index).as_chunks::<GROUP>().0);
-        for (out, (high, low)) in out.chunks_mut(PAIR).zip(pairs) {
-            for (at, out) in out.iter_mut().enumerate() {
-                let (high, low) = (high[at % GROUP], low[at % GROUP]);
-                let byte = if at < GROUP {
-                    high << 4 | low & 15
-                } else {
-                    high & 0xf0 | low >> 4
-                };
-                *out = (i32::from(byte) - OFFSET) as f32 * self.scales[index];
+        let scale = self.scales[index];
+        for (out, weights) in out.chunks_mut(PAIR).zip(self.weights(index)) {
+            for (out, weight) in out.iter_mut().zip(weights) {
+                *out = weight * scale;
             }
         }
+    }
+
+    /// The weights of an output, without its scale.
+    #[inline(always)]
+    fn weights(&self, output: usize) -> impl Iterator<Item = [f32; PAIR]> + '_ {
+        let high = self.high_of(output / PANEL).as_chunks::<GROUP>().0;
+        let high = high.iter().skip(output % PANEL).step_by(PANEL);
+        let low = self.low_of(output).as_chunks::<PAIR>().0;
+        high.zip(low).map(|(high, low)| {
+            let mut weights = [0.0; PAIR];
+            for at in 0..GROUP {
+                let parts = [high[at] & 15, high[at] >> 4];
+                for (part, at) in parts.into_iter().zip([at, at + GROUP]) {
+                    let weight = HIGH * i32::from(part) + i32::from(low[at]);
+                    weights[at] = (weight - i32::from(WEIGHT_OFFSET)) as f32;
+                }
+            }
+            weights
+        })
     }
 
     /// Estimates of `x · weightᵀ`, for each row of `x` by itself.
@@ -88,7 +113,8 @@ impl SplitMatrix {
     /// # Panics
     /// When `x` is not whole rows.
     pub fn estimates(self: &Arc<Self>, level: Level, x: Input<'_>) -> Vec<Estimates> {
-        let inputs = Inputs::quantise(level, x, self.ins);
+        let x = x.to_rows(level, self.ins);
+        let inputs = Inputs::quantise(level, Input::plain(&x), self.ins);
         let rows = tile::Rows::new(&inputs, self.ins);
         let count = inputs.scales.len();
         let sums: Vec<i32> = rows.iter().map(sum).collect();
@@ -115,11 +141,10 @@ impl SplitMatrix {
                 });
             }
         });
-        let parts = values.into_iter().zip(rows.iter()).enumerate();
-        let estimates = parts.map(|(index, (values, bytes))| {
-            let matrix = Arc::clone(self);
-            let (scale, sum) = (inputs.scales[index], sums[index]);
-            Estimates::new(matrix, level, values, bytes, scale, sum)
+        let parts = values.into_iter().zip(x.chunks_exact(self.ins)).enumerate();
+        let estimates = parts.map(|(index, (values, x))| {
+            let around = [inputs.centres[index], inputs.scales[index]];
+            Estimates::new(Arc::clone(self), level, values, x, around)
         });
         estimates.collect()
     }
@@ -130,8 +155,8 @@ impl SplitMatrix {
     }
 
     fn low_of(&self, output: usize) -> &[u8] {
-        let half = self.ins.next_multiple_of(PAIR) / 2;
-        &self.low[output * half..][..half]
+        let stride = self.ins.next_multiple_of(PAIR);
+        &self.low[output * stride..][..stride]
     }
 }
 
@@ -139,7 +164,7 @@ fn sum(bytes: &[i8]) -> i32 {
     bytes.iter().map(|byte| i32::from(*byte)).sum()
 }
 
-/// Sums of the upper halves with rows of inputs → estimates of a panel's outputs.
+/// Sums of the upper parts with rows of inputs → estimates of a panel's outputs.
 struct EstimatePanel<'a, 'b> {
     scales: &'a [f32],
     high_sums: &'a [i32],
@@ -170,7 +195,7 @@ impl Kernel for EstimatePanel<'_, '_> {
         // What an input of 1 everywhere gives, before the scale.
         let mut ones = [0.0; PANEL];
         for lane in 0..PANEL {
-            let high = 16 * high_sums[lane] - 8 * TWICE_MIDDLE * ins;
+            let high = HIGH * high_sums[lane] - HIGH / 2 * TWICE_MIDDLE * ins;
             ones[lane] = high as f32 + low_means[lane] * self.ins as f32;
         }
         for (index, sums) in self.sums.iter().enumerate() {
@@ -179,7 +204,7 @@ impl Kernel for EstimatePanel<'_, '_> {
             let input_sum = self.input_sums[index];
             let mut values = [0.0; PANEL];
             for lane in 0..PANEL {
-                let high = (16 * sums[lane] - 8 * TWICE_MIDDLE * input_sum) as f32;
+                let high = (HIGH * sums[lane] - HIGH / 2 * TWICE_MIDDLE * input_sum) as f32;
                 let sum = high + low_means[lane] * input_sum as f32;
                 values[lane] = scales[lane] * (scale * sum + centre * ones[lane]);
             }

@@ -1,29 +1,32 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Int8Matrix, Then, testing::values};
+use crate::{int16::Int16Matrix, testing::values};
 
-fn split(weight: &[f32], ins: usize) -> (Int8Matrix, Arc<SplitMatrix>) {
-    let matrix = Int8Matrix::pack(weight, ins);
-    let split = Arc::new(SplitMatrix::new(&matrix));
-    (matrix, split)
+fn split(weight: &[f32], ins: usize) -> Arc<SplitMatrix> {
+    Arc::new(SplitMatrix::new(&Int16Matrix::pack(weight, ins, true)))
 }
 
-/// Every value is that of the whole matrix, but for roundings of f32.
+/// Every value is that of the rounded weights with the inputs as they are, but for roundings of f32.
 fn check(ins: usize, outs: usize, rows: usize, seed: u32) {
-    let (matrix, split) = split(&values(seed, outs * ins), ins);
+    let split = split(&values(seed, outs * ins), ins);
     let x = values(seed + 1, rows * ins);
     for level in Level::available() {
-        let mut expected = vec![0.0; rows * outs];
-        matrix.products(level, Input::plain(&x), &[], Then::Nothing, &mut expected);
         let found = split.estimates(level, Input::plain(&x));
         assert_eq!(found.len(), rows);
-        for (found, expected) in found.into_iter().zip(expected.chunks_exact(outs)) {
-            for (found, expected) in found.exact().iter().zip(expected) {
-                let tolerance = 1e-6 * (4.0 * ins as f32 + 4.0);
+        for (found, x) in found.into_iter().zip(x.chunks_exact(ins)) {
+            for (output, found) in found.exact().iter().enumerate() {
+                let mut row = vec![0.0; ins];
+                split.row(output, &mut row);
+                let products = row
+                    .iter()
+                    .zip(x)
+                    .map(|(a, b)| f64::from(*a) * f64::from(*b));
+                let expected: f64 = products.sum();
+                let tolerance = 1e-6 * (4.0 * ins as f64 + 4.0);
                 let what = format!("{level}, ({rows}, {ins}) by {outs}");
                 assert!(
-                    (found - expected).abs() < tolerance,
+                    (f64::from(*found) - expected).abs() < tolerance,
                     "{what}: {found} for {expected}"
                 );
             }
@@ -51,14 +54,14 @@ fn what_is_settled_equals_the_whole_matrix_on_odd_shapes() {
 #[test]
 fn rows_come_back_as_they_were_rounded() {
     let weight = values(5, 50 * 37);
-    let (_, split) = split(&weight, 37);
+    let split = split(&weight, 37);
     for (index, row) in weight.chunks_exact(37).enumerate() {
         let mut out = vec![0.0; 37];
         split.row(index, &mut out);
         let step = row
             .iter()
             .fold(0.0_f32, |largest, value| largest.max(value.abs()))
-            / 127.0;
+            / 2047.0;
         for (found, value) in out.iter().zip(row) {
             assert!((found - value).abs() <= 0.501 * step);
         }
@@ -99,7 +102,7 @@ fn check_highest(split: &Arc<SplitMatrix>, level: Level, x: &[f32], count: usize
 #[test]
 fn the_highest_are_found_and_few_are_settled_for_them() {
     let (ins, outs) = (384, 20_000);
-    let (_, split) = split(&values(5, ins * outs), ins);
+    let split = split(&values(5, ins * outs), ins);
     for level in Level::available() {
         for seed in 0..10 {
             let x = values(100 + seed, ins);
@@ -111,7 +114,7 @@ fn the_highest_are_found_and_few_are_settled_for_them() {
     }
 }
 
-/// An outlier leaves small weights to the lower halves, and inputs like these weights make the estimate half as large
+/// An outlier leaves small weights to the lower parts, and inputs like these weights make the estimate half as large
 /// again as the value; the highest output is another.
 #[test]
 fn outliers_do_not_hide_the_highest() {
@@ -125,7 +128,7 @@ fn outliers_do_not_hide_the_highest() {
     weight[40 * ins..][..ins].copy_from_slice(&highest);
     let mut x = x;
     x[0] = 0.0;
-    let (_, split) = split(&weight, ins);
+    let split = split(&weight, ins);
     for level in Level::available() {
         let mut estimates = split.estimates(level, Input::plain(&x)).remove(0);
         assert!(estimates.values()[7] > 1.2 * estimates.values()[40]);
@@ -140,7 +143,7 @@ fn of_equal_outputs_the_first_is_the_highest() {
     let ins = 64;
     let row = values(1, ins);
     let weight = row.repeat(70);
-    let (_, split) = split(&weight, ins);
+    let split = split(&weight, ins);
     let mut estimates = split.estimates(Level::best(), Input::plain(&row)).remove(0);
     estimates.settle_highest(1);
     assert!(
@@ -154,7 +157,7 @@ fn of_equal_outputs_the_first_is_the_highest() {
 #[test]
 fn inputs_that_are_not_finite_give_nan_and_no_panic() {
     let (ins, outs) = (16, 40);
-    let (_, split) = split(&values(1, ins * outs), ins);
+    let split = split(&values(1, ins * outs), ins);
     let mut x = values(2, 2 * ins);
     x[3] = f32::NAN;
     for level in Level::available() {
@@ -186,7 +189,7 @@ proptest! {
     ) {
         let outs = 300;
         let weight: Vec<f32> = values(seed, ins * outs).iter().map(|x| (x / 2.0).powi(power) + shift).collect();
-        let (_, split) = split(&weight, ins);
+        let split = split(&weight, ins);
         let x: Vec<f32> = values(seed + 1, ins).iter().map(|x| x.powi(power)).collect();
         // What the decoder gives is like the weights of the output that it means.
         let like = weight[100 * ins..][..ins].iter().zip(&x);

@@ -1,10 +1,12 @@
-//! The innermost loops: products of rows of inputs with the upper halves of one panel of weights, for each level.
+//! The innermost loops: products of rows of inputs with the upper parts of one panel of weights, for each level.
 
 use super::PAIR;
-use crate::int8::{GROUP, Inputs, OFFSET, PANEL};
 #[cfg(target_arch = "x86_64")]
 use crate::level::Instructions;
-use crate::level::Level;
+use crate::{
+    level::Level,
+    linear::{GROUP, Inputs, OFFSET, PANEL},
+};
 
 /// Rows of signed bytes, padded to whole pairs of groups.
 pub(super) struct Rows {
@@ -31,7 +33,7 @@ impl Rows {
     }
 }
 
-/// Sums of products of all rows with the upper halves of a panel's outputs.
+/// Sums of products of all rows with the upper parts of a panel's outputs.
 pub(super) fn sums(level: Level, panel: &[u8], rows: &Rows, sums: &mut [[i32; PANEL]]) {
     assert_eq!(
         panel.len(),

@@ -19,7 +19,7 @@ use std::{
 };
 
 use flate2::Crc;
-use kernels::Int8Matrix;
+use kernels::{IntMatrix, Rounding};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -39,7 +39,7 @@ const END: usize = 8 + 4 + MAGIC.len();
 /// An index of 2000 tensors has some 300 kB.
 const LARGEST_INDEX: u64 = 16 << 20;
 /// To be changed when what the network makes of a checkpoint's tensors before they are kept comes to differ.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What the file holds, and of what.
 #[derive(Debug, Deserialize, Serialize)]
@@ -67,7 +67,8 @@ struct Stamp {
 #[derive(Debug, Deserialize, Serialize)]
 struct Entry {
     shape: Vec<usize>,
-    is_int8: bool,
+    /// The name of a matrix's rounding; none for plain values.
+    rounding: Option<String>,
     offset: u64,
     bytes: u64,
     checksum: u32,
@@ -97,7 +98,7 @@ impl PackedFile {
         let read = file.and_then(|mut file| Ok((read_index(&mut file)?, file)));
         let (index, file) = read.map_err(|error| unusable(&path, &error.to_string()))?;
         let is_of_this_program = index.format == FORMAT
-            && index.layout == Int8Matrix::LAYOUT
+            && index.layout == IntMatrix::LAYOUT
             && index.program == env!("CARGO_PKG_VERSION");
         if !is_of_this_program {
             return Err(unusable(&path, "another version wrote it"));
@@ -124,22 +125,21 @@ impl PackedFile {
 
     /// The values of a tensor in f32.
     pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
-        let bytes = self.read(name, shape, false, 4 * shape.iter().product::<usize>())?;
-        Ok(to_words(&bytes, f32::from_le_bytes).collect())
+        let bytes = self.read(name, shape, None, 4 * shape.iter().product::<usize>())?;
+        let words = bytes.as_chunks().0.iter();
+        Ok(words.map(|word| f32::from_le_bytes(*word)).collect())
     }
 
     /// A packed matrix.
-    pub(crate) fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<Int8Matrix, LoadError> {
-        let [weights, outs] = Int8Matrix::packed_lengths(shape);
-        let mut bytes = self.read(name, &shape, true, weights + 8 * outs)?;
-        let of_outs = bytes.split_off(weights);
-        let (scales, corrections) = of_outs.split_at(4 * outs);
-        let matrix = Int8Matrix::from_parts(
-            shape,
-            bytes.into_iter().map(u8::cast_signed).collect(),
-            to_words(scales, f32::from_le_bytes).collect(),
-            to_words(corrections, i32::from_le_bytes).collect(),
-        );
+    pub(crate) fn matrix(
+        &self,
+        name: &str,
+        rounding: Rounding,
+        shape: [usize; 2],
+    ) -> Result<IntMatrix, LoadError> {
+        let length = IntMatrix::kept_bytes(rounding, shape);
+        let bytes = self.read(name, &shape, Some(name_of(rounding)), length)?;
+        let matrix = IntMatrix::from_bytes(rounding, shape, &bytes);
         matrix.ok_or_else(|| self.unusable(&format!("{name} has another shape")))
     }
 
@@ -147,12 +147,15 @@ impl PackedFile {
         &self,
         name: &str,
         shape: &[usize],
-        is_int8: bool,
+        rounding: Option<&str>,
         length: usize,
     ) -> Result<Vec<u8>, LoadError> {
         let entry = self.index.tensors.get(name);
         let entry = entry.ok_or_else(|| self.unusable(&format!("{name} is missing")))?;
-        if entry.shape != shape || entry.is_int8 != is_int8 || entry.bytes != length as u64 {
+        if entry.shape != shape
+            || entry.rounding.as_deref() != rounding
+            || entry.bytes != length as u64
+        {
             return Err(self.unusable(&format!("{name} has another shape")));
         }
         let mut bytes = vec![0; length];
@@ -161,7 +164,7 @@ impl PackedFile {
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(|error| self.unusable(&error.to_string()))?;
         drop(file);
-        if checksum(&[&bytes]) != entry.checksum {
+        if checksum(&bytes) != entry.checksum {
             return Err(self.unusable(&format!("{name} is damaged")));
         }
         Ok(bytes)
@@ -208,7 +211,7 @@ impl Packing {
             position: 0,
             index: Index {
                 format: FORMAT,
-                layout: Int8Matrix::LAYOUT,
+                layout: IntMatrix::LAYOUT,
                 program: env!("CARGO_PKG_VERSION").to_owned(),
                 weights,
                 sha256: String::new(),
@@ -224,19 +227,22 @@ impl Packing {
     }
 
     pub(crate) fn add_values(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        let bytes = to_bytes(values, f32::to_le_bytes);
-        self.add(name, shape, false, &[&bytes]);
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        self.add(name, shape, None, &bytes);
     }
 
-    pub(crate) fn add_matrix(&mut self, name: &str, shape: [usize; 2], matrix: &Int8Matrix) {
-        let (weights, scales, corrections) = matrix.parts();
-        let weights: Vec<u8> = weights
-            .iter()
-            .map(|weight| weight.cast_unsigned())
-            .collect();
-        let scales = to_bytes(scales, f32::to_le_bytes);
-        let corrections = to_bytes(corrections, i32::to_le_bytes);
-        self.add(name, &shape, true, &[&weights, &scales, &corrections]);
+    pub(crate) fn add_matrix(
+        &mut self,
+        name: &str,
+        rounding: Rounding,
+        shape: [usize; 2],
+        matrix: &IntMatrix,
+    ) {
+        let bytes = matrix.to_bytes();
+        self.add(name, &shape, Some(name_of(rounding)), &bytes);
     }
 
     /// Gives the file its name.
@@ -249,7 +255,7 @@ impl Packing {
         let index = serde_json::to_vec(&self.index)?;
         self.write(&index);
         self.write(&(index.len() as u64).to_le_bytes());
-        self.write(&checksum(&[&index]).to_le_bytes());
+        self.write(&checksum(&index).to_le_bytes());
         self.write(MAGIC);
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -259,17 +265,15 @@ impl Packing {
         Ok(self.path.clone())
     }
 
-    fn add(&mut self, name: &str, shape: &[usize], is_int8: bool, parts: &[&[u8]]) {
+    fn add(&mut self, name: &str, shape: &[usize], rounding: Option<&str>, bytes: &[u8]) {
         let entry = Entry {
             shape: shape.to_vec(),
-            is_int8,
+            rounding: rounding.map(str::to_owned),
             offset: self.position,
-            bytes: parts.iter().map(|part| part.len() as u64).sum(),
-            checksum: checksum(parts),
+            bytes: bytes.len() as u64,
+            checksum: checksum(bytes),
         };
-        for part in parts {
-            self.write(part);
-        }
+        self.write(bytes);
         self.index.tensors.insert(name.to_owned(), entry);
     }
 
@@ -364,7 +368,7 @@ fn read_index(file: &mut File) -> io::Result<Index> {
     file.seek(SeekFrom::Start(index_at))?;
     let mut index = Vec::new();
     file.take(index_length).read_to_end(&mut index)?;
-    if checksum(&[&index]) != u32::from_le_bytes(*sum) {
+    if checksum(&index) != u32::from_le_bytes(*sum) {
         return Err(damaged());
     }
     serde_json::from_slice(&index).map_err(|_| damaged())
@@ -377,20 +381,18 @@ fn unusable(path: &Path, reason: &str) -> LoadError {
     }
 }
 
-fn checksum(parts: &[&[u8]]) -> u32 {
+fn checksum(bytes: &[u8]) -> u32 {
     let mut checksum = Crc::new();
-    for part in parts {
-        checksum.update(part);
-    }
+    checksum.update(bytes);
     checksum.sum()
 }
 
-fn to_bytes<T: Copy>(values: &[T], write: impl Fn(T) -> [u8; 4]) -> Vec<u8> {
-    values.iter().flat_map(|value| write(*value)).collect()
-}
-
-fn to_words<T>(bytes: &[u8], read: impl Fn([u8; 4]) -> T) -> impl Iterator<Item = T> {
-    bytes.as_chunks::<4>().0.iter().map(move |word| read(*word))
+fn name_of(rounding: Rounding) -> &'static str {
+    match rounding {
+        Rounding::Int8 => "int8",
+        Rounding::Int8ByInt16 => "int8 by int16",
+        Rounding::Int16 => "int16",
+    }
 }
 
 #[cfg(test)]

@@ -508,7 +508,7 @@ mod tests {
             integers.map(|value| f32::from(value) / 127.0).collect()
         };
         let weight = values("weight", checkpoint.vocab_size() * width);
-        let matrix = SplitMatrix::new(&kernels::Int8Matrix::pack(&weight, width)).into();
+        let matrix = SplitMatrix::new(&kernels::Int16Matrix::pack(&weight, width, true)).into();
         for (temperature, beam_size) in [(0.0, 1), (0.0, 5), (0.7, 1)] {
             for timestamps in [false, true] {
                 let request = Request {
@@ -541,7 +541,8 @@ mod tests {
                         [Advance::Done(found), Advance::Done(expected)] => {
                             assert_eq!(found.tokens, expected.tokens);
                             let difference = found.avg_log_prob - expected.avg_log_prob;
-                            assert!(difference.abs() < 0.01, "{difference}");
+                            // The sum over all tokens has the estimates of those that were not settled.
+                            assert!(difference.abs() < 0.02, "{difference}");
                             break;
                         }
                         [

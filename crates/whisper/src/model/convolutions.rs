@@ -3,7 +3,7 @@
 
 use candle_core::{Device, Tensor};
 use candle_transformers::models::whisper::Config;
-use kernels::{Input, Int8Matrix, Level, Then};
+use kernels::{Input, IntMatrix, Level, Then};
 use rayon::prelude::*;
 
 use super::{
@@ -42,12 +42,10 @@ impl Convolutions {
 
     /// `(windows, n_mels, frames)` → `(windows * frames / 2, width)`.
     pub(super) fn forward(&self, mel: &Tensor) -> candle_core::Result<Tensor> {
-        if let [
-            (Matrix::Int8(first, level), _),
-            (Matrix::Int8(second, _), _),
-        ] = self.layers.each_ref().map(Linear::parts)
+        if let [(Matrix::Int(first, level), _), (Matrix::Int(second, _), _)] =
+            self.layers.each_ref().map(Linear::parts)
         {
-            return self.in_bytes(mel, *level, [first, second]);
+            return self.in_integers(mel, *level, [first, second]);
         }
         self.over_copies(mel)
     }
@@ -99,14 +97,14 @@ impl Convolutions {
     }
 
     /// Without copies of what each step sees: rows that overlap are multiplied where they lie.
-    fn in_bytes(
+    fn in_integers(
         &self,
         mel: &Tensor,
         level: Level,
-        matrices: [&Int8Matrix; 2],
+        matrices: [&IntMatrix; 2],
     ) -> candle_core::Result<Tensor> {
         let (windows, n_mels, frames) = mel.dims3()?;
-        let width = matrices[1].outs();
+        let [width, _] = matrices[1].shape();
         let positions = frames / FRAMES_PER_POSITION;
         let mut out = kernels::zeros(windows * positions * width);
         let [first_bias, second_bias] = self.layers.each_ref().map(|layer| layer.parts().1);
@@ -189,7 +187,7 @@ mod tests {
     };
 
     #[test]
-    fn in_bytes_they_are_what_they_are_over_copies() {
+    fn in_integers_they_are_what_they_are_over_copies() {
         let directory = tempfile::tempdir().unwrap();
         TinyCheckpoint::large_v3().write(directory.path()).unwrap();
         let checkpoint = Checkpoint::open(directory.path()).unwrap();

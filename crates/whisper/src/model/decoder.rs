@@ -13,6 +13,7 @@ use super::{
     ops::BestTokens,
     output::Output,
     prediction::{Asked, Prediction},
+    rounding,
 };
 use crate::{
     checkpoint::LoadError,
@@ -57,11 +58,12 @@ impl Decoder {
         config: &Config,
         output: Option<Matrix>,
     ) -> Result<Self, LoadError> {
-        let source = source.at("decoder");
+        let source = source.at("decoder").rounded(rounding::OF_TOKENS);
         let width = config.d_model;
         Ok(Self {
             tokens: {
                 let (name, shape) = ("embed_tokens.weight", [config.vocab_size, width]);
+                let source = source.rounded(rounding::OF_VOCABULARY);
                 source
                     .matrix(name, shape, || source.read(name, &shape))?
                     .into()
@@ -153,9 +155,13 @@ impl Layer {
             text_out: Linear::load(&text.at("out_proj"), width, width)?,
             audio_norm: LayerNorm::load(&source.at("encoder_attn_layer_norm"), width)?,
             audio_queries: Linear::load_joined(&audio, width, &[queries()])?,
-            audio_keys_values: Linear::load_joined(&audio, width, &keys_values)?,
+            audio_keys_values: Linear::load_joined(
+                &audio.rounded(rounding::of_audio(width)),
+                width,
+                &keys_values,
+            )?,
             audio_out: Linear::load(&audio.at("out_proj"), width, width)?,
-            feed_forward: FeedForward::load(source, width)?,
+            feed_forward: FeedForward::load(source, width, rounding::OF_TOKENS_NARROW)?,
             arithmetic: source.arithmetic(),
         })
     }

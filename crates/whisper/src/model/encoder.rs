@@ -11,6 +11,7 @@ use super::{
     matrix::Room,
     norm::LayerNorm,
     rest::Rest,
+    rounding,
 };
 use crate::{checkpoint::LoadError, precision::Arithmetic};
 
@@ -41,8 +42,8 @@ struct Layer {
 impl Encoder {
     /// `source`: the whole checkpoint.
     pub(super) fn load(source: &Source<'_>, config: &Config) -> Result<Self, LoadError> {
-        let source = source.at("encoder");
         let width = config.d_model;
+        let source = source.at("encoder").rounded(rounding::of_audio(width));
         Ok(Self {
             convolutions: Convolutions::load(&source, config)?,
             layers: (0..config.encoder_layers)
@@ -92,7 +93,7 @@ impl Layer {
             norm: LayerNorm::load(&source.at("self_attn_layer_norm"), width)?,
             queries_keys_values: Linear::load_joined(&attention, width, &parts)?,
             out: Linear::load(&attention.at("out_proj"), width, width)?,
-            feed_forward: FeedForward::load(source, width)?,
+            feed_forward: FeedForward::load(source, width, rounding::of_audio(width))?,
             heads,
             arithmetic: source.arithmetic(),
         })

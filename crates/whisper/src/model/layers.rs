@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use candle_core::{Device, Shape, Tensor};
 use half::{f16, slice::HalfFloatSliceExt};
 
-use kernels::Int8Matrix;
+use kernels::{IntMatrix, Rounding};
 
 use super::{
     ModelError,
@@ -23,6 +23,7 @@ pub(super) struct Source<'a> {
     tensors: &'a Tensors<'a>,
     device: &'a Device,
     arithmetic: Arithmetic,
+    rounding: Rounding,
     kept: Kept<'a>,
     name: String,
 }
@@ -49,6 +50,7 @@ impl<'a> Source<'a> {
             tensors,
             device,
             arithmetic,
+            rounding: Rounding::Int8,
             kept,
             name: String::new(),
         }
@@ -58,6 +60,14 @@ impl<'a> Source<'a> {
     pub(super) fn at(&self, name: &str) -> Self {
         Self {
             name: self.full(name),
+            ..self.clone()
+        }
+    }
+
+    /// The same, where matrices in int8 are rounded so.
+    pub(super) fn rounded(&self, rounding: Rounding) -> Self {
+        Self {
+            rounding,
             ..self.clone()
         }
     }
@@ -143,16 +153,16 @@ impl<'a> Source<'a> {
             return Ok(Matrix::Tensor(tensor, self.arithmetic.has_fused()));
         };
         let matrix = match self.kept {
-            Kept::No => Int8Matrix::pack(&compute()?, ins),
-            Kept::Read(packed) => packed.matrix(&self.full(name), shape)?,
+            Kept::No => IntMatrix::pack(self.rounding, &compute()?, ins),
+            Kept::Read(packed) => packed.matrix(&self.full(name), self.rounding, shape)?,
             Kept::Write(packing) => {
-                let matrix = Int8Matrix::pack(&compute()?, ins);
+                let matrix = IntMatrix::pack(self.rounding, &compute()?, ins);
                 let mut packing = packing.borrow_mut();
-                packing.add_matrix(&self.full(name), shape, &matrix);
+                packing.add_matrix(&self.full(name), self.rounding, shape, &matrix);
                 matrix
             }
         };
-        Ok(Matrix::Int8(matrix, level))
+        Ok(Matrix::Int(matrix, level))
     }
 
     /// The model's precision.
@@ -320,12 +330,17 @@ pub(super) struct FeedForward {
 
 impl FeedForward {
     /// `source`: the layer. The inner width is what the weights have: config.json's copy of it is not needed.
-    pub(super) fn load(source: &Source<'_>, width: usize) -> Result<Self, LoadError> {
+    /// `narrow`: how the second is rounded.
+    pub(super) fn load(
+        source: &Source<'_>,
+        width: usize,
+        narrow: Rounding,
+    ) -> Result<Self, LoadError> {
         let inner = source.rows("fc1.weight")?;
         Ok(Self {
             norm: LayerNorm::load(&source.at("final_layer_norm"), width)?,
             widen: Linear::load(&source.at("fc1"), width, inner)?,
-            narrow: Linear::load(&source.at("fc2"), inner, width)?,
+            narrow: Linear::load(&source.at("fc2").rounded(narrow), inner, width)?,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Weight matrices in the precision of the model.
 
 use candle_core::{Device, Result, Tensor};
-use kernels::{Input, Int8Matrix, Layer, Level, Norm};
+use kernels::{Input, IntMatrix, Layer, Level, Norm};
 
 use super::{
     norm::LayerNorm,
@@ -13,8 +13,8 @@ use super::{
 pub(super) enum Matrix {
     /// In the model's number type, on any device, and whether that has our own kernels.
     Tensor(Tensor, bool),
-    /// Rounded and packed, on the CPU.
-    Int8(Int8Matrix, Level),
+    /// Rounded to integers and packed, on the CPU.
+    Int(IntMatrix, Level),
 }
 
 /// Memory for the results of one operation, one after the other: each overwrites the one before. New memory would have
@@ -56,14 +56,14 @@ impl Matrix {
                     Some(norm) => ops::linear(&norm.forward(x)?, weight, bias, then, *has_fused),
                 }
             }
-            Self::Int8(weight, level) => {
+            Self::Int(weight, level) => {
                 let then = if gelu {
                     kernels::Then::Gelu
                 } else {
                     kernels::Then::Nothing
                 };
-                let out = room.tensor(x.dim(0)?, weight.outs())?;
-                int8_products(weight, *level, x, norm, bias, then, &out)?;
+                let out = room.tensor(x.dim(0)?, weight.shape()[0])?;
+                int_products(weight, *level, x, norm, bias, then, &out)?;
                 Ok(out)
             }
         }
@@ -75,9 +75,9 @@ impl Matrix {
             Self::Tensor(weight, has_fused) => {
                 ops::linear(x, weight, bias, Then::Add(&sum), *has_fused)
             }
-            Self::Int8(weight, level) => {
+            Self::Int(weight, level) => {
                 let add = kernels::Then::Add;
-                int8_products(weight, *level, x, None, bias, add, &sum)?;
+                int_products(weight, *level, x, None, bias, add, &sum)?;
                 Ok(sum)
             }
         }
@@ -90,7 +90,7 @@ impl Matrix {
         norm: &LayerNorm,
         [widen, narrow]: [(&Self, &Tensor); 2],
     ) -> Result<Tensor> {
-        let ((Self::Int8(first, level), first_bias), (Self::Int8(second, _), second_bias)) =
+        let ((Self::Int(first, level), first_bias), (Self::Int(second, _), second_bias)) =
             (widen, narrow)
         else {
             let room = &mut Room::default();
@@ -112,8 +112,8 @@ impl Matrix {
 }
 
 /// Writes to `out`.
-fn int8_products(
-    matrix: &Int8Matrix,
+fn int_products(
+    matrix: &IntMatrix,
     level: Level,
     x: &Tensor,
     norm: Option<&LayerNorm>,

@@ -22,6 +22,7 @@ mod output;
 mod plan;
 mod prediction;
 mod rest;
+mod rounding;
 pub(crate) mod shelf;
 pub(crate) mod text_keys;
 mod vector;
@@ -141,6 +142,7 @@ impl Model {
         } else {
             let shape = [config.vocab_size, config.d_model];
             let name = "proj_out.weight";
+            let source = source.rounded(rounding::OF_VOCABULARY);
             Some(source.matrix(name, shape, || tensors.read(name, &shape))?)
         };
         Ok(Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor};
-use kernels::{Input, Level, Norm, SplitMatrix};
+use kernels::{Input, IntMatrix, Level, Norm, SplitMatrix};
 
 use super::{
     logits::Logits,
@@ -26,7 +26,10 @@ impl From<Matrix> for Output {
     fn from(matrix: Matrix) -> Self {
         match matrix {
             Matrix::Tensor(tensor, _) => Self::Tensor(tensor),
-            Matrix::Int8(matrix, level) => Self::Split(Arc::new(SplitMatrix::new(&matrix)), level),
+            Matrix::Int(IntMatrix::Int16(matrix), level) => {
+                Self::Split(Arc::new(SplitMatrix::new(&matrix)), level)
+            }
+            Matrix::Int(IntMatrix::Int8(_), _) => unreachable!("a vocabulary of bytes"),
         }
     }
 }

@@ -7,8 +7,8 @@
 //! always make up one.
 
 use crate::{
-    int8::PANEL,
     level::{Isa, Kernel},
+    linear::PANEL,
     math,
 };
 

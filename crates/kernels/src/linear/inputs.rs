@@ -1,7 +1,9 @@
-//! Inputs as bytes.
+//! Rows of inputs, and how they become integers.
 
-use super::{GROUP, tile};
+use super::GROUP;
 use crate::{
+    int8::Rows,
+    int16::WordRows,
     level::{Isa, Kernel, Level},
     math,
 };
@@ -56,7 +58,7 @@ impl<'a> Input<'a> {
     ///
     /// # Panics
     /// When there are no such rows, or the norm is of another width.
-    pub(super) fn rows(&self, ins: usize) -> usize {
+    pub(crate) fn rows(&self, ins: usize) -> usize {
         let count = self.values.len();
         if let Some(Norm { weight, bias }) = self.norm {
             assert!(weight.len() == ins && bias.len() == ins, "a norm of {ins}");
@@ -75,8 +77,13 @@ impl<'a> Input<'a> {
         (count - ins) / stride + 1
     }
 
+    /// The rows as they are, or their norms.
+    pub(crate) fn to_rows(self, level: Level, ins: usize) -> Vec<f32> {
+        level.dispatch(ToRows { x: self, ins })
+    }
+
     /// Up to `count` rows of `ins` values from `row` on.
-    pub(super) fn part(&self, ins: usize, row: usize, count: usize) -> Self {
+    pub(crate) fn part(&self, ins: usize, row: usize, count: usize) -> Self {
         let stride = self.stride.unwrap_or(ins);
         let count = count.min(self.rows(ins) - row);
         Self {
@@ -86,14 +93,19 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Rows of inputs as bytes from 1 to 255, padded to whole groups: `value ≈ centre + scale · (byte − OFFSET)`.
+/// Rows of inputs as integers.
+///
+/// Bytes are from 1 to 255, padded to whole groups: `value ≈ centre + scale · (byte − OFFSET)`. Words of two bytes are
+/// around zero: `value ≈ scale · word`.
 #[derive(Default)]
 pub(crate) struct Inputs {
     stride: usize,
     bytes: Vec<u8>,
+    /// In their place, where inputs have two bytes; padded to pairs.
+    words: Vec<i16>,
     /// One for each row.
     pub(crate) scales: Vec<f32>,
-    /// One for each row; none where rows are around zero.
+    /// One for each row; none in rows for an attention.
     pub(crate) centres: Vec<f32>,
     /// Memory for the norm of one row.
     normed: Vec<f32>,
@@ -109,7 +121,7 @@ impl Inputs {
     }
 
     /// As [`Inputs::quantise`], in the memory of earlier ones.
-    pub(super) fn fill(&mut self, level: Level, x: Input<'_>, ins: usize) {
+    pub(crate) fn fill(&mut self, level: Level, x: Input<'_>, ins: usize) {
         let inputs = self;
         level.dispatch(Quantise { x, ins, inputs });
     }
@@ -125,6 +137,17 @@ impl Inputs {
         level.dispatch(QuantiseAroundZero { rows, ins, inputs });
     }
 
+    /// Rounds rows of `ins` values around zero to integers of sizes up to `most`, in the memory of earlier ones.
+    pub(crate) fn fill_words(&mut self, level: Level, x: Input<'_>, ins: usize, most: i16) {
+        let inputs = self;
+        level.dispatch(QuantiseToWords {
+            x,
+            ins,
+            most: f32::from(most),
+            inputs,
+        });
+    }
+
     /// Forgets earlier rows; those that come have `ins` values. Returns their stride.
     fn start(&mut self, ins: usize) -> usize {
         self.stride = ins.next_multiple_of(GROUP);
@@ -134,9 +157,17 @@ impl Inputs {
     }
 
     /// The bytes of up to `count` rows from `row` on.
-    pub(crate) fn rows(&self, row: usize, count: usize) -> tile::Rows<'_> {
-        tile::Rows {
+    pub(crate) fn rows(&self, row: usize, count: usize) -> Rows<'_> {
+        Rows {
             bytes: &self.bytes[row * self.stride..][..count * self.stride],
+            stride: self.stride,
+        }
+    }
+
+    /// The words of the rows from `row` on.
+    pub(crate) fn word_rows(&self, row: usize) -> WordRows<'_> {
+        WordRows {
+            words: &self.words[row * self.stride..],
             stride: self.stride,
         }
     }
@@ -163,11 +194,7 @@ impl Kernel for Quantise<'_> {
         let normed = &mut inputs.normed;
         normed.resize(if norm.is_some() { self.ins } else { 0 }, 0.0);
         for (row, bytes) in inputs.bytes.chunks_exact_mut(stride).enumerate() {
-            let mut x = &values[row * apart..][..self.ins];
-            if let Some(Norm { weight, bias }) = norm {
-                math::layer_norm::<I>(x, weight, bias, normed);
-                x = normed;
-            }
+            let x = normed_row::<I>(&values[row * apart..][..self.ins], norm, normed);
             let (least, largest) = extremes(x);
             // Halves first: the difference could be too large for a number.
             let (low, high) = (least * 0.5, largest * 0.5);
@@ -178,6 +205,80 @@ impl Kernel for Quantise<'_> {
             }
             inputs.scales.push(scale);
             inputs.centres.push(centre);
+        }
+    }
+}
+
+struct ToRows<'a> {
+    x: Input<'a>,
+    ins: usize,
+}
+
+impl Kernel for ToRows<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> Vec<f32> {
+        let Self { x, ins } = self;
+        let rows = x.rows(ins);
+        let mut out = vec![0.0; rows * ins];
+        for (row, out) in out.chunks_exact_mut(ins).enumerate() {
+            let x_row = &x.values[row * x.stride.unwrap_or(ins)..][..ins];
+            match x.norm {
+                None => out.copy_from_slice(x_row),
+                Some(Norm { weight, bias }) => math::layer_norm::<I>(x_row, weight, bias, out),
+            }
+        }
+        out
+    }
+}
+
+/// The norm of a row, in `memory` of its width, or the row itself where there is no norm.
+#[inline(always)]
+fn normed_row<'a, I: Isa>(
+    x: &'a [f32],
+    norm: Option<Norm<'_>>,
+    memory: &'a mut [f32],
+) -> &'a [f32] {
+    let Some(Norm { weight, bias }) = norm else {
+        return x;
+    };
+    math::layer_norm::<I>(x, weight, bias, memory);
+    memory
+}
+
+struct QuantiseToWords<'a> {
+    x: Input<'a>,
+    ins: usize,
+    most: f32,
+    inputs: &'a mut Inputs,
+}
+
+impl Kernel for QuantiseToWords<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let inputs = self.inputs;
+        let rows = self.x.rows(self.ins);
+        let Input { values, norm, .. } = self.x;
+        let apart = self.x.stride.unwrap_or(self.ins);
+        inputs.start(self.ins);
+        let stride = self.ins.next_multiple_of(2);
+        inputs.stride = stride;
+        // Padding keeps what was there: its weights are zero.
+        inputs.words.resize(rows * stride, 0);
+        inputs.centres.resize(rows, 0.0);
+        let normed = &mut inputs.normed;
+        normed.resize(if norm.is_some() { self.ins } else { 0 }, 0.0);
+        for (row, words) in inputs.words.chunks_exact_mut(stride).enumerate() {
+            let x = normed_row::<I>(&values[row * apart..][..self.ins], norm, normed);
+            let scale = largest(x) / self.most;
+            let inverse = inverse(scale);
+            for (word, value) in words.iter_mut().zip(x) {
+                *word = round_to_integer(value * inverse);
+            }
+            inputs.scales.push(scale);
         }
     }
 }
@@ -213,7 +314,7 @@ impl<'a, R: Iterator<Item = &'a [f32]>> Kernel for QuantiseAroundZero<'_, R> {
 
 /// The largest size of a value; NaN when one is not finite.
 #[inline(always)]
-pub(super) fn largest(values: &[f32]) -> f32 {
+pub(crate) fn largest(values: &[f32]) -> f32 {
     // Bits of positive floats are ordered as the floats are, with infinity and NaN above all.
     let size = |value: &f32| value.to_bits() & 0x7fff_ffff;
     let largest = f32::from_bits(values.iter().map(size).max().unwrap_or(0));
@@ -251,7 +352,7 @@ fn in_order(bits: i32) -> i32 {
 
 /// Rows of zeros keep the scale 0, and then any inverse gives zeros. So do rows whose inverse would be infinite.
 #[inline(always)]
-pub(super) fn inverse(scale: f32) -> f32 {
+pub(crate) fn inverse(scale: f32) -> f32 {
     let inverse = 1.0 / scale;
     if inverse.is_finite() { inverse } else { 0.0 }
 }
@@ -261,8 +362,15 @@ const ROUND: f32 = 12_582_912.0;
 
 /// Rounds a value between −127 and 127; others, NaN among them, give any byte.
 #[inline(always)]
-pub(super) fn to_byte(value: f32) -> i8 {
+pub(crate) fn to_byte(value: f32) -> i8 {
     (value + ROUND).to_bits().to_le_bytes()[0].cast_signed()
+}
+
+/// Rounds a value between −32767 and 32767; others, NaN among them, give any integer.
+#[inline(always)]
+pub(crate) fn round_to_integer(value: f32) -> i16 {
+    let [low, high, ..] = (value + ROUND).to_bits().to_le_bytes();
+    i16::from_le_bytes([low, high])
 }
 
 #[inline(always)]

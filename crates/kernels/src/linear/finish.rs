@@ -1,18 +1,10 @@
 //! What follows the integer sums of a tile.
 
-use super::{OFFSET, PANEL, Panel, Then};
+use super::{OFFSET, PANEL, Then};
 use crate::{
     level::{Isa, Kernel},
     math,
 };
-
-/// What follows a product, for the whole of it.
-#[derive(Clone, Copy)]
-pub(super) struct Rest<'a> {
-    /// One for each output, or empty.
-    pub(super) bias: &'a [f32],
-    pub(super) then: Then,
-}
 
 /// Integer sums of a tile → values.
 pub(super) struct Finish<'a, 'b> {
@@ -22,6 +14,8 @@ pub(super) struct Finish<'a, 'b> {
     pub(super) input_centres: &'a [f32],
     pub(super) columns: &'a Columns,
     pub(super) then: Then,
+    /// Whether what a GELU gives is rounded to bytes again.
+    pub(super) in_bytes: bool,
     /// Where in each of `out` the outputs go.
     pub(super) start: usize,
     pub(super) out: &'a mut [&'b mut [f32]],
@@ -41,12 +35,12 @@ impl Kernel for Finish<'_, '_> {
             let out = &mut self.out[index][self.start..];
             // A whole panel goes where it belongs at once; the last one may be less.
             if let Some(out) = out.first_chunk_mut::<PANEL>() {
-                row.write::<I>(self.columns, self.then, out);
+                row.write::<I>(self.columns, self.then, self.in_bytes, out);
             } else {
                 let mut padded = [0.0; PANEL];
                 let count = out.len().min(PANEL);
                 padded[..count].copy_from_slice(out);
-                row.write::<I>(self.columns, self.then, &mut padded);
+                row.write::<I>(self.columns, self.then, self.in_bytes, &mut padded);
                 out.copy_from_slice(&padded[..count]);
             }
         }
@@ -54,7 +48,7 @@ impl Kernel for Finish<'_, '_> {
 }
 
 /// What all rows share of a panel.
-pub(super) struct Columns {
+pub(crate) struct Columns {
     scales: [f32; PANEL],
     /// What an input of 1 everywhere would give.
     ones: [f32; PANEL],
@@ -62,22 +56,25 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Of a panel, whose first output is `output`; `bias` is that of all outputs.
-    pub(super) fn new(panel: Panel<'_>, bias: &[f32], output: usize) -> Self {
+    /// Of a panel, whose first output is `output`; `bias` is that of all outputs. `corrections`: what the offset of the
+    /// inputs adds to its sums, taken away.
+    pub(crate) fn new(scales: &[f32], corrections: &[i32], bias: &[f32], output: usize) -> Self {
+        let mut columns = Self::around_zero(scales, bias, output);
+        let ones = columns.ones.iter_mut().zip(corrections).zip(scales);
+        for ((ones, correction), scale) in ones {
+            *ones = *correction as f32 * (-1.0 / OFFSET as f32) * scale;
+        }
+        columns
+    }
+
+    /// The same for inputs that are rounded around zero.
+    pub(crate) fn around_zero(scales: &[f32], bias: &[f32], output: usize) -> Self {
         let mut columns = Self {
             scales: [0.0; PANEL],
             ones: [0.0; PANEL],
             bias: [0.0; PANEL],
         };
-        columns.scales.copy_from_slice(panel.scales);
-        for ((ones, correction), scale) in columns
-            .ones
-            .iter_mut()
-            .zip(panel.corrections)
-            .zip(panel.scales)
-        {
-            *ones = *correction as f32 * (-1.0 / OFFSET as f32) * scale;
-        }
+        columns.scales.copy_from_slice(scales);
         for (to, bias) in columns.bias.iter_mut().zip(bias.iter().skip(output)) {
             *to = *bias;
         }
@@ -93,12 +90,17 @@ struct Row<'a> {
 
 impl Row<'_> {
     #[inline(always)]
-    fn write<I: Isa>(&self, columns: &Columns, then: Then, out: &mut [f32; PANEL]) {
+    fn write<I: Isa>(&self, columns: &Columns, then: Then, in_bytes: bool, out: &mut [f32; PANEL]) {
         // Each loop writes what it computes: an array in between would go through memory.
         match then {
-            Then::Gelu => {
+            Then::Gelu if in_bytes => {
                 for (lane, out) in out.iter_mut().enumerate() {
                     *out = math::gelu_for_bytes::<I>(self.value::<I>(columns, lane));
+                }
+            }
+            Then::Gelu => {
+                for (lane, out) in out.iter_mut().enumerate() {
+                    *out = math::gelu::<I>(self.value::<I>(columns, lane));
                 }
             }
             Then::Add => {
