@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kernels::{
-    Input, Int16Matrix, IntMatrix, KeysValues, Level, Rounding, SplitMatrix, Then, attend_to_all,
-};
+use kernels::{Input, IntMatrix, KeysValues, Level, Rounding, SplitMatrix, Then, attend_to_all};
 
 fn values(count: usize) -> Vec<f32> {
     let mut state = 1_u32;
@@ -46,8 +44,7 @@ fn products(criterion: &mut Criterion) {
 /// The highest of the outputs of a vocabulary, as a token is chosen.
 fn split(criterion: &mut Criterion) {
     let (ins, outs) = (384, 51_865);
-    let matrix = Int16Matrix::pack(&values(ins * outs), ins, true);
-    let matrix = Arc::new(SplitMatrix::new(&matrix));
+    let matrix = Arc::new(SplitMatrix::pack(values(ins * outs), ins));
     for rows in [1, 8] {
         let mut group = criterion.benchmark_group(format!("split/{rows} x {ins} x {outs}"));
         group

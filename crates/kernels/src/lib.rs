@@ -39,7 +39,6 @@ mod testing;
 
 pub use attention::{KeysValues, Repeats, attend_to_all};
 
-pub use int16::Int16Matrix;
 pub use level::{Instructions, Isa, Level, Plain};
 pub use linear::{Input, IntMatrix, Layer, Norm, Rounding, Then, feed_forward};
 pub use memory::zeros;

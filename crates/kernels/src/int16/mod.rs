@@ -42,17 +42,6 @@ enum Weights {
 }
 
 impl Int16Matrix {
-    /// The weights of an output as integers, and their scale.
-    pub(crate) fn row(&self, output: usize) -> (impl Iterator<Item = i16> + '_, f32) {
-        let from = output / PANEL * self.panel_size() + output % PANEL * PAIR;
-        let place = move |input: usize| from + input / PAIR * PANEL * PAIR + input % PAIR;
-        let weights = (0..self.ins).map(move |input| match &self.weights {
-            Weights::Bytes(weights) => weights[place(input)].into(),
-            Weights::Words(weights) => weights[place(input)],
-        });
-        (weights, self.scales[output])
-    }
-
     fn panel_size(&self) -> usize {
         self.ins.div_ceil(PAIR) * PAIR * PANEL
     }

@@ -8,9 +8,8 @@ use crate::{
     math,
 };
 
-/// Standard deviations that an estimate is trusted to. Two outputs change places if the difference of their errors is
-/// seven deviations of such a difference, which a normal one is once in 10^12 times; there are some 10^2 outputs close
-/// enough to matter.
+/// Standard deviations that an estimate is trusted to. An output is missed that is more above its estimate, which a normal
+/// error is once in three million times.
 pub(super) const DEVIATIONS: f32 = 5.0;
 
 /// Outputs of a [`SplitMatrix`] for one row of inputs: estimates, of which those that matter can be settled.
@@ -21,26 +20,32 @@ pub struct Estimates {
     values: Vec<f32>,
     /// A bit for each output.
     pub(super) settled: Vec<u64>,
-    /// The inputs as they came, padded.
+    /// The inputs as they came, the far ones too, padded.
     x: Vec<f32>,
-    /// Their distance from the centre around which they were rounded.
+    /// The distance of those that were rounded from the centre of the rounding.
     length: f32,
     /// The step they were rounded to.
     step: f32,
 }
 
 impl Estimates {
-    /// `around`: the centre and the scale of the rounded inputs.
+    /// `x`: the inputs as they came, and those that were rounded, without the far ones. `around`: the centre and the scale of the rounded inputs.
     pub(super) fn new(
         matrix: Arc<SplitMatrix>,
         level: Level,
         values: Vec<f32>,
-        x: &[f32],
+        [x, near]: [&[f32]; 2],
         [centre, step]: [f32; 2],
     ) -> Self {
-        let squares = x.iter().map(|value| (value - centre).powi(2));
+        let squares = near.iter().map(|value| (value - centre).powi(2));
         let mut padded = x.to_vec();
         padded.resize(x.len().next_multiple_of(PAIR), 0.0);
+        let mut values = values;
+        for (input, weights) in matrix.far_columns() {
+            for (value, weight) in values.iter_mut().zip(weights) {
+                *value += x[input] * weight;
+            }
+        }
         Self {
             settled: vec![0; matrix.outs.div_ceil(64)],
             length: squares.sum::<f32>().sqrt(),
@@ -75,16 +80,26 @@ impl Estimates {
         if count >= self.values.len() {
             return self.settle(0..self.values.len());
         }
-        let highest = self.level.dispatch(PanelMaxima(&self.values));
-        let reaches: Vec<f32> = self.reaches().collect();
-        let least = self.certain(count, &highest, &reaches);
-        for (panel, (highest, reach)) in highest.iter().zip(reaches).enumerate() {
-            if highest + reach < least {
+        // What the favourites are exactly is what others have to reach.
+        let favourites = highest(count, &self.values);
+        for output in &favourites {
+            self.settle_one(*output);
+        }
+        let exact = favourites.iter().map(|output| self.values[*output]);
+        let least = exact.fold(f32::INFINITY, f32::min);
+        let most = self.level.dispatch(AtMost {
+            matrix: &self.matrix,
+            values: &self.values,
+            length: self.length,
+            step: self.step,
+        });
+        for (panel, most) in most.chunks(PANEL).enumerate() {
+            if math::maximum(f32::NEG_INFINITY, most) < least {
                 continue;
             }
-            for output in panel * PANEL..self.values.len().min((panel + 1) * PANEL) {
-                if self.values[output] + reach >= least {
-                    self.settle_one(output);
+            for (lane, most) in most.iter().enumerate() {
+                if *most >= least {
+                    self.settle_one(panel * PANEL + lane);
                 }
             }
         }
@@ -96,35 +111,6 @@ impl Estimates {
         self.values
     }
 
-    /// What an output of each panel may be off by.
-    fn reaches(&self) -> impl Iterator<Item = f32> + '_ {
-        /// Standard deviation of what rounding to steps of 1 changes.
-        const OF_ROUNDING: f32 = 0.288_675;
-        let rounding = OF_ROUNDING * self.step;
-        let panels = self.matrix.of_panels.iter();
-        panels.map(move |of| DEVIATIONS * (of.left_out * self.length).hypot(of.length * rounding))
-    }
-
-    /// What the `count` highest reach for certain. `highest` and `reaches`: of each panel.
-    fn certain(&self, count: usize, highest: &[f32], reaches: &[f32]) -> f32 {
-        // In falling order.
-        let mut best: Vec<f32> = Vec::with_capacity(count + 1);
-        let panels = self.values.chunks(PANEL).zip(highest.iter().zip(reaches));
-        for (values, (highest, reach)) in panels {
-            let least = |best: &[f32]| best.get(count.wrapping_sub(1)).copied();
-            if least(&best).is_some_and(|least| highest - reach <= least) {
-                continue;
-            }
-            for value in values.iter().map(|value| value - reach) {
-                if least(&best).is_none_or(|least| value > least) {
-                    best.insert(best.partition_point(|other| *other >= value), value);
-                    best.truncate(count);
-                }
-            }
-        }
-        best.last().copied().unwrap_or(f32::INFINITY)
-    }
-
     fn settle_one(&mut self, output: usize) {
         let (word, bit) = (output / 64, 1 << (output % 64));
         if self.settled[word] & bit != 0 {
@@ -133,25 +119,61 @@ impl Estimates {
         self.settled[word] |= bit;
         // What is forbidden stays so.
         if self.values[output] > f32::NEG_INFINITY {
-            self.values[output] = self.level.dispatch(Exact {
+            let near = self.level.dispatch(Exact {
                 matrix: &self.matrix,
                 output,
                 x: &self.x,
             });
+            let far = self.matrix.far_columns();
+            let far = far.map(|(input, weights)| self.x[input] * weights[output]);
+            self.values[output] = near + far.sum::<f32>();
         }
     }
 }
 
-/// The highest value of each panel.
-struct PanelMaxima<'a>(&'a [f32]);
+/// Where the `count` highest of `values` are, from the highest on.
+fn highest(count: usize, values: &[f32]) -> Vec<usize> {
+    let mut best: Vec<(f32, usize)> = Vec::with_capacity(count + 1);
+    for (panel, part) in values.chunks(PANEL).enumerate() {
+        let least = |best: &[(f32, usize)]| best.get(count.wrapping_sub(1)).map(|best| best.0);
+        let highest = math::maximum(f32::NEG_INFINITY, part);
+        if least(&best).is_some_and(|least| highest <= least) {
+            continue;
+        }
+        for (lane, value) in part.iter().enumerate() {
+            if least(&best).is_none_or(|least| *value > least) {
+                let place = best.partition_point(|(other, _)| other >= value);
+                best.insert(place, (*value, panel * PANEL + lane));
+                best.truncate(count);
+            }
+        }
+    }
+    best.into_iter().map(|(_, output)| output).collect()
+}
 
-impl Kernel for PanelMaxima<'_> {
+/// What each output is at most.
+struct AtMost<'a> {
+    matrix: &'a SplitMatrix,
+    values: &'a [f32],
+    length: f32,
+    step: f32,
+}
+
+impl Kernel for AtMost<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]
     fn run<I: Isa>(self) -> Vec<f32> {
-        let maximum = |values| crate::math::maximum(f32::NEG_INFINITY, values);
-        self.0.chunks(PANEL).map(maximum).collect()
+        /// Standard deviation of what rounding to steps of 1 changes.
+        const OF_ROUNDING: f32 = 0.288_675;
+        let rounding = OF_ROUNDING * self.step;
+        let mut most = self.values.to_vec();
+        let of_outputs = self.matrix.left_out.iter().zip(&self.matrix.lengths);
+        for (most, (left_out, length)) in most.iter_mut().zip(of_outputs) {
+            let parts = [left_out * self.length, length * rounding];
+            *most += DEVIATIONS * (parts[0] * parts[0] + parts[1] * parts[1]).sqrt();
+        }
+        most
     }
 }
 

@@ -15,9 +15,14 @@
 //! ```
 //!
 //! How far an estimate is off is known as well as a sum of many small independent errors is (see `estimates.rs`): what is
-//! lost is not a bound, but an output that is missed once in more tokens than will ever be spoken.
+//! lost is not a bound, but an output that is missed once in millions of tokens.
+//!
+//! OpenAI's vocabularies have a column some 30 times as large as the others, which leaves the others no bits of the upper
+//! four: every output may be the highest then. So such far columns are kept apart, in f32, and what all rows have in common
+//! is taken from them first; that shifts all outputs alike.
 
 mod estimates;
+mod kept;
 mod pack;
 mod tile;
 
@@ -55,22 +60,27 @@ pub struct SplitMatrix {
     high_sums: Vec<i32>,
     /// Mean of the lower parts of an output, less [`LOW_MIDDLE`].
     low_means: Vec<f32>,
-    of_panels: Vec<OfPanel>,
-}
-
-/// What an estimate of a panel's outputs may be off by, as standard deviations.
-#[derive(Clone, Copy, Debug, Default)]
-struct OfPanel {
-    /// The largest of what is left out of an output, for inputs of length 1.
-    left_out: f32,
-    /// The largest of what rounded inputs add, where each input is off by 1.
-    length: f32,
+    /// Standard deviation of what is left out of an output's estimate, for inputs of length 1; padded too.
+    left_out: Vec<f32>,
+    /// √ Σ weight², padded too.
+    lengths: Vec<f32>,
+    /// What was taken from all rows.
+    mean: Vec<f32>,
+    /// Inputs of far columns, whose weights above are zero.
+    far: Vec<usize>,
+    /// `(far, outs)`.
+    far_weights: Vec<f32>,
 }
 
 impl SplitMatrix {
     /// Inputs.
     pub fn ins(&self) -> usize {
         self.ins
+    }
+
+    /// Outputs.
+    pub fn outs(&self) -> usize {
+        self.outs
     }
 
     /// Writes row `index` of the matrix, as it was rounded, to `out` of `ins` values.
@@ -85,6 +95,18 @@ impl SplitMatrix {
                 *out = weight * scale;
             }
         }
+        for (out, mean) in out.iter_mut().zip(&self.mean) {
+            *out += mean;
+        }
+        for (input, weights) in self.far_columns() {
+            out[input] += weights[index];
+        }
+    }
+
+    /// Inputs, each with its weights of all outputs.
+    fn far_columns(&self) -> impl Iterator<Item = (usize, &[f32])> {
+        let columns = self.far_weights.chunks_exact(self.outs);
+        self.far.iter().copied().zip(columns)
     }
 
     /// The weights of an output, without its scale.
@@ -106,7 +128,8 @@ impl SplitMatrix {
         })
     }
 
-    /// Estimates of `x · weightᵀ`, for each row of `x` by itself.
+    /// Estimates of `x · weightᵀ`, for each row of `x` by itself, but for what they have in common: a number for each row
+    /// of `x` that is added to all its outputs.
     ///
     /// A row that holds a value that is not finite gives NaN.
     ///
@@ -114,7 +137,13 @@ impl SplitMatrix {
     /// When `x` is not whole rows.
     pub fn estimates(self: &Arc<Self>, level: Level, x: Input<'_>) -> Vec<Estimates> {
         let x = x.to_rows(level, self.ins);
-        let inputs = Inputs::quantise(level, Input::plain(&x), self.ins);
+        let mut near = x.clone();
+        for row in near.chunks_exact_mut(self.ins) {
+            for input in &self.far {
+                row[*input] = 0.0;
+            }
+        }
+        let inputs = Inputs::quantise(level, Input::plain(&near), self.ins);
         let rows = tile::Rows::new(&inputs, self.ins);
         let count = inputs.scales.len();
         let sums: Vec<i32> = rows.iter().map(sum).collect();
@@ -144,7 +173,8 @@ impl SplitMatrix {
         let parts = values.into_iter().zip(x.chunks_exact(self.ins)).enumerate();
         let estimates = parts.map(|(index, (values, x))| {
             let around = [inputs.centres[index], inputs.scales[index]];
-            Estimates::new(Arc::clone(self), level, values, x, around)
+            let near = &near[index * self.ins..][..self.ins];
+            Estimates::new(Arc::clone(self), level, values, [x, near], around)
         });
         estimates.collect()
     }

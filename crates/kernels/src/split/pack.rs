@@ -3,52 +3,130 @@
 use rayon::prelude::*;
 
 use super::{
-    GROUP, HIGH, LOW_MIDDLE, OfPanel, PAIR, PANEL, SplitMatrix, WEIGHT_OFFSET,
-    estimates::DEVIATIONS,
+    GROUP, HIGH, LOW_MIDDLE, PAIR, PANEL, SplitMatrix, WEIGHT_OFFSET, estimates::DEVIATIONS,
 };
-use crate::{int16::Int16Matrix, linear::Product};
+use crate::linear::{inverse, largest, round_to_integer};
+
+/// The largest size of a weight of 12 bits.
+const MOST: f32 = 2047.0;
+/// A column is far from this many times the size of the median one on, root mean square.
+const FAR: f64 = 3.0;
+/// Far columns at most. Each costs four bytes of each output, where the whole matrix costs half a byte of each weight.
+const MOST_FAR: usize = 8;
 
 impl SplitMatrix {
-    /// Splits the weights of `matrix`.
-    pub fn new(matrix: &Int16Matrix) -> Self {
-        let [outs, ins] = matrix.shape();
-        let panels = outs.div_ceil(PANEL);
+    /// Rounds, packs and splits `weight`, `(outs, ins)` row-major. Values must be finite.
+    ///
+    /// # Panics
+    /// When `weight` is not whole rows of `ins` values.
+    pub fn pack(mut weight: Vec<f32>, ins: usize) -> Self {
+        assert!(
+            ins > 0 && weight.len().is_multiple_of(ins),
+            "{} values are not rows of {ins}",
+            weight.len()
+        );
+        let mean = take_mean(&mut weight, ins);
+        let far = far_columns(&weight, ins);
+        let mut far_weights = Vec::new();
+        for input in &far {
+            let column = weight.iter_mut().skip(*input).step_by(ins);
+            far_weights.extend(column.map(std::mem::take));
+        }
+        let mut split = Self::empty([weight.len() / ins, ins]);
+        split.fill(&weight);
+        Self {
+            mean,
+            far,
+            far_weights,
+            ..split
+        }
+    }
+
+    /// Of zeros.
+    pub(super) fn empty([outs, ins]: [usize; 2]) -> Self {
+        let padded = outs.next_multiple_of(PANEL);
         let stride = ins.next_multiple_of(PAIR);
-        let mut split = Self {
+        Self {
             ins,
             outs,
-            high: vec![0; panels * PANEL * stride / 2],
+            high: vec![0; padded * stride / 2],
             low: vec![0; outs * stride],
-            scales: vec![0.0; panels * PANEL],
-            high_sums: vec![0; panels * PANEL],
-            low_means: vec![0.0; panels * PANEL],
-            of_panels: vec![OfPanel::default(); panels],
-        };
-        split
-            .high
+            scales: vec![0.0; padded],
+            high_sums: vec![0; padded],
+            low_means: vec![0.0; padded],
+            left_out: vec![0.0; padded],
+            lengths: vec![0.0; padded],
+            mean: vec![0.0; ins],
+            far: Vec::new(),
+            far_weights: Vec::new(),
+        }
+    }
+
+    fn fill(&mut self, weight: &[f32]) {
+        let (ins, stride) = (self.ins, self.ins.next_multiple_of(PAIR));
+        self.high
             .par_chunks_mut(PANEL * stride / 2)
-            .zip(split.low.par_chunks_mut(PANEL * stride))
-            .zip(split.scales.par_chunks_mut(PANEL))
-            .zip(split.high_sums.par_chunks_mut(PANEL))
-            .zip(split.low_means.par_chunks_mut(PANEL))
-            .zip(&mut split.of_panels)
-            .enumerate()
+            .zip(self.low.par_chunks_mut(PANEL * stride))
+            .zip(self.scales.par_chunks_mut(PANEL))
+            .zip(self.high_sums.par_chunks_mut(PANEL))
+            .zip(self.low_means.par_chunks_mut(PANEL))
+            .zip(self.left_out.par_chunks_mut(PANEL))
+            .zip(self.lengths.par_chunks_mut(PANEL))
+            .zip(weight.par_chunks(PANEL * ins))
             .for_each(
-                |(index, (((((high, low), scales), high_sums), low_means), of_panel))| {
-                    for (lane, low) in low.chunks_exact_mut(stride).enumerate() {
-                        let (weights, scale) = matrix.row(index * PANEL + lane);
+                |(((((((high, low), scales), high_sums), low_means), left_out), lengths), rows)| {
+                    let rows = rows.chunks_exact(ins).zip(low.chunks_exact_mut(stride));
+                    for (lane, (row, low)) in rows.enumerate() {
+                        let scale = largest(row) / MOST;
+                        let inverse = inverse(scale);
+                        let weights = row.iter().map(|value| round_to_integer(value * inverse));
                         let sums = split_row(weights, lane, high, low);
-                        let (mean, left_out) = sums.left_out(stride);
+                        let (mean, deviation) = sums.left_out(stride);
                         scales[lane] = scale;
                         high_sums[lane] = sums.high;
                         low_means[lane] = mean - LOW_MIDDLE as f32;
-                        of_panel.left_out = of_panel.left_out.max(scale * left_out);
-                        of_panel.length = of_panel.length.max(scale * sums.squares.sqrt());
+                        left_out[lane] = scale * deviation;
+                        lengths[lane] = scale * sums.squares.sqrt();
                     }
                 },
             );
-        split
     }
+}
+
+/// Takes the mean of all rows from each.
+fn take_mean(weight: &mut [f32], ins: usize) -> Vec<f32> {
+    let mut sums = vec![0.0_f64; ins];
+    for row in weight.chunks_exact(ins) {
+        for (sum, weight) in sums.iter_mut().zip(row) {
+            *sum += f64::from(*weight);
+        }
+    }
+    let rows = (weight.len() / ins).max(1) as f64;
+    #[expect(clippy::cast_possible_truncation, reason = "a mean of f32")]
+    let mean: Vec<f32> = sums.iter().map(|sum| (sum / rows) as f32).collect();
+    for row in weight.chunks_exact_mut(ins) {
+        for (weight, mean) in row.iter_mut().zip(&mean) {
+            *weight -= mean;
+        }
+    }
+    mean
+}
+
+/// Inputs of far columns, in rising order.
+fn far_columns(weight: &[f32], ins: usize) -> Vec<usize> {
+    let mut squares = vec![0.0_f64; ins];
+    for row in weight.chunks_exact(ins) {
+        for (sum, weight) in squares.iter_mut().zip(row) {
+            *sum += f64::from(*weight).powi(2);
+        }
+    }
+    let mut inputs: Vec<usize> = (0..ins).collect();
+    inputs.sort_by(|a, b| squares[*b].total_cmp(&squares[*a]));
+    let least = FAR * FAR * squares[inputs[ins / 2]];
+    inputs.retain(|input| squares[*input] > least);
+    inputs.truncate(MOST_FAR);
+    inputs.sort_unstable();
+    inputs
 }
 
 /// Sums over the weights of an output.

@@ -1,10 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{int16::Int16Matrix, testing::values};
+use crate::testing::values;
 
 fn split(weight: &[f32], ins: usize) -> Arc<SplitMatrix> {
-    Arc::new(SplitMatrix::new(&Int16Matrix::pack(weight, ins, true)))
+    Arc::new(SplitMatrix::pack(weight.to_vec(), ins))
 }
 
 /// Every value is that of the rounded weights with the inputs as they are, but for roundings of f32.
@@ -18,10 +18,9 @@ fn check(ins: usize, outs: usize, rows: usize, seed: u32) {
             for (output, found) in found.exact().iter().enumerate() {
                 let mut row = vec![0.0; ins];
                 split.row(output, &mut row);
-                let products = row
-                    .iter()
-                    .zip(x)
-                    .map(|(a, b)| f64::from(*a) * f64::from(*b));
+                // Without what was taken from all rows.
+                let own = row.iter().zip(&split.mean).map(|(row, mean)| row - mean);
+                let products = own.zip(x).map(|(a, b)| f64::from(a) * f64::from(*b));
                 let expected: f64 = products.sum();
                 let tolerance = 1e-6 * (4.0 * ins as f64 + 4.0);
                 let what = format!("{level}, ({rows}, {ins}) by {outs}");
@@ -58,13 +57,60 @@ fn rows_come_back_as_they_were_rounded() {
     for (index, row) in weight.chunks_exact(37).enumerate() {
         let mut out = vec![0.0; 37];
         split.row(index, &mut out);
-        let step = row
-            .iter()
-            .fold(0.0_f32, |largest, value| largest.max(value.abs()))
-            / 2047.0;
+        let own = row.iter().zip(&split.mean);
+        let sizes = own.map(|(value, mean)| (value - mean).abs());
+        let step = sizes.fold(0.0, f32::max) / 2047.0;
         for (found, value) in out.iter().zip(row) {
             assert!((found - value).abs() <= 0.501 * step);
         }
+    }
+}
+
+/// Weights of which one column is 30 times as large as the others, all about one side of zero.
+fn with_far_column(ins: usize, outs: usize) -> Vec<f32> {
+    let mut weight = values(5, ins * outs);
+    for row in weight.chunks_exact_mut(ins) {
+        row[ins / 3] = 30.0 * row[ins / 3] + 20.0;
+    }
+    weight
+}
+
+#[test]
+fn a_far_column_stands_apart_and_few_are_settled() {
+    let (ins, outs) = (384, 20_000);
+    let weight = with_far_column(ins, outs);
+    let split = split(&weight, ins);
+    assert_eq!(split.far, [ins / 3]);
+    let mut row = vec![0.0; ins];
+    split.row(777, &mut row);
+    for (found, value) in row.iter().zip(&weight[777 * ins..]) {
+        assert!((found - value).abs() < 0.01, "{found} for {value}");
+    }
+    let x = values(9, ins);
+    let settled = check_highest(&split, Level::best(), &x, 1);
+    assert!(settled < 600, "{settled}");
+}
+
+#[test]
+fn a_matrix_is_what_its_bytes_make() {
+    let (ins, outs) = (50, 70);
+    let matrix = split(&with_far_column(ins, outs), ins);
+    let bytes = matrix.to_bytes();
+    let again = Arc::new(SplitMatrix::from_bytes([outs, ins], &bytes).unwrap());
+    let x = values(2, ins);
+    let exact = |matrix: &Arc<SplitMatrix>| {
+        let rows = matrix.estimates(Level::best(), Input::plain(&x));
+        rows.into_iter().map(Estimates::exact).collect::<Vec<_>>()
+    };
+    assert_eq!(exact(&again), exact(&matrix));
+    for shape in [[outs + 32, ins], [outs, ins + 8], [0, ins], [outs, 0]] {
+        assert!(
+            SplitMatrix::from_bytes(shape, &bytes).is_none(),
+            "{shape:?}"
+        );
+    }
+    for length in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+        assert!(SplitMatrix::from_bytes([outs, ins], &bytes[..length]).is_none());
     }
 }
 
@@ -121,13 +167,14 @@ fn outliers_do_not_hide_the_highest() {
     let ins = 512;
     let x: Vec<f32> = values(3, ins).iter().map(|x| 3.5 * x).collect();
     let mut with_outlier = x.clone();
-    with_outlier[0] = 127.0;
+    // More than stand apart.
+    with_outlier[..12].fill(127.0);
     let highest: Vec<f32> = x.iter().map(|x| 1.05 * x).collect();
     let mut weight = values(4, 64 * ins);
     weight[7 * ins..][..ins].copy_from_slice(&with_outlier);
     weight[40 * ins..][..ins].copy_from_slice(&highest);
     let mut x = x;
-    x[0] = 0.0;
+    x[..12].fill(0.0);
     let split = split(&weight, ins);
     for level in Level::available() {
         let mut estimates = split.estimates(level, Input::plain(&x)).remove(0);

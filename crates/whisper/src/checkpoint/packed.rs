@@ -19,7 +19,7 @@ use std::{
 };
 
 use flate2::Crc;
-use kernels::{IntMatrix, Rounding};
+use kernels::{IntMatrix, Rounding, SplitMatrix};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -125,9 +125,13 @@ impl PackedFile {
 
     /// The values of a tensor in f32.
     pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, LoadError> {
-        let bytes = self.read(name, shape, None, 4 * shape.iter().product::<usize>())?;
+        let bytes = self.read(name, shape, None)?;
         let words = bytes.as_chunks().0.iter();
-        Ok(words.map(|word| f32::from_le_bytes(*word)).collect())
+        let values: Vec<f32> = words.map(|word| f32::from_le_bytes(*word)).collect();
+        if values.len() != shape.iter().product::<usize>() {
+            return Err(self.unusable(&format!("{name} has another shape")));
+        }
+        Ok(values)
     }
 
     /// A packed matrix.
@@ -137,9 +141,19 @@ impl PackedFile {
         rounding: Rounding,
         shape: [usize; 2],
     ) -> Result<IntMatrix, LoadError> {
-        let length = IntMatrix::kept_bytes(rounding, shape);
-        let bytes = self.read(name, &shape, Some(name_of(rounding)), length)?;
+        let bytes = self.read(name, &shape, Some(name_of(rounding)))?;
         let matrix = IntMatrix::from_bytes(rounding, shape, &bytes);
+        matrix.ok_or_else(|| self.unusable(&format!("{name} has another shape")))
+    }
+
+    /// A packed matrix in two parts.
+    pub(crate) fn split_matrix(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+    ) -> Result<SplitMatrix, LoadError> {
+        let bytes = self.read(name, &shape, Some(SPLIT))?;
+        let matrix = SplitMatrix::from_bytes(shape, &bytes);
         matrix.ok_or_else(|| self.unusable(&format!("{name} has another shape")))
     }
 
@@ -148,17 +162,16 @@ impl PackedFile {
         name: &str,
         shape: &[usize],
         rounding: Option<&str>,
-        length: usize,
     ) -> Result<Vec<u8>, LoadError> {
         let entry = self.index.tensors.get(name);
         let entry = entry.ok_or_else(|| self.unusable(&format!("{name} is missing")))?;
-        if entry.shape != shape
-            || entry.rounding.as_deref() != rounding
-            || entry.bytes != length as u64
-        {
+        // No rounding takes more than f32 does, but for what is padded and stands beside.
+        let padded = shape.iter().map(|length| (length + 64) as u64);
+        let most = 8 * padded.product::<u64>();
+        if entry.shape != shape || entry.rounding.as_deref() != rounding || entry.bytes > most {
             return Err(self.unusable(&format!("{name} has another shape")));
         }
-        let mut bytes = vec![0; length];
+        let mut bytes = vec![0; usize::try_from(entry.bytes).unwrap_or(usize::MAX)];
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(entry.offset))
             .and_then(|_| file.read_exact(&mut bytes))
@@ -243,6 +256,10 @@ impl Packing {
     ) {
         let bytes = matrix.to_bytes();
         self.add(name, &shape, Some(name_of(rounding)), &bytes);
+    }
+
+    pub(crate) fn add_split_matrix(&mut self, name: &str, shape: [usize; 2], matrix: &SplitMatrix) {
+        self.add(name, &shape, Some(SPLIT), &matrix.to_bytes());
     }
 
     /// Gives the file its name.
@@ -386,6 +403,9 @@ fn checksum(bytes: &[u8]) -> u32 {
     checksum.update(bytes);
     checksum.sum()
 }
+
+/// The rounding of a matrix in two parts.
+const SPLIT: &str = "split";
 
 fn name_of(rounding: Rounding) -> &'static str {
     match rounding {

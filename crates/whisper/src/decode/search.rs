@@ -508,7 +508,7 @@ mod tests {
             integers.map(|value| f32::from(value) / 127.0).collect()
         };
         let weight = values("weight", checkpoint.vocab_size() * width);
-        let matrix = SplitMatrix::new(&kernels::Int16Matrix::pack(&weight, width, true)).into();
+        let matrix = SplitMatrix::pack(weight, width).into();
         for (temperature, beam_size) in [(0.0, 1), (0.0, 5), (0.7, 1)] {
             for timestamps in [false, true] {
                 let request = Request {

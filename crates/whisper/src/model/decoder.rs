@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{
     attention::{self, AudioKeys},
     layers::{FeedForward, Linear, Projection, Source},
-    matrix::{Matrix, Room},
+    matrix::Room,
     norm::LayerNorm,
     ops::BestTokens,
     output::Output,
@@ -56,17 +56,14 @@ impl Decoder {
     pub(super) fn load(
         source: &Source<'_>,
         config: &Config,
-        output: Option<Matrix>,
+        output: Option<Output>,
     ) -> Result<Self, LoadError> {
         let source = source.at("decoder").rounded(rounding::OF_TOKENS);
         let width = config.d_model;
         Ok(Self {
             tokens: {
                 let (name, shape) = ("embed_tokens.weight", [config.vocab_size, width]);
-                let source = source.rounded(rounding::OF_VOCABULARY);
-                source
-                    .matrix(name, shape, || source.read(name, &shape))?
-                    .into()
+                Output::load(&source, name, shape, || source.read(name, &shape))?
             },
             positions: source.tensor(
                 "embed_positions.weight",
@@ -76,7 +73,7 @@ impl Decoder {
                 .map(|index| Layer::load(&source.at(&format!("layers.{index}")), config))
                 .collect::<Result<_, _>>()?,
             norm: LayerNorm::load(&source.at("layer_norm"), width)?,
-            output: output.map(Output::from),
+            output,
         })
     }
 

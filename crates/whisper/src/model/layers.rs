@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use candle_core::{Device, Shape, Tensor};
 use half::{f16, slice::HalfFloatSliceExt};
 
-use kernels::{IntMatrix, Rounding};
+use kernels::{IntMatrix, Rounding, SplitMatrix};
 
 use super::{
     ModelError,
@@ -107,7 +107,7 @@ impl<'a> Source<'a> {
     }
 
     /// Puts `values` on the device, in the model's number type.
-    fn put(
+    pub(super) fn put(
         &self,
         name: &str,
         values: Vec<f32>,
@@ -163,6 +163,26 @@ impl<'a> Source<'a> {
             }
         };
         Ok(Matrix::Int(matrix, level))
+    }
+
+    /// What `compute` makes of tensors of the checkpoint, `(outs, ins)`, in two parts.
+    pub(super) fn split_matrix(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        compute: impl FnOnce() -> Result<Vec<f32>, LoadError>,
+    ) -> Result<SplitMatrix, LoadError> {
+        let [_, ins] = shape;
+        match self.kept {
+            Kept::No => Ok(SplitMatrix::pack(compute()?, ins)),
+            Kept::Read(packed) => packed.split_matrix(&self.full(name), shape),
+            Kept::Write(packing) => {
+                let matrix = SplitMatrix::pack(compute()?, ins);
+                let mut packing = packing.borrow_mut();
+                packing.add_split_matrix(&self.full(name), shape, &matrix);
+                Ok(matrix)
+            }
+        }
     }
 
     /// The model's precision.

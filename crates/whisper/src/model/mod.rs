@@ -43,6 +43,7 @@ use self::{
     encoder::Encoder,
     layers::{Source, computing},
     ops::BestTokens,
+    output::Output,
     prediction::Asked,
 };
 pub use self::{error::ModelError, fused::Fused};
@@ -142,8 +143,8 @@ impl Model {
         } else {
             let shape = [config.vocab_size, config.d_model];
             let name = "proj_out.weight";
-            let source = source.rounded(rounding::OF_VOCABULARY);
-            Some(source.matrix(name, shape, || tensors.read(name, &shape))?)
+            let read = || tensors.read(name, &shape);
+            Some(Output::load(&source, name, shape, read)?)
         };
         Ok(Self {
             encoder: Encoder::load(&source, config)?,

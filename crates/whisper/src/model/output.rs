@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor};
-use kernels::{Input, IntMatrix, Level, Norm, SplitMatrix};
+use kernels::{Input, Level, Norm, SplitMatrix};
 
 use super::{
+    layers::Source,
     logits::Logits,
-    matrix::Matrix,
     norm::LayerNorm,
     ops::{self, BestTokens, with_slices},
     prediction::Prediction,
 };
+use crate::{checkpoint::LoadError, precision::Arithmetic};
 
 /// Weights `(vocab, width)`.
 #[derive(Debug)]
@@ -22,19 +23,23 @@ pub(super) enum Output {
     Split(Arc<SplitMatrix>, Level),
 }
 
-impl From<Matrix> for Output {
-    fn from(matrix: Matrix) -> Self {
-        match matrix {
-            Matrix::Tensor(tensor, _) => Self::Tensor(tensor),
-            Matrix::Int(IntMatrix::Int16(matrix), level) => {
-                Self::Split(Arc::new(SplitMatrix::new(&matrix)), level)
+impl Output {
+    /// `name`: of the weights, which `read` gives.
+    pub(super) fn load(
+        source: &Source<'_>,
+        name: &str,
+        shape: [usize; 2],
+        read: impl FnOnce() -> std::result::Result<Vec<f32>, LoadError>,
+    ) -> std::result::Result<Self, LoadError> {
+        match source.arithmetic() {
+            Arithmetic::Int8(level) => {
+                let matrix = source.split_matrix(name, shape, read)?;
+                Ok(Self::Split(Arc::new(matrix), level))
             }
-            Matrix::Int(IntMatrix::Int8(_), _) => unreachable!("a vocabulary of bytes"),
+            _ => Ok(Self::Tensor(source.put(name, read()?, &shape[..])?)),
         }
     }
-}
 
-impl Output {
     /// `norm(x) · weightᵀ`, `(rows, width)` → logits for each row on the host; for those in `best`, on another device,
     /// the best token that `may_be_said`.
     pub(super) fn predictions(

@@ -25,6 +25,3 @@ pub(super) const OF_TOKENS: Rounding = Rounding::Int8ByInt16;
 
 /// For the narrowing layer behind a token's GELU, whose weights alone make 0.12e-3 in bytes.
 pub(super) const OF_TOKENS_NARROW: Rounding = Rounding::Int16;
-
-/// For the vocabulary, of which all but the upper four bits are read for a few tokens only.
-pub(super) const OF_VOCABULARY: Rounding = Rounding::Int16;
