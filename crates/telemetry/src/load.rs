@@ -30,6 +30,8 @@ pub struct LoadReport {
     pub accepted_total: u64,
     /// Utterances answered, with words or an error.
     pub finished_total: u64,
+    /// Of `finished_total`, those whose error was that their deadline went by: no service was done for them.
+    pub expired_total: u64,
     /// Utterances refused because the queue was full.
     pub refused_total: u64,
     /// Utterances whose client went away.

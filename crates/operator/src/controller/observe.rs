@@ -169,5 +169,8 @@ fn replica(pod: &str, report: &LoadReport) -> Replica {
         finished: report.finished_total,
         busy_s: report.busy_s_total,
         oldest_wait_s: report.oldest_wait_s,
+        open: small(report.open_streams),
+        slots: small(report.slots),
+        expired: report.expired_total,
     }
 }

@@ -105,6 +105,12 @@ pub struct Replica {
     pub busy_s: f64,
     /// How long the oldest utterance has waited, in seconds.
     pub oldest_wait_s: f64,
+    /// Utterances whose audio is still arriving.
+    pub open: u32,
+    /// Utterances that can run together.
+    pub slots: u32,
+    /// Of `finished`, answers that were errors because the deadline went by: no service.
+    pub expired: u64,
 }
 
 /// What should be ordered, and why.

@@ -357,7 +357,7 @@ prop_compose! {
             replicas: (0..ready).zip(loads).map(|(index, (queued, running, arrived, finished, busy_s))| Replica {
                 pod: format!("pod-{index}"),
                 queued, running, arrived, finished, busy_s,
-                oldest_wait_s: 0.0,
+                ..Replica::default()
             }).collect(),
             silent, starting, unschedulable, rolling_out, held,
             ..Observation::default()

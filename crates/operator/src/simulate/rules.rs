@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Scenario;
-use crate::scale::{DownSteps, Observation, Policy, State, UpSteps, decide};
+use crate::scale::{DownSteps, Observation, Policy, State, UpSteps, decide, victims};
 
 /// Sizes a fleet.
 pub trait Rule {
@@ -14,6 +14,10 @@ pub trait Rule {
     fn period(&self) -> Duration;
     /// Replicas to order.
     fn order(&mut self, seen: &Observation, now: Duration) -> u32;
+    /// What deleting a pod costs, by its name, for the last order: 0 for one that has no mark.
+    fn costs(&self) -> Vec<(String, i32)> {
+        Vec::new()
+    }
 }
 
 const MAX: u32 = 100;
@@ -42,14 +46,15 @@ fn ceil(value: f64) -> u32 {
 pub struct Ours {
     policy: Policy,
     state: State,
+    costs: Vec<(String, i32)>,
 }
 
 impl Ours {
     /// With the target of `scenario`; it has to learn the startup time.
     pub fn new(scenario: &Scenario) -> Self {
         let policy = Policy {
-            min: 1,
-            max: MAX,
+            min: scenario.min,
+            max: scenario.max,
             target_depth: scenario.target_depth,
             drain_target: Duration::from_secs(60),
             up: UpSteps {
@@ -68,6 +73,7 @@ impl Ours {
         Self {
             policy,
             state: State::default(),
+            costs: Vec::new(),
         }
     }
 }
@@ -84,7 +90,15 @@ impl Rule for Ours {
     fn order(&mut self, seen: &Observation, now: Duration) -> u32 {
         let (decision, state) = decide(&self.policy, seen, &self.state, now);
         self.state = state;
+        self.costs = victims(seen, &[])
+            .into_iter()
+            .map(|victim| (victim.pod, victim.cost))
+            .collect();
         decision.replicas
+    }
+
+    fn costs(&self) -> Vec<(String, i32)> {
+        self.costs.clone()
     }
 }
 
