@@ -18,18 +18,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::RunArgs;
+use crate::controller::fleet::{self, Fleets, HttpLoads};
 use crate::controller::memory::Memories;
 use crate::controller::mirror::Owner;
+use crate::controller::mirrors::Mirrors;
 use crate::controller::names::MANAGER;
-use crate::controller::observe::HttpLoads;
 use crate::controller::reconcile::{Context, Said, reconcile, retry};
 use crate::controller::validate::Defaults;
-use crate::controller::watch::{Guarded, Mirrors, Triggers, objects};
+use crate::controller::watch::{Guarded, Triggers, follow_all, objects};
 use crate::lease::{Candidate, Lost};
 use crate::metrics::Metrics;
 use crate::vitals::Vitals;
 
-/// Objects that are reconciled at once. Most of a round's time is waiting for pods that do not answer.
+/// Objects that are reconciled at once. A round's time is waiting for the API server.
 const CONCURRENCY: u16 = 32;
 /// Rounds that go on when the process is told to stop have this long to end.
 const STOP: Duration = Duration::from_secs(10);
@@ -281,11 +282,19 @@ async fn lead(
 async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationToken) {
     let mirrors = Arc::new(Mirrors::default());
     shared.vitals.watching(namespace, Arc::clone(&mirrors));
+    let triggers = Arc::new(Triggers::default());
     let context = Arc::new(Context {
         client: shared.client.clone(),
         mirrors: Arc::clone(&mirrors),
         defaults: shared.defaults.clone(),
-        loads: Arc::clone(&shared.loads) as _,
+        fleets: Fleets::new(fleet::Shared {
+            client: shared.client.clone(),
+            mirrors: Arc::clone(&mirrors),
+            loads: Arc::clone(&shared.loads) as _,
+            metrics: shared.metrics.clone(),
+            triggers: Arc::clone(&triggers),
+            started: shared.started,
+        }),
         recorder: shared.recorder.clone(),
         metrics: shared.metrics.clone(),
         vitals: Arc::clone(&shared.vitals),
@@ -293,7 +302,6 @@ async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationTo
         memories: Memories::default(),
         said: Said::default(),
     });
-    let triggers = Arc::new(Triggers::default());
     let (vitals, place) = (Arc::clone(&shared.vitals), namespace.map(str::to_owned));
     let (store, touched) = objects(&shared.client, namespace, move |why| {
         vitals.set_trouble(place.as_deref(), why);
@@ -330,7 +338,7 @@ async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationTo
     // Cancel-safe: whatever is left when rounds have ended, or should have, is dropped with the process.
     tokio::select! {
         () = rounds => {}
-        () = mirrors.follow(&shared.client, namespace, &triggers) => {}
+        () = follow_all(&mirrors, &shared.client, namespace, &triggers) => {}
         () = late => tracing::warn!("rounds did not end in time"),
     }
 }

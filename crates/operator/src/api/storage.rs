@@ -114,3 +114,14 @@ pub struct HostPath {
     #[x_kube(validation = ("!self.split('/').exists(part, part == '..')", "path must not contain '..'"))]
     pub path: String,
 }
+
+impl AccessMode {
+    /// As Kubernetes has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ReadWriteOnce => "ReadWriteOnce",
+            Self::ReadWriteOncePod => "ReadWriteOncePod",
+            Self::ReadWriteMany => "ReadWriteMany",
+        }
+    }
+}

@@ -12,9 +12,10 @@ use serde_json::Value;
 
 use super::build::Resources;
 use super::difference::missing;
-use super::kept::{Child as Found, Mirrored};
+use super::kept::Child as Found;
+use super::mirrors::{Mirrored, Mirrors};
 use super::names::{MANAGER, Names};
-use super::watch::Mirrors;
+use crate::causes::with_causes;
 use crate::metrics::Metrics;
 
 /// What was applied last, so that a field that is no longer wanted counts as a difference.
@@ -88,18 +89,18 @@ pub struct Target<'a> {
     pub uid: &'a str,
 }
 
-/// Writes in the order in which things need each other, the replicas last. The mirrors have what was written
-/// when it returns.
+/// Writes in the order in which things need each other, the replicas last; one child that cannot be settled does not
+/// hold back the others. The mirrors have what was written when it returns.
 ///
 /// # Errors
-/// The first child that could not be settled; those before it are.
-#[tracing::instrument(name = "apply", skip_all, err(level = "debug"))]
+/// Every child that could not be settled.
+#[tracing::instrument(name = "apply", skip_all)]
 pub async fn apply(
     client: &Client,
     target: &Target<'_>,
     built: Resources,
     unkept: &mut Unkept,
-) -> Result<(), ApplyError> {
+) -> Result<(), Vec<ApplyError>> {
     // No `..`: a new kind must be settled as well.
     let Resources {
         service_account,
@@ -114,13 +115,24 @@ pub async fn apply(
         target,
         unkept,
     };
-    to.settle(service_account).await?;
-    to.settle(claim).await?;
-    to.settle(network_policy).await?;
-    to.settle(Some(service)).await?;
-    to.settle(disruption_budget).await?;
     // A Deployment is large, and so is what handles it.
-    Box::pin(to.settle(Some(deployment))).await
+    let results = [
+        to.settle(service_account).await,
+        to.settle(claim).await,
+        to.settle(network_policy).await,
+        to.settle(Some(service)).await,
+        to.settle(Some(disruption_budget)).await,
+        Box::pin(to.settle(Some(deployment))).await,
+    ];
+    let errors: Vec<ApplyError> = results.into_iter().filter_map(Result::err).collect();
+    for error in &errors {
+        tracing::debug!(error = with_causes(error), "child not settled");
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
 }
 
 struct Settler<'a> {

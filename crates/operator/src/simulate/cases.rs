@@ -109,14 +109,14 @@ pub fn cases() -> Vec<Case> {
             "a node for each GPU comes after 60 s, or",
             Scenario {
                 node_start: Some(seconds(60)),
-                ..Scenario::product("nodes, 60 s", steady(11.0, 3600, 3), 60)
+                ..Scenario::product("nodes, 60 s", steady(8.5, 3600, 3), 60)
             },
         ),
         case(
             "after 180 s",
             Scenario {
                 node_start: Some(seconds(180)),
-                ..Scenario::product("nodes, 180 s", steady(11.0, 5400, 3), 60)
+                ..Scenario::product("nodes, 180 s", steady(8.5, 5400, 3), 60)
             },
         ),
         case(
@@ -128,13 +128,13 @@ pub fn cases() -> Vec<Case> {
         ),
         case(
             "100 at once after a night",
-            Scenario::product("07:00", at_once(0.0, 100, 7200.0, 0.3, 9000), 60),
+            Scenario::product("07:00", at_once(0.02, 100, 7200.0, 0.3, 9000), 60),
         ),
         case(
             "the same with room kept for them",
             Scenario {
                 spare: 100,
-                ..Scenario::product("07:00, spare", at_once(0.0, 100, 7200.0, 0.3, 9000), 60)
+                ..Scenario::product("07:00, spare", at_once(0.02, 100, 7200.0, 0.3, 9000), 60)
             },
         ),
         case(

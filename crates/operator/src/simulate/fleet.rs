@@ -21,8 +21,6 @@ struct Fleet<'a> {
     ordered: u32,
     /// What waits where all replicas share one queue.
     shared: VecDeque<Utterance>,
-    /// Whose turn it is to count the next arrival of a shared queue.
-    turn: usize,
     chance: Random,
     waits: Vec<Duration>,
     outcome: Outcome,
@@ -75,12 +73,11 @@ impl<'a> Fleet<'a> {
             made: 0,
             ordered: 0,
             shared: VecDeque::new(),
-            turn: 0,
             chance: Random::new(scenario.seed),
             waits: Vec::new(),
             outcome: Outcome::default(),
         };
-        fleet.add(scenario.first);
+        fleet.add(scenario.first, Duration::ZERO);
         // The first ones have been there for long.
         for pod in &mut fleet.pods {
             pod.placed = Some(Duration::ZERO);
@@ -115,11 +112,6 @@ impl<'a> Fleet<'a> {
         let serving = self.serving(now);
         let chosen = match self.scenario.balance {
             Balance::Shared => {
-                let chosen = serving.get(self.turn % serving.len().max(1));
-                if let Some(index) = chosen {
-                    self.pods[*index].count_arrival();
-                    self.turn += 1;
-                }
                 self.shared.push_back(Utterance {
                     spoken: now,
                     length,
@@ -156,11 +148,11 @@ impl<'a> Fleet<'a> {
         self.waits.extend(ends.waits);
     }
 
-    fn add(&mut self, count: u32) {
+    fn add(&mut self, count: u32, now: Duration) {
         for _ in 0..count {
             let ailment = self.scenario.ailment_of(self.made);
             let name = format!("pod-{}", self.made);
-            self.pods.push(Pod::new(name, ailment));
+            self.pods.push(Pod::new(name, now, ailment));
             self.made += 1;
         }
     }
@@ -172,7 +164,7 @@ impl<'a> Fleet<'a> {
         self.ordered = ordered;
         let staying = small(self.pods.iter().filter(|pod| !pod.is_leaving).count());
         let wanted = ordered.min(self.scenario.quota.unwrap_or(u32::MAX));
-        self.add(wanted.saturating_sub(staying));
+        self.add(wanted.saturating_sub(staying), now);
         let costs = if is_fewer { rule.costs() } else { Vec::new() };
         for _ in wanted..staying {
             let cost = |pod: &Pod| {
@@ -221,24 +213,38 @@ impl<'a> Fleet<'a> {
         let staying = self.pods.iter().filter(|pod| !pod.is_leaving);
         let (ready, rest): (Vec<&Pod>, Vec<&Pod>) =
             staying.partition(|pod| self.is_ready(pod, now));
+        seen.held = small(self.shared.len());
         for (index, pod) in ready.iter().enumerate() {
-            // The shared queue, as if it were dealt out.
-            let dealt = self.shared.len() / ready.len()
-                + usize::from(index < self.shared.len() % ready.len());
             if self.scenario.is_silent(index, now) {
-                seen.silent += 1;
+                seen.silent.push(pod.name.clone());
             } else {
-                seen.replicas.push(pod.report(dealt, self.scenario, now));
+                seen.replicas.push(pod.report(self.scenario, now));
             }
             // The first one's start was long ago, and still stands in its conditions.
             seen.startups
                 .push((pod.name.clone(), self.scenario.startup));
         }
-        let since = rest.iter().filter_map(|pod| pod.placed).min();
-        seen.starting_for = since.map_or(Duration::ZERO, |at| now.saturating_sub(at));
-        let starting = rest.iter().filter(|pod| pod.placed.is_some()).count();
-        seen.starting = small(starting);
-        seen.unschedulable = small(rest.len() - starting);
+        for pod in rest {
+            let Some(at) = pod.placed else {
+                seen.unschedulable += 1;
+                continue;
+            };
+            let age = now.saturating_sub(at);
+            if age > self.scenario.startup_timeout {
+                seen.broken += 1;
+            } else {
+                seen.starting += 1;
+                seen.starting_for = seen.starting_for.max(age);
+            }
+        }
+        let staying = self.pods.iter().filter(|pod| !pod.is_leaving);
+        seen.placements = staying
+            .filter_map(|pod| Some((pod.name.clone(), pod.placed?.saturating_sub(pod.created))))
+            .collect();
+        seen.refused = match self.scenario.quota {
+            Some(quota) => self.ordered.saturating_sub(quota),
+            None => 0,
+        };
         seen
     }
 

@@ -33,6 +33,8 @@ pub struct Scenario {
     pub load: Load,
     /// How long a replica takes to start.
     pub startup: Duration,
+    /// After which one that is not ready is broken.
+    pub startup_timeout: Duration,
     /// How long a replica works on one utterance alone, whatever its length.
     pub service: Duration,
     /// Seconds of work for each second of speech, on top of that.
@@ -135,6 +137,7 @@ impl Scenario {
             name,
             load,
             startup: Duration::from_secs(startup_s),
+            startup_timeout: Duration::from_secs(600),
             service: Duration::from_secs(2),
             service_per_second: 0.0,
             batch_cost: 1.0,

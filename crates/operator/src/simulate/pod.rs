@@ -30,6 +30,7 @@ pub(super) struct Ends {
 #[derive(Debug)]
 pub(super) struct Pod {
     pub(super) name: String,
+    pub(super) created: Duration,
     /// Whether it was there, and ready, when the run began.
     pub(super) is_first: bool,
     /// When it got a GPU; none while pending.
@@ -44,13 +45,15 @@ pub(super) struct Pod {
     arrived: u64,
     finished: u64,
     expired: u64,
+    refused: u64,
     busy_s: f64,
 }
 
 impl Pod {
-    pub(super) fn new(name: String, ailment: Option<Ailment>) -> Self {
+    pub(super) fn new(name: String, created: Duration, ailment: Option<Ailment>) -> Self {
         Self {
             name,
+            created,
             is_first: false,
             placed: None,
             ailment,
@@ -62,6 +65,7 @@ impl Pod {
             arrived: 0,
             finished: 0,
             expired: 0,
+            refused: 0,
             busy_s: 0.0,
         }
     }
@@ -112,6 +116,7 @@ impl Pod {
                 self.queue.push_back(utterance);
             } else {
                 ends.refused += 1;
+                self.refused += 1;
             }
         }
     }
@@ -153,7 +158,11 @@ impl Pod {
     ) {
         while self.running.len() < scenario.slots {
             let next = self.queue.pop_front();
-            let next = next.or_else(|| (!self.is_leaving).then(|| shared.pop_front()).flatten());
+            let next = next.or_else(|| {
+                let next = (!self.is_leaving).then(|| shared.pop_front()).flatten();
+                self.arrived += u64::from(next.is_some());
+                next
+            });
             let Some(next) = next else { break };
             ends.waits.push(now.saturating_sub(next.spoken));
             self.running.push(next);
@@ -171,14 +180,15 @@ impl Pod {
     }
 
     /// What it tells.
-    pub(super) fn report(&self, dealt: usize, scenario: &Scenario, now: Duration) -> Replica {
+    pub(super) fn report(&self, scenario: &Scenario, now: Duration) -> Replica {
         let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let oldest = self.queue.front().map(|it| now.saturating_sub(it.spoken));
         Replica {
             pod: self.name.clone(),
-            queued: small(self.queue.len() + dealt),
+            queued: small(self.queue.len()),
             running: small(self.running.len()),
             arrived: self.arrived,
+            refused: self.refused,
             finished: self.finished,
             busy_s: self.busy_s,
             oldest_wait_s: oldest.unwrap_or_default().as_secs_f64(),
@@ -186,10 +196,5 @@ impl Pod {
             slots: small(scenario.slots),
             expired: self.expired,
         }
-    }
-
-    /// An utterance of a queue that all replicas share is counted where it was dealt to.
-    pub(super) fn count_arrival(&mut self) {
-        self.arrived += 1;
     }
 }

@@ -38,12 +38,12 @@ pub fn table(rows: &[Row]) -> String {
 /// One line for each case, as Markdown: what was lost, and what it cost.
 pub fn case_table(rows: &[(Case, Row)]) -> String {
     let mut text = String::from(
-        "| case | rule | utterances | lost % | in time % | peak ordered | ready 24 s | GPU-hours | in time per GPU-hour | about |\n\
+        "| case | rule | utterances | lost % | in time % | peak ordered | 20 ready at s | GPU-hours | in time per GPU-hour | about |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );
     for (case, row) in rows {
         let outcome = &row.outcome;
-        let ready = outcome.ready_at(24);
+        let ready = outcome.ready_at(20);
         // Writing to a String cannot fail.
         writeln!(
             text,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Scenario;
-use crate::scale::{DownSteps, Observation, Policy, State, UpSteps, decide, victims};
+use crate::scale::{DownSteps, Observation, Policy, State, Target, UpSteps, decide, victims};
 
 /// Sizes a fleet.
 pub trait Rule {
@@ -28,7 +28,7 @@ fn depth(seen: &Observation) -> f64 {
         .iter()
         .map(|replica| replica.queued + replica.running)
         .sum();
-    f64::from(depth)
+    f64::from(depth + seen.held)
 }
 
 fn ceil(value: f64) -> u32 {
@@ -52,6 +52,7 @@ pub struct Ours {
 impl Ours {
     /// With the target of `scenario`; it has to learn the startup time.
     pub fn new(scenario: &Scenario) -> Self {
+        let deadline = scenario.deadline.unwrap_or(Duration::from_secs(3600));
         let policy = Policy {
             min: scenario.min,
             max: scenario.max,
@@ -69,6 +70,11 @@ impl Ours {
             },
             max_pending: 1,
             startup_hint: Duration::from_secs(60),
+            slots: u32::try_from(scenario.slots).unwrap_or(1),
+            max_queue: u32::try_from(scenario.max_queue).unwrap_or(1024),
+            deadline,
+            target: Target::of_deadline(deadline),
+            spare: scenario.spare,
         };
         Self {
             policy,
@@ -90,7 +96,8 @@ impl Rule for Ours {
     fn order(&mut self, seen: &Observation, now: Duration) -> u32 {
         let (decision, state) = decide(&self.policy, seen, &self.state, now);
         self.state = state;
-        self.costs = victims(seen, &[])
+        let fewer = seen.ordered.saturating_sub(decision.replicas);
+        self.costs = victims(seen, &decision.figures, fewer)
             .into_iter()
             .map(|victim| (victim.pod, victim.cost))
             .collect();

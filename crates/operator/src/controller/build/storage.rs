@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::container::pull_policy_name;
 use super::{metadata, names};
-use crate::api::AccessMode;
 use crate::controller::validate::{ModelFiles, ValidStt};
 
 /// Where downloads are kept, in the container.
@@ -110,18 +109,11 @@ fn cache(stt: &ValidStt) -> Volume {
 /// The claim for downloads, if the operator is to make one and there are any.
 pub(super) fn claim(stt: &ValidStt) -> Option<PersistentVolumeClaim> {
     let template = stt.spec.cache.volume_claim_template.as_ref()?;
-    let mode = |mode: &AccessMode| {
-        match mode {
-            AccessMode::ReadWriteOnce => "ReadWriteOnce",
-            AccessMode::ReadWriteOncePod => "ReadWriteOncePod",
-            AccessMode::ReadWriteMany => "ReadWriteMany",
-        }
-        .to_owned()
-    };
+    let modes = template.access_modes.iter();
     downloads(stt).then(|| PersistentVolumeClaim {
         metadata: metadata(stt),
         spec: Some(PersistentVolumeClaimSpec {
-            access_modes: Some(template.access_modes.iter().map(mode).collect()),
+            access_modes: Some(modes.map(|mode| mode.name().to_owned()).collect()),
             storage_class_name: template.storage_class_name.clone(),
             resources: Some(VolumeResourceRequirements {
                 requests: Some([("storage".to_owned(), Quantity(template.size.clone()))].into()),
