@@ -117,6 +117,14 @@ pub struct RunArgs {
     /// Let objects mount folders of their node.
     #[arg(long, env = "OPERATOR_ALLOW_HOST_PATH", value_parser = BoolishValueParser::new())]
     pub allow_host_path: bool,
+    /// Endpoints that replace their replicas at once, such as after an upgrade of the operator; 0 is no bound.
+    #[arg(
+        long,
+        env = "OPERATOR_MAX_ROLLOUTS",
+        default_value_t = 10,
+        value_name = "N"
+    )]
+    pub max_rollouts: usize,
     /// Tell metrics of each object by namespace and name, not only sums.
     #[arg(long, env = "OPERATOR_METRICS_PER_OBJECT", value_parser = BoolishValueParser::new())]
     pub metrics_per_object: bool,

@@ -24,6 +24,7 @@ use crate::controller::mirror::Owner;
 use crate::controller::mirrors::Mirrors;
 use crate::controller::names::MANAGER;
 use crate::controller::reconcile::{Context, Said, reconcile, retry};
+use crate::controller::rollouts::Rollouts;
 use crate::controller::validate::Defaults;
 use crate::controller::watch::{Guarded, Triggers, follow_all, objects};
 use crate::lease::{Candidate, Lost};
@@ -118,6 +119,7 @@ impl Pages for Admin {
 struct Shared {
     client: Client,
     defaults: Defaults,
+    max_rollouts: usize,
     loads: Arc<HttpLoads>,
     recorder: Recorder,
     metrics: Metrics,
@@ -156,6 +158,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
             server_image_cuda: args.server_image_cuda,
             allow_host_path: args.allow_host_path,
         },
+        max_rollouts: args.max_rollouts,
         loads: Arc::new(HttpLoads::new().map_err(|source| RunError::Loads { source })?),
         recorder: Recorder::new(
             client.clone(),
@@ -295,6 +298,7 @@ async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationTo
             triggers: Arc::clone(&triggers),
             started: shared.started,
         }),
+        rollouts: Rollouts::new(shared.max_rollouts),
         recorder: shared.recorder.clone(),
         metrics: shared.metrics.clone(),
         vitals: Arc::clone(&shared.vitals),

@@ -191,6 +191,14 @@ fn progressing(facts: &Facts<'_>) -> Claim {
             advised(message, advice("StartupTimeout")),
         );
     }
+    if facts.is_waiting {
+        return claim(
+            type_,
+            true,
+            "RolloutWaits",
+            "so many other endpoints replace their replicas that this one waits: the operator's --max-rollouts bounds them",
+        );
+    }
     if facts.rollout.is_some_and(Rollout::is_going_on) {
         let (reason, message) = rollout_trouble(facts).unwrap_or_else(|| {
             let message = "replicas of an older spec are being replaced";

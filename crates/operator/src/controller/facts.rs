@@ -18,6 +18,8 @@ pub struct Facts<'a> {
     pub before: Option<&'a WyomingSttStatus>,
     /// Whether the operator may only look.
     pub is_paused: bool,
+    /// Whether its rollout waits for those of other endpoints.
+    pub is_waiting: bool,
     /// What the object means, or its faults.
     pub valid: Result<&'a ValidStt, &'a [Fault]>,
     /// How far the Deployment has come.

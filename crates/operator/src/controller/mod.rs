@@ -18,6 +18,7 @@ pub mod names;
 pub mod pods;
 pub mod reconcile;
 pub mod rollout;
+pub mod rollouts;
 pub mod schedule;
 pub mod status;
 #[cfg(test)]

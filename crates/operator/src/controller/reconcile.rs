@@ -48,6 +48,8 @@ pub const QUIET: Duration = Duration::from_secs(300);
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How soon what was refused is tried again.
 const REFUSED: Duration = Duration::from_secs(20);
+/// How soon a rollout that waits for others tries again.
+const WAITING: Duration = Duration::from_secs(5);
 /// How soon the first lists are looked for again.
 const NOT_YET: Duration = Duration::from_secs(1);
 
@@ -140,6 +142,7 @@ async fn round(
         context,
         names,
         refusal: None,
+        is_waiting: false,
         outcome: "settled",
     };
     let applied = match &valid {
@@ -166,6 +169,7 @@ async fn round(
     let rest = match &round.refusal {
         // Nothing tells when a quota was raised or a name became free.
         Some(_) => retry::spread(REFUSED, &object.uid().unwrap_or_default()),
+        None if round.is_waiting => retry::spread(WAITING, &object.uid().unwrap_or_default()),
         None => rest(object, &valid),
     };
     Ok(Action::requeue(is_late.map_or(rest, |late| late.min(rest))))
@@ -285,6 +289,8 @@ struct Round<'a> {
     seen: Seen,
     snapshot: Arc<Snapshot>,
     refusal: Option<Fault>,
+    /// Whether its rollout waits for those of other endpoints.
+    is_waiting: bool,
     outcome: &'static str,
 }
 
@@ -315,6 +321,7 @@ impl Round<'_> {
             metrics: &self.context.metrics,
             names: &self.names,
             uid: &uid,
+            rollouts: &self.context.rollouts,
         };
         let applied = Box::pin(apply(
             &self.context.client,
@@ -356,6 +363,10 @@ impl Round<'_> {
         self.outcome = "refused";
         let mut passing = None;
         for error in errors {
+            if matches!(error, ApplyError::Waits) {
+                self.is_waiting = true;
+                continue;
+            }
             match (refusal(stt, &error), &mut self.refusal) {
                 (Some(fault), None) => self.refusal = Some(fault),
                 (Some(fault), Some(first)) => {
@@ -402,6 +413,7 @@ impl Round<'_> {
             object: self.object,
             before,
             is_paused: is_paused(self.object),
+            is_waiting: self.is_waiting,
             valid,
             rollout: self.seen.rollout.as_ref(),
             pods: &self.seen.pods,

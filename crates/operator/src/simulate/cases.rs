@@ -38,14 +38,14 @@ pub fn cases() -> Vec<Case> {
     };
     vec![
         case(
-            "one pod of the evening's never becomes ready: GPU-hours of evening and night",
+            "an evening's peak and a night; one pod never becomes ready",
             Scenario {
                 ailments: vec![(5, Ailment::NeverReady)],
                 ..Scenario::product("broken pod", evening_and_night(4.0), 60)
             },
         ),
         case(
-            "the same without a broken pod",
+            "the same; all become ready",
             Scenario::product("evening, night", evening_and_night(4.0), 60),
         ),
         case(
@@ -67,7 +67,7 @@ pub fn cases() -> Vec<Case> {
             Scenario::product("none silent", step(), 60),
         ),
         case(
-            "500 at once: replicas that can help",
+            "as many as no number of replicas can take",
             Scenario {
                 first: 4,
                 ..Scenario::product("500 at once", at_once(1.2, 500, 600.0, 1.2, 1800), 60)
@@ -106,14 +106,14 @@ pub fn cases() -> Vec<Case> {
             },
         ),
         case(
-            "a node for each GPU comes after 60 s, or",
+            "a node for each GPU comes after 60 s",
             Scenario {
                 node_start: Some(seconds(60)),
                 ..Scenario::product("nodes, 60 s", steady(8.5, 3600, 3), 60)
             },
         ),
         case(
-            "after 180 s",
+            "a node for each GPU comes after 180 s",
             Scenario {
                 node_start: Some(seconds(180)),
                 ..Scenario::product("nodes, 180 s", steady(8.5, 5400, 3), 60)
@@ -135,6 +135,13 @@ pub fn cases() -> Vec<Case> {
             Scenario {
                 spare: 100,
                 ..Scenario::product("07:00, spare", at_once(0.02, 100, 7200.0, 0.3, 9000), 60)
+            },
+        ),
+        case(
+            "the same with 18 replicas by schedule",
+            Scenario {
+                schedule: Some((seconds(7200), seconds(9000), 18)),
+                ..Scenario::product("07:00, schedule", at_once(0.02, 100, 7200.0, 0.3, 9000), 60)
             },
         ),
         case(

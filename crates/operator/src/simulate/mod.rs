@@ -71,6 +71,8 @@ pub struct Scenario {
     pub target_depth: u32,
     /// Utterances that should find room at once.
     pub spare: u32,
+    /// From when on, until when, and how many replicas there should be at least.
+    pub schedule: Option<(Duration, Duration, u32)>,
     /// Decides who a Service sends to.
     pub seed: u64,
 }
@@ -156,6 +158,7 @@ impl Scenario {
             silence: Silence::None,
             target_depth: 4,
             spare: 0,
+            schedule: None,
             seed: 1,
         }
     }

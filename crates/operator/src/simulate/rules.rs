@@ -45,6 +45,7 @@ fn ceil(value: f64) -> u32 {
 #[derive(Debug)]
 pub struct Ours {
     policy: Policy,
+    schedule: Option<(Duration, Duration, u32)>,
     state: State,
     costs: Vec<(String, i32)>,
 }
@@ -78,6 +79,7 @@ impl Ours {
         };
         Self {
             policy,
+            schedule: scenario.schedule,
             state: State::default(),
             costs: Vec::new(),
         }
@@ -94,7 +96,17 @@ impl Rule for Ours {
     }
 
     fn order(&mut self, seen: &Observation, now: Duration) -> u32 {
-        let (decision, state) = decide(&self.policy, seen, &self.state, now);
+        let mut policy = self.policy.clone();
+        if let Some((from, to, min)) = self.schedule {
+            let soon = now + self.state.start_takes(&policy);
+            let is_active = now < to && soon >= from;
+            policy.min = if is_active {
+                policy.min.max(min)
+            } else {
+                policy.min
+            };
+        }
+        let (decision, state) = decide(&policy, seen, &self.state, now);
         self.state = state;
         let fewer = seen.ordered.saturating_sub(decision.replicas);
         self.costs = victims(seen, &decision.figures, fewer)

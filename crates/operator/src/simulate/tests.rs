@@ -164,6 +164,10 @@ fn troubles_cost_what_they_must_and_no_more() {
     );
     assert!(of("quota").peak_ordered <= 9, "{table}");
     assert!(of("07:00, spare").lost() <= 2, "{table}");
+    assert!(of("07:00, schedule").lost() <= 2, "{table}");
+    // Room for half an hour costs less than for the night.
+    let (schedule, spare) = (of("07:00, schedule"), of("07:00, spare"));
+    assert!(schedule.gpu_hours() < spare.gpu_hours() / 2.0, "{table}");
     assert!(lost("steady, random") <= 0.1, "{table}");
     assert!(lost("steady, least") <= 0.01, "{table}");
 }

@@ -13,10 +13,10 @@ use tokio::sync::Semaphore;
 
 /// An answer is there at once or not at all.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Pods that are asked at once.
-const CONNECTIONS: usize = 64;
-/// Of those that did not answer lately: they must not keep the others waiting.
-const DOUBTFUL_CONNECTIONS: usize = 16;
+/// Pods that are asked at once. A thousand that fall silent together hold all of these for four seconds, once.
+const CONNECTIONS: usize = 256;
+/// The same of those that did not answer when they were asked last: they must not keep the others waiting.
+const DOUBTFUL_CONNECTIONS: usize = 32;
 /// Largest answer; a report has about 700 bytes.
 const LARGEST: usize = 64 * 1024;
 /// Longest text within one, in characters.
@@ -24,7 +24,7 @@ const LONGEST_TEXT: usize = 256;
 
 /// Asks pods for their load.
 pub trait Loads: Send + Sync + 'static {
-    /// The report at `ip`, port `port`; none when it does not answer. `is_doubtful`: it did not lately either.
+    /// The report at `ip`, port `port`; none when it does not answer. `is_doubtful`: it did not last time either.
     fn load(&self, ip: IpAddr, port: u16, is_doubtful: bool) -> BoxFuture<'_, Option<LoadReport>>;
 }
 

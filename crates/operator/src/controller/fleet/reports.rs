@@ -24,6 +24,8 @@ struct Word {
     last: Option<(Duration, LoadReport)>,
     /// Since when it has been asked.
     since: Duration,
+    /// Whether it did not answer when it was asked last.
+    has_failed: bool,
 }
 
 /// What pods told, by their name.
@@ -38,8 +40,8 @@ impl Reports {
         let mut answers = FuturesUnordered::new();
         for pod in &pods.ready {
             let word = self.0.entry(pod.name.clone()).or_insert_with(|| Word {
-                last: None,
                 since: now,
+                ..Word::default()
             });
             let Ok(ip) = pod.ip.parse::<IpAddr>() else {
                 continue;
@@ -47,12 +49,16 @@ impl Reports {
             if !pod.may_be_asked {
                 continue;
             }
-            let is_doubtful = !word.is_fresh(now) && now > word.since;
+            let is_doubtful = word.has_failed;
             answers.push(async move { (&pod.name, loads.load(ip, port, is_doubtful).await) });
         }
         let all = async {
             while let Some((name, report)) = answers.next().await {
-                if let (Some(report), Some(word)) = (report, self.0.get_mut(name)) {
+                let Some(word) = self.0.get_mut(name) else {
+                    continue;
+                };
+                word.has_failed = report.is_none();
+                if let Some(report) = report {
                     word.last = Some((now, report));
                 }
             }

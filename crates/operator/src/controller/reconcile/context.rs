@@ -11,6 +11,7 @@ use crate::controller::fleet::Fleets;
 use crate::controller::memory::Memories;
 use crate::controller::mirror::Owner;
 use crate::controller::mirrors::Mirrors;
+use crate::controller::rollouts::Rollouts;
 use crate::controller::validate::Defaults;
 use crate::metrics::Metrics;
 use crate::vitals::Vitals;
@@ -25,6 +26,8 @@ pub struct Context {
     pub defaults: Defaults,
     /// Keeps the number of replicas.
     pub fleets: Fleets,
+    /// Endpoints that replace their replicas.
+    pub rollouts: Rollouts,
     /// Events on objects.
     pub recorder: Recorder,
     /// Counters.

@@ -20,6 +20,7 @@ use crate::controller::fleet::{self, Fleets, Loads};
 use crate::controller::memory::Memories;
 use crate::controller::mirror::{Mirror, Source};
 use crate::controller::mirrors::Mirrors;
+use crate::controller::rollouts::Rollouts;
 use crate::controller::testing::{defaults, object};
 use crate::metrics::Metrics;
 
@@ -68,6 +69,7 @@ impl World {
             mirrors,
             defaults: defaults(),
             fleets,
+            rollouts: Rollouts::new(1),
             recorder: Recorder::new(client, reporter),
             metrics,
             vitals: Arc::default(),
@@ -749,4 +751,41 @@ async fn a_volume_that_may_not_grow_holds_nothing_else_back() {
     world.round().await.unwrap();
     assert_eq!(world.ready().1, "VolumeRefused");
     assert!(world.fake.get(DEPLOYMENT).is_some());
+}
+
+#[tokio::test]
+async fn a_rollout_waits_for_those_of_other_endpoints() {
+    let mut world = World::new(&demo(), idle());
+    world.round().await.unwrap();
+    let other: Deployment = serde_json::from_value(json!({
+        "metadata": {"name": "other", "namespace": "home", "generation": 2},
+        "status": {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1},
+    }))
+    .unwrap();
+    let mirror = &world.context.mirrors.deployments;
+    mirror.take(Event::Apply(other.clone()));
+    world.object.spec.priority_class_name = Some("high".to_owned());
+    world.object.spec.service.port = 10777;
+    world.object.metadata.generation = Some(4);
+    world.fake.writes();
+    world.round().await.unwrap();
+    let writes = world.fake.writes();
+    assert!(
+        !writes.contains(&format!("PATCH {DEPLOYMENT}")),
+        "{writes:?}"
+    );
+    assert!(writes.contains(&format!("PATCH /api/v1{HOME}/services/kitchen")));
+    assert_eq!(world.condition("Progressing").1, "RolloutWaits");
+    // Another number of replicas of the same template is no rollout.
+    world.object.spec.priority_class_name = None;
+    world.object.spec.replicas = 2;
+    world.object.metadata.generation = Some(5);
+    world.round().await.unwrap();
+    assert_eq!(world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"], 2);
+    world.object.spec.priority_class_name = Some("high".to_owned());
+    world.object.metadata.generation = Some(6);
+    world.context.mirrors.deployments.take(Event::Delete(other));
+    world.round().await.unwrap();
+    let template = world.fake.get(DEPLOYMENT).unwrap()["spec"]["template"].clone();
+    assert_eq!(template["spec"]["priorityClassName"], "high");
 }
