@@ -174,7 +174,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let candidate = Candidate {
         client,
         namespace: args.namespace,
-        name: MANAGER.to_owned(),
+        name: args.lease,
         identity: args.identity,
     };
     // The lease outlives the controllers: it is given back when they have ended.

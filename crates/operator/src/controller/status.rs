@@ -200,7 +200,9 @@ fn without_figures(status: &WyomingSttStatus) -> WyomingSttStatus {
         ) = (0, 0, 0);
         (auto.recommended_replicas, auto.startup_seconds) = (0, 0);
         auto.attained_share_milli = None;
-        auto.limited_by = LimitedBy::None;
+        if auto.limited_by != LimitedBy::MetricsUnavailable {
+            auto.limited_by = LimitedBy::None;
+        }
     }
     status
 }

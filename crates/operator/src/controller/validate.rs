@@ -189,7 +189,7 @@ pub fn validate(object: &WyomingStt, defaults: &Defaults) -> Result<ValidStt, Ve
         sharing: match (&model, &spec.cache.volume_claim_template) {
             (ModelFiles::Hub { .. }, Some(template)) => {
                 let modes = template.access_modes.iter();
-                Sharing::of(&modes.map(|mode| mode.name()).collect::<Vec<_>>())
+                Sharing::of(&modes.map(AccessMode::name).collect::<Vec<_>>())
             }
             _ => Sharing::AnyNode,
         },

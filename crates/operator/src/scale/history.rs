@@ -14,6 +14,8 @@ const ARRIVALS: Duration = Duration::from_secs(35);
 /// Rounds of which the largest counts as much as the second largest: what comes at once and does not go on is over
 /// before a replica starts.
 const TRIMMED: usize = 7;
+/// Rounds in each of which a rate must have been reached to count at once.
+const LASTING: usize = 4;
 /// Over which the depth is averaged: two or three rounds.
 const DEPTH: Duration = Duration::from_secs(10);
 /// Starts that the startup time is taken from.
@@ -131,7 +133,7 @@ impl State {
             depth: mean(|it| it.all),
             queue: mean(|it| it.queue),
             held: mean(|it| it.held),
-            arrival_rate: self.arrivals.get().max(0.0),
+            arrival_rate: self.arrivals.get().max(self.lasting()).max(0.0),
             service_rate: self.service.rate(policy.slots),
             // A start that goes on for longer is already known to take longer.
             startup: self.start_takes(policy).max(seen.starting_for),
@@ -229,6 +231,15 @@ impl State {
             }
         }
         self.last = Some(now);
+    }
+
+    /// The rate that was reached in each of the last rounds: a step that lasts is believed before the average has it.
+    fn lasting(&self) -> f64 {
+        if self.rates.len() < LASTING {
+            return 0.0;
+        }
+        let last = self.rates.iter().rev().take(LASTING).copied();
+        last.fold(f64::INFINITY, f64::min)
     }
 
     /// `rate`, unless it is the largest of the last rounds: then the second largest.

@@ -117,7 +117,8 @@ fn spare(policy: &Policy, rate: Option<f64>) -> u32 {
         None => f64::from(room) / 2.0,
     };
     // The most for which share + CHANCE √share ≤ each.
-    let root = (-CHANCE + (CHANCE * CHANCE + 4.0 * each.max(0.0)).sqrt()) / 2.0;
+    let half = CHANCE / 2.0;
+    let root = (half * half + each.max(0.0)).sqrt() - half;
     ceil(f64::from(policy.spare) / (root * root).max(0.1))
 }
 

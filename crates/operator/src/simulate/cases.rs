@@ -29,13 +29,31 @@ fn evening_and_night(rate: f64) -> Load {
 
 /// All of them.
 pub fn cases() -> Vec<Case> {
-    let case = |about, scenario| Case { scenario, about };
-    let sick = |name, ailment| Scenario {
+    [
+        of_pods(),
+        of_silence(),
+        of_room(),
+        of_rush(),
+        of_steady_load(),
+    ]
+    .concat()
+}
+
+fn case(about: &'static str, scenario: Scenario) -> Case {
+    Case { scenario, about }
+}
+
+fn sick(name: &'static str, ailment: Ailment) -> Scenario {
+    Scenario {
         first: 4,
         min: 4,
         ailments: vec![(2, ailment)],
         ..Scenario::product(name, steady(0.4, 3600, 5), 60)
-    };
+    }
+}
+
+/// Pods that do not do their part.
+fn of_pods() -> Vec<Case> {
     vec![
         case(
             "an evening's peak and a night; one pod never becomes ready",
@@ -48,6 +66,26 @@ pub fn cases() -> Vec<Case> {
             "the same; all become ready",
             Scenario::product("evening, night", evening_and_night(4.0), 60),
         ),
+        case(
+            "one of four takes work and never answers",
+            sick("mute replica", Ailment::Mute { from: seconds(300) }),
+        ),
+        case(
+            "one of four takes ten times as long",
+            sick(
+                "slow replica",
+                Ailment::Slow {
+                    from: seconds(300),
+                    factor: 10.0,
+                },
+            ),
+        ),
+    ]
+}
+
+/// Pods that do not tell their load.
+fn of_silence() -> Vec<Case> {
+    vec![
         case(
             "no pod tells its load, from the beginning",
             Scenario {
@@ -66,45 +104,12 @@ pub fn cases() -> Vec<Case> {
             "all tell their load",
             Scenario::product("none silent", step(), 60),
         ),
-        case(
-            "as many as no number of replicas can take",
-            Scenario {
-                first: 4,
-                ..Scenario::product("500 at once", at_once(1.2, 500, 600.0, 1.2, 1800), 60)
-            },
-        ),
-        case(
-            "one of four takes work and never answers",
-            sick("mute replica", Ailment::Mute { from: seconds(300) }),
-        ),
-        case(
-            "one of four takes ten times as long",
-            sick(
-                "slow replica",
-                Ailment::Slow {
-                    from: seconds(300),
-                    factor: 10.0,
-                },
-            ),
-        ),
-        case(
-            "GPUs that recognise eight in little more than the time of one",
-            Scenario {
-                slots: 8,
-                batch_cost: 0.1,
-                target_depth: 8,
-                ..Scenario::product("batches", steady(4.0, 7200, 3), 60)
-            },
-        ),
-        case(
-            "more than all can do, from the beginning: what a replica is believed to do",
-            Scenario {
-                max: 4,
-                gpus: 4,
-                first: 4,
-                ..Scenario::product("overload", steady(3.0, 1800, 3), 60)
-            },
-        ),
+    ]
+}
+
+/// Pods that find no place.
+fn of_room() -> Vec<Case> {
+    vec![
         case(
             "a node for each GPU comes after 60 s",
             Scenario {
@@ -126,6 +131,28 @@ pub fn cases() -> Vec<Case> {
                 ..Scenario::product("quota", steady(4.0, 1800, 3), 60)
             },
         ),
+    ]
+}
+
+/// More than can be done.
+fn of_rush() -> Vec<Case> {
+    vec![
+        case(
+            "as many as no number of replicas can take",
+            Scenario {
+                first: 4,
+                ..Scenario::product("500 at once", at_once(1.2, 500, 600.0, 1.2, 1800), 60)
+            },
+        ),
+        case(
+            "more than all can do, from the beginning: what a replica is believed to do",
+            Scenario {
+                max: 4,
+                gpus: 4,
+                first: 4,
+                ..Scenario::product("overload", steady(3.0, 1800, 3), 60)
+            },
+        ),
         case(
             "100 at once after a night",
             Scenario::product("07:00", at_once(0.02, 100, 7200.0, 0.3, 9000), 60),
@@ -142,6 +169,21 @@ pub fn cases() -> Vec<Case> {
             Scenario {
                 schedule: Some((seconds(7200), seconds(9000), 18)),
                 ..Scenario::product("07:00, schedule", at_once(0.02, 100, 7200.0, 0.3, 9000), 60)
+            },
+        ),
+    ]
+}
+
+/// What a load costs that does not change.
+fn of_steady_load() -> Vec<Case> {
+    vec![
+        case(
+            "GPUs that recognise eight in little more than the time of one",
+            Scenario {
+                slots: 8,
+                batch_cost: 0.1,
+                target_depth: 8,
+                ..Scenario::product("batches", steady(4.0, 7200, 3), 60)
             },
         ),
         case(

@@ -44,11 +44,11 @@ pub(super) fn build(stt: &ValidStt, replicas: Option<u32>) -> Deployment {
 /// One more on CPUs; on GPUs one fewer, since there may be none to spare for a rollout, and where one pod alone can
 /// mount the volume.
 fn strategy(stt: &ValidStt) -> DeploymentStrategy {
-    let (surge, unavailable) = match (&stt.spec.rollout, stt.sharing, &stt.spec.device.type_) {
-        (_, Sharing::OnePod, _) => (0, 1),
-        (Some(rollout), ..) => (rollout.max_surge, rollout.max_unavailable),
-        (None, _, DeviceType::Cpu) => (1, 0),
-        (None, _, DeviceType::Cuda) => (0, 1),
+    let is_alone = stt.sharing == Sharing::OnePod;
+    let (surge, unavailable) = match (&stt.spec.rollout, &stt.spec.device.type_) {
+        (Some(rollout), _) if !is_alone => (rollout.max_surge, rollout.max_unavailable),
+        (None, DeviceType::Cpu) if !is_alone => (1, 0),
+        _ => (0, 1),
     };
     DeploymentStrategy {
         type_: Some("RollingUpdate".to_owned()),

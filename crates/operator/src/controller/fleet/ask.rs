@@ -149,7 +149,8 @@ mod tests {
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = [0; 1024];
-            stream.read(&mut request).await.ok();
+            let read = stream.read(&mut request).await.unwrap();
+            assert!(request[..read].starts_with(b"GET /load "));
             stream.write_all(answer.as_bytes()).await.ok();
             while !more.is_empty() && stream.write_all(more).await.is_ok() {}
         });

@@ -46,6 +46,10 @@ pub(super) struct World {
     pub(super) object: WyomingStt,
 }
 
+fn names() -> Names {
+    Names::of("kitchen", "home")
+}
+
 impl World {
     pub(super) fn new(spec: &Value, loads: Same) -> Self {
         let (fake, client) = Fake::start();
@@ -84,13 +88,9 @@ impl World {
         }
     }
 
-    fn names(&self) -> Names {
-        Names::of("kitchen", "home")
-    }
-
     /// The fleet looks, and a round follows.
     pub(super) async fn round(&mut self) -> Result<Action, ReconcileError> {
-        self.context.fleets.look(&self.names().owner()).await;
+        self.context.fleets.look(&names().owner()).await;
         let guard = Arc::new(DeserializeGuard(Ok(self.object.clone())));
         let result = reconcile(guard, Arc::clone(&self.context)).await;
         // The next round sees the status that this one wrote, as a watch would bring it.
