@@ -144,8 +144,8 @@ pub struct WyomingSttSpec {
     /// and has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// Where downloaded models are kept; one kind of volume. An emptyDir of 5Gi when unset, so that each new pod
-    /// downloads anew. Not used with `model.source.persistentVolumeClaim` or `model.source.image`.
+    /// Where downloaded models are kept; one kind of volume. An emptyDir when unset, so that each new pod downloads
+    /// anew. Not used with `model.source.persistentVolumeClaim` or `model.source.image`.
     #[serde(default)]
     pub cache: Cache,
     /// How replicas of a changed spec take the place of the older ones.

@@ -165,6 +165,9 @@ fn advice(reason: &str) -> &'static str {
         "PodSecurityViolated" => {
             "change podTemplate or the cache, or label the namespace with a level that allows it"
         }
+        "PodsEvicted" => {
+            "give the cache more room (cache.emptyDir.sizeLimit), or the replicas' requests what they use"
+        }
         "PodsRefused" => "change what the message names",
         "StartupTimeout" => {
             "raise lifecycle.startupTimeoutSeconds if the model needs longer, else look at the pods"

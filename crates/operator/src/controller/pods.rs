@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 use kube::ResourceExt;
 
 use super::mirror::{Kept, Owner, Source, version};
@@ -97,13 +97,24 @@ impl PodView {
                 .annotations()
                 .get(DELETION_COST)
                 .and_then(|cost| cost.parse().ok()),
-            trouble: containers
-                .iter()
-                .find(|container| container.name == SERVER)
-                .or_else(|| containers.first())
-                .and_then(trouble),
+            trouble: evicted(&status).or_else(|| {
+                containers
+                    .iter()
+                    .find(|container| container.name == SERVER)
+                    .or_else(|| containers.first())
+                    .and_then(trouble)
+            }),
         }
     }
+}
+
+/// A pod that its node threw out stays as it was then, beside the one that came in its place.
+fn evicted(status: &PodStatus) -> Option<Trouble> {
+    let is_evicted = status.reason.as_deref() == Some("Evicted");
+    is_evicted.then(|| Trouble {
+        reason: "PodsEvicted",
+        message: status.message.clone().unwrap_or_default(),
+    })
 }
 
 /// Labels alone are anybody's to set, and a pod on its node's network has the node's address.
@@ -230,6 +241,14 @@ pub fn sort(pods: &[Arc<PodView>], patience: Duration, now: Timestamp) -> Pods {
         }
         // What keeps a container from running says more than that there is no node.
         sorted.trouble = pod.trouble.clone().or(sorted.trouble);
+    }
+    // Why the one before went tells why the next one will.
+    if sorted.starting > 0 && sorted.trouble.is_none() {
+        let mut gone = pods.iter().filter(|pod| pod.is_leaving);
+        sorted.trouble = gone.find_map(|pod| {
+            let trouble = pod.trouble.as_ref();
+            trouble.filter(|it| it.reason == "PodsEvicted").cloned()
+        });
     }
     sorted
 }

@@ -99,11 +99,26 @@ fn cache(stt: &ValidStt) -> Volume {
     } else {
         let folder = cache.empty_dir.clone().unwrap_or_default();
         volume.empty_dir = Some(EmptyDirVolumeSource {
-            size_limit: Some(Quantity(folder.size_limit)),
+            size_limit: Some(Quantity(
+                folder
+                    .size_limit
+                    .unwrap_or_else(|| room_for(&stt.spec.model.name).to_owned()),
+            )),
             medium: None,
         });
     }
     volume
+}
+
+/// Room for a model's download and what is packed of it. Published in 32 bit, large-v2 has 6.2 GB, and a quarter of that
+/// is kept beside it in bytes.
+fn room_for(model: &str) -> &'static str {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    if name.contains("large") && !name.contains("turbo") {
+        "12Gi"
+    } else {
+        "5Gi"
+    }
 }
 
 /// The claim for downloads, if the operator is to make one and there are any.

@@ -258,3 +258,33 @@ fn a_rollout_goes_as_it_is_asked_to() {
         json!([2, 0])
     );
 }
+
+#[test]
+fn a_large_model_fits_into_its_volume() {
+    let limit = |spec: Value| {
+        let pod = built(&spec, 1)
+            .deployment
+            .spec
+            .unwrap()
+            .template
+            .spec
+            .unwrap();
+        let mut volumes = pod.volumes.unwrap().into_iter();
+        volumes
+            .find_map(|it| it.empty_dir)
+            .unwrap()
+            .size_limit
+            .unwrap()
+            .0
+    };
+    for (model, size) in [
+        ("base", "5Gi"),
+        ("large-v2", "12Gi"),
+        ("openai/whisper-large-v3", "12Gi"),
+        ("large-v3-turbo", "5Gi"),
+    ] {
+        assert_eq!(limit(json!({"model": {"name": model}})), size, "{model}");
+    }
+    let given = json!({"model": {"name": "large"}, "cache": {"emptyDir": {"sizeLimit": "7Gi"}}});
+    assert_eq!(limit(given), "7Gi");
+}

@@ -206,3 +206,23 @@ fn a_pod_is_asked_only_when_our_replica_set_made_it_and_its_address_is_its_own()
         assert!(!may(change));
     }
 }
+
+#[test]
+fn why_a_pod_was_thrown_out_is_told_while_the_next_one_starts() {
+    let now = "2026-01-01T00:00:30Z".parse().unwrap();
+    let evicted = view(&json!({"phase": "Failed", "reason": "Evicted",
+        "message": "Usage of EmptyDir volume exceeds the limit"}));
+    let starting = view(&json!({"conditions": [condition("PodScheduled", "True", 10)]}));
+    let ready = view(&json!({"conditions":
+        [condition("PodScheduled", "True", 10), condition("Ready", "True", 20)]}));
+    let sorted = |pods: Vec<PodView>| {
+        let pods: Vec<_> = pods.into_iter().map(Arc::new).collect();
+        sort(&pods, Duration::from_secs(600), now)
+    };
+    let pods = sorted(vec![evicted.clone(), starting]);
+    assert_eq!((pods.count(), pods.broken), (1, 0));
+    let trouble = pods.trouble.unwrap();
+    assert_eq!(trouble.reason, "PodsEvicted");
+    assert!(trouble.message.contains("EmptyDir"));
+    assert_eq!(sorted(vec![evicted, ready]).trouble, None);
+}
