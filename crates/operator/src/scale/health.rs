@@ -10,6 +10,8 @@ use super::{Observation, Policy, Replica};
 const HALF_LIFE: Duration = Duration::from_secs(60);
 /// Deadlines that must have gone by before a replica counts as mute.
 const MUTE: f64 = 2.5;
+/// Deadlines for which it must have worked without an answer.
+const PATIENT: f64 = 1.5;
 /// Utterances that a replica must have had time for before it counts as slow.
 const TRIED: f64 = 12.0;
 /// Part of the others' speed below which it does.
@@ -28,8 +30,10 @@ struct Lately {
     arrived: f64,
     /// Utterances that others got meanwhile, on average.
     others: f64,
-    /// How long its oldest utterance has waited while the others had none like it.
-    stuck: f64,
+    /// How long its oldest utterance has waited while the others had none like it, in seconds.
+    stuck_s: f64,
+    /// How long it has worked without an answer, in seconds.
+    dry_s: f64,
 }
 
 /// What a replica did between two reports.
@@ -76,11 +80,15 @@ impl Health {
             ] {
                 *sum = *sum * kept + new;
             }
-            lately.stuck = if is_stuck(replica, waits, policy) {
-                lately.stuck + over.as_secs_f64()
-            } else {
-                0.0
+            let lasting = |so_far: f64, is_so: bool| {
+                if is_so {
+                    so_far + over.as_secs_f64()
+                } else {
+                    0.0
+                }
             };
+            lately.stuck_s = lasting(lately.stuck_s, is_stuck(replica, waits, policy));
+            lately.dry_s = lasting(lately.dry_s, step.served < 0.5 && step.busy_s > 0.0);
         }
         self.0.retain(|pod, _| {
             seen.replicas.iter().any(|it| it.pod == *pod) || seen.silent.contains(pod)
@@ -96,10 +104,17 @@ impl Health {
                 .map(|it| it.fair_s / it.busy_s),
         );
         let one_s = fit.map_or(f64::INFINITY, |fit| fit.seconds(policy.slots));
+        let deadline_s = policy.deadline.as_secs_f64();
         let is_sick = |it: &Lately| {
-            let is_mute = it.expired >= MUTE && it.served < 0.1 * it.expired;
-            let is_slow = it.busy_s > TRIED * one_s && it.fair_s < SLOW * median_speed * it.busy_s;
-            let is_stuck = it.stuck >= policy.deadline.as_secs_f64();
+            // One long recording may hold up others for a while.
+            let is_mute = it.expired >= MUTE
+                && it.served < 0.1 * it.expired
+                && it.dry_s >= PATIENT * deadline_s;
+            // One that is slow and loses nothing does its part.
+            let is_slow = it.expired >= 1.0
+                && it.busy_s > TRIED * one_s
+                && it.fair_s < SLOW * median_speed * it.busy_s;
+            let is_stuck = it.stuck_s >= deadline_s;
             is_mute || is_slow || is_stuck
         };
         let sick: Vec<String> = self

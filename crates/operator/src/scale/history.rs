@@ -30,7 +30,7 @@ const ATTAINED: Duration = Duration::from_secs(600);
 pub struct State {
     since: Option<Duration>,
     last: Option<Duration>,
-    totals: BTreeMap<String, Totals>,
+    totals: BTreeMap<String, Replica>,
     held: u32,
     arrivals: Average,
     rates: VecDeque<f64>,
@@ -47,11 +47,6 @@ pub struct State {
     room: Room,
     /// Since when all pods have been silent, and what was ordered or wanted then.
     blind: Option<(Duration, u32)>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Totals {
-    told: Replica,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -158,7 +153,7 @@ impl State {
         let sum = |of: fn(&Replica) -> f64| told.iter().map(|it| of(it)).sum::<f64>();
         let (depth, queued) = (sum(Replica::depth), sum(|it| f64::from(it.queued)));
         let guess = |pod: &String| {
-            let last = self.totals.get(pod).map_or(0.0, |it| it.told.depth());
+            let last = self.totals.get(pod).map_or(0.0, Replica::depth);
             last.max(depth / replicas)
         };
         let silent: f64 = seen.silent.iter().map(guess).sum();
@@ -185,12 +180,8 @@ impl State {
         let (mut arrived, mut lost, mut ended) = (0.0, 0.0, 0.0);
         let mut steps = BTreeMap::new();
         for replica in &seen.replicas {
-            let new = Totals {
-                told: replica.clone(),
-            };
-            let Some(Totals { told: old }) = self.totals.insert(replica.pod.clone(), new) else {
-                continue;
-            };
+            let old = self.totals.insert(replica.pod.clone(), replica.clone());
+            let Some(old) = old else { continue };
             // Totals that went back belong to a process that started anew.
             let since = |new: u64, old: u64| new.saturating_sub(old) as f64;
             let expired = since(replica.expired, old.expired);

@@ -1,6 +1,5 @@
 //! Keeps one fleet: one look at it, one decision, one order.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,12 +23,12 @@ pub(super) struct Keeper {
     scaling: scale::State,
     /// Since when orders have been refused, and why.
     refused: Option<(Duration, Fault)>,
-    told: Option<Figures>,
+    told: Option<News>,
 }
 
 /// What of a decision is worth a round, which writes the status.
 #[derive(Clone, Debug, PartialEq)]
-struct Figures {
+struct News {
     orders: (u32, u32, scale::LimitedBy),
     troubles: (u32, Vec<String>, bool, bool),
     load: [i64; 4],
@@ -165,7 +164,7 @@ impl Keeper {
             return self.told.take().is_some();
         };
         let figures = &decision.figures;
-        let new = Figures {
+        let new = News {
             orders: (decision.replicas, decision.recommended, decision.limited_by),
             troubles: (
                 figures.silent,
@@ -192,6 +191,3 @@ fn rounded(value: f64) -> i64 {
     let rounded = value.round().clamp(0.0, 1e12) as i64;
     rounded
 }
-
-/// What every fleet's keeper works with, for the sake of its size in memory.
-pub(super) type Seen = Arc<Snapshot>;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::keeper::{Keeper, Seen};
+use super::keeper::Keeper;
 use super::{Loads, Orders, Snapshot};
 use crate::controller::mirror::Owner;
 use crate::controller::mirrors::Mirrors;
@@ -52,7 +52,7 @@ impl std::fmt::Debug for Shared {
 #[derive(Debug)]
 struct Fleet {
     orders: Mutex<Orders>,
-    seen: Mutex<Option<Seen>>,
+    seen: Mutex<Option<Arc<Snapshot>>>,
     poke: Notify,
     keeper: tokio::sync::Mutex<Keeper>,
 }
@@ -204,5 +204,76 @@ async fn look(shared: &Shared, owner: &Owner, fleet: &Fleet) {
     drop(seen);
     if is_news || is_other {
         shared.triggers.add(owner);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use futures::future::BoxFuture;
+    use telemetry::Meters;
+    use telemetry::load::LoadReport;
+
+    use super::*;
+    use crate::controller::fake::Fake;
+    use crate::controller::names::Names;
+
+    struct Never;
+
+    impl Loads for Never {
+        fn load(&self, _: IpAddr, _: u16, _: bool) -> BoxFuture<'_, Option<LoadReport>> {
+            Box::pin(async { None })
+        }
+    }
+
+    fn fleets() -> Fleets {
+        let meters = Meters::new("test", "stt_operator", None).unwrap();
+        let leader = tokio::sync::watch::channel(true).1;
+        Fleets::by_hand(Shared {
+            client: Fake::start().1,
+            mirrors: Arc::default(),
+            loads: Arc::new(Never),
+            metrics: Metrics::new(&meters, false, leader),
+            triggers: Arc::default(),
+            started: Instant::now(),
+        })
+    }
+
+    fn orders(uid: &str) -> Orders {
+        Orders {
+            names: Names::of("kitchen", "home"),
+            uid: uid.to_owned(),
+            replicas: Replicas::Fixed(1),
+            port: 1,
+            startup_timeout: Duration::from_secs(60),
+        }
+    }
+
+    #[tokio::test]
+    async fn another_object_of_that_name_has_another_fleet_and_a_stopped_one_has_none() {
+        let fleets = fleets();
+        let owner = Names::of("kitchen", "home").owner();
+        let fleet = |fleets: &Fleets| {
+            let tasks = lock(&fleets.tasks);
+            tasks.get(&owner).map(|task| Arc::as_ptr(&task.fleet))
+        };
+        fleets.follow(&owner, orders("1"));
+        let first = fleet(&fleets);
+        fleets.follow(&owner, orders("1"));
+        assert_eq!(fleet(&fleets), first);
+        fleets.follow(&owner, orders("2"));
+        assert_ne!(fleet(&fleets), first);
+        fleets.stop(&owner);
+        assert_eq!(fleet(&fleets), None);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_seen_before_every_kind_is_known() {
+        let fleets = fleets();
+        let owner = Names::of("kitchen", "home").owner();
+        fleets.follow(&owner, orders("1"));
+        fleets.look(&owner).await;
+        assert!(fleets.snapshot(&owner).is_none());
     }
 }
