@@ -10,7 +10,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Config};
 use telemetry::admin::{self, Pages};
-use telemetry::load::LoadReport;
+use telemetry::load::{LoadReport, SCHEMA};
 use telemetry::{Meters, TelemetryError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -105,6 +105,7 @@ impl Pages for Admin {
 
     fn load(&self) -> LoadReport {
         LoadReport {
+            schema: SCHEMA,
             ready: *self.leader.borrow(),
             ..LoadReport::default()
         }

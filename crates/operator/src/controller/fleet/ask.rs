@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::Value;
-use telemetry::load::LoadReport;
+use telemetry::load::{LoadReport, SCHEMA};
 use tokio::sync::Semaphore;
 
 /// An answer is there at once or not at all.
@@ -107,7 +107,8 @@ fn report(body: &[u8]) -> Option<LoadReport> {
     }
     let mut report: LoadReport = serde_json::from_value(value).ok()?;
     let is_sound = |seconds: f64| seconds.is_finite() && seconds >= 0.0;
-    if !is_sound(report.busy_s_total) || !is_sound(report.oldest_wait_s) {
+    let is_known = report.schema <= SCHEMA;
+    if !is_known || !is_sound(report.busy_s_total) || !is_sound(report.oldest_wait_s) {
         return None;
     }
     for text in [
@@ -180,6 +181,7 @@ mod tests {
             elsewhere.to_owned(),
             with_body("{}"),
             with_body("[]"),
+            with_body(&sound().replace("\"schema\":0", "\"schema\":2")),
             with_body(&sound().replace("finished_total", "x")),
             with_body(&sound().replace("\"queued\":3", "\"queued\":-3")),
             with_body(&sound().replace("\"busy_s_total\":0.0", "\"busy_s_total\":-1.0")),
