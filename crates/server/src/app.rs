@@ -7,7 +7,7 @@ use std::time::Duration;
 use audio::Waveform;
 use serde_json::Value;
 use telemetry::admin::Pages;
-use telemetry::load::{LoadReport, ModelReport};
+use telemetry::load::{LoadReport, ModelReport, SCHEMA};
 use telemetry::{BuildInfo, Meters};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -623,6 +623,7 @@ impl Pages for View {
 
     fn load(&self) -> LoadReport {
         let mut report = LoadReport {
+            schema: SCHEMA,
             ready: self.ready().is_ok(),
             draining: self.draining.load(Ordering::Relaxed),
             slots: self.slots,

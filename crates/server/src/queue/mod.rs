@@ -82,6 +82,8 @@ struct State {
 struct Totals {
     accepted: u64,
     finished: u64,
+    /// Of `finished`, errors because the deadline went by.
+    expired: u64,
     refused: u64,
     cancelled: u64,
     busy: Duration,
@@ -246,6 +248,7 @@ impl Queue {
             .map_or(0.0, |job| job.since.elapsed().as_secs_f64());
         report.accepted_total = state.totals.accepted;
         report.finished_total = state.totals.finished;
+        report.expired_total = state.totals.expired;
         report.refused_total = state.totals.refused;
         report.cancelled_total = state.totals.cancelled;
         let until_now = state
@@ -390,7 +393,10 @@ impl Ticket {
                 answer.unwrap_or(Err(Fault::Internal))
             }
             Err(_elapsed) => self
-                .give_up(|totals| totals.finished += 1)
+                .give_up(|totals| {
+                    totals.finished += 1;
+                    totals.expired += 1;
+                })
                 .unwrap_or(Err(Fault::Deadline { limit })),
         }
     }
