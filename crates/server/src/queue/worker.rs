@@ -170,8 +170,9 @@ impl Device {
         if outcome.is_err() {
             self.queue.judge(Verdict::Fails);
             self.queue.shared.metrics.panicked();
-            tracing::error!(jobs = session.live.len(), "recognition panicked");
+            tracing::error!(jobs = self.queue.on_device(), "recognition panicked");
         }
-        session.end();
+        // Usually there is none left.
+        self.queue.lost(&Fault::Internal);
     }
 }

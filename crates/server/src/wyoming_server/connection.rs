@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::codec::FramedRead;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Span, debug, info, info_span};
-use whisper::{Input, Transcript};
+use whisper::Transcript;
 use wyoming::{AudioFormat, Code, Event, EventError, Excerpt, Form, FrameCodec, FrameError};
 
 use super::outgoing::{NotSent, Outgoing};
@@ -250,6 +250,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Ok(())
             }
             Step::Reply(event) => self.write(event, form).await,
+            Step::Want(request) => {
+                if let Some(utterance) = &mut self.current {
+                    utterance.is_wanted(request);
+                }
+                Ok(())
+            }
             Step::Abandon => {
                 self.abandon();
                 Ok(())
@@ -285,14 +291,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let service = &self.service;
         let utterance = self
             .current
-            .get_or_insert_with(|| Utterance::begin(service));
+            .get_or_insert_with(|| Utterance::begin(service, self.session.request()));
         let bytes_a_second = format.frame_bytes() * rate as usize;
         // Without audio too, an utterance has begun.
         let (first, rest) = pcm.split_at(pcm.len().min(bytes_a_second / PARTS_A_SECOND));
-        utterance.push(format, first, self.session.request())?;
+        utterance.push(format, first)?;
         for part in rest.chunks(bytes_a_second / PARTS_A_SECOND) {
             yield_now().await;
-            utterance.push(format, part, self.session.request())?;
+            utterance.push(format, part)?;
         }
         Ok(())
     }
@@ -300,15 +306,18 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     /// The client has paused, and may have said all.
     async fn speculate(&mut self) {
         if let Some(utterance) = &mut self.current {
-            utterance.speculate(self.session.request()).await;
+            utterance.speculate().await;
         }
     }
 
     /// Hands the utterance to the queue; its words are answered when those before it are.
     async fn transcribe(&mut self, request: &Arc<Request>) -> Result<(), Fault> {
-        let options = self.service.options(request).await?;
-        let utterance = self.current.take();
-        let heard = utterance.map_or(Ok(Heard::Nothing), |utterance| utterance.end(request))?;
+        let heard = if let Some(utterance) = self.current.take() {
+            utterance.end().await?
+        } else {
+            self.service.language(request)?;
+            Heard::Nothing
+        };
         let limit = self.service.limits.answer;
         let ahead = matches!(heard, Heard::Ahead(..));
         let (audio, answer): (Duration, Answer) = match heard {
@@ -318,14 +327,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 (Duration::ZERO, Box::pin(silence))
             }
             Heard::Ahead(ticket, audio) => (audio, Box::pin(ticket.wait(limit))),
-            Heard::Audio(waveform, mel) => {
-                let audio = waveform.duration();
-                let ticket = self.service.queue.submit(Input {
-                    waveform: Arc::new(waveform),
-                    mel,
-                    options,
-                    cancel: whisper::Cancel::default(),
-                })?;
+            Heard::Audio(input) => {
+                let audio = input.waveform.duration();
+                let ticket = self.service.queue.submit(*input)?;
                 (audio, Box::pin(ticket.wait(limit)))
             }
         };

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use whisper::Options;
+use whisper::{Language, Options};
 
 use super::budget::AudioBudget;
 use super::request::Request;
@@ -102,10 +102,15 @@ impl Service {
         }
     }
 
+    /// In which language an utterance that is wanted like this is.
+    pub(super) fn language(&self, request: &Request) -> Result<Language, Fault> {
+        let known = self.known_languages();
+        self.languages.choose(request.language(), &known)
+    }
+
     /// How an utterance that is wanted like this is transcribed.
     pub(super) async fn options(&self, request: &Request) -> Result<Options, Fault> {
-        let known = self.known_languages();
-        let language = self.languages.choose(request.language(), &known)?;
+        let language = self.language(request)?;
         let (names, terms) = (request.names(), request.terms());
         let vocabulary = self.loaded().and_then(|loaded| loaded.vocabulary.clone());
         let own = [names.clone(), terms.clone()].concat();

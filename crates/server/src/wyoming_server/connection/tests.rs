@@ -5,25 +5,25 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use audio::SAMPLE_RATE_HZ;
+use audio::{SAMPLE_RATE_HZ, Waveform};
 use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Encoder;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use whisper::Options;
+use whisper::{Input, Options};
 use wyoming::{AudioChunk, Client, ErrorEvent, Transcribe};
 
 use super::*;
 use crate::language::LanguageRule;
 use crate::metrics::Metrics;
-use crate::queue::QueueLimits;
-use crate::queue::Worker;
-use crate::queue::tests::{roomy, started};
+use crate::queue::tests::{loaded, roomy, started};
+use crate::queue::{ModelState, Queue, QueueLimits, Worker};
 use crate::recognizer::fake::{Handle, Order};
 use crate::wyoming_server::outgoing::PROBE_EVERY;
 use crate::wyoming_server::{AudioBudget, Limits};
@@ -53,7 +53,15 @@ fn limits() -> Limits {
 
 fn bench(limits: Limits, waiting: QueueLimits) -> Bench {
     let (queue, worker, handle) = started(waiting);
-    let service = Arc::new(Service {
+    Bench {
+        service: service(limits, queue, worker.state()),
+        handle,
+        _worker: worker,
+    }
+}
+
+fn service(limits: Limits, queue: Queue, state: watch::Receiver<ModelState>) -> Arc<Service> {
+    Arc::new(Service {
         limits,
         model: "demo".to_owned(),
         told_languages: Arc::default(),
@@ -62,19 +70,14 @@ fn bench(limits: Limits, waiting: QueueLimits) -> Bench {
         expectation: Arc::default(),
         speculate_after: Some(Duration::from_millis(300)),
         queue,
-        state: worker.state(),
+        state,
         metrics: Metrics::for_tests(),
         open_streams: AtomicUsize::new(0),
         open_audio: Arc::new(AudioBudget::new(OPEN_AUDIO_S)),
         unanswered: TaskTracker::new(),
         closing: CancellationToken::new(),
         abort: CancellationToken::new(),
-    });
-    Bench {
-        service,
-        handle,
-        _worker: worker,
-    }
+    })
 }
 
 fn usual() -> Bench {
@@ -661,6 +664,36 @@ async fn a_server_that_drains_spares_who_pauses() {
     assert_eq!(words(&mut client).await, "ahead");
     assert_eq!(client.next().await.unwrap(), None);
     ended(served).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_tried_again_when_the_device_was_taken_before_it_had_begun() {
+    // No worker: nothing begins.
+    let queue = Queue::new(roomy(), Metrics::for_tests());
+    let (_state, state) = watch::channel(ModelState::Ready(Arc::new(loaded())));
+    let service = service(limits(), queue.clone(), state);
+    let mut utterance = Utterance::begin(&service, &Arc::default());
+    let mut heard = async |event: Event| {
+        let Event::AudioChunk(chunk) = event else {
+            panic!("{event:?}");
+        };
+        let format = PcmFormat::new(SAMPLE_RATE_HZ, 2, 1).unwrap();
+        utterance.push(format, &chunk.pcm).unwrap();
+        sleep(Duration::from_millis(50)).await;
+        if utterance.due().is_some_and(|due| due <= Instant::now()) {
+            utterance.speculate().await;
+        }
+    };
+    heard(sound(500, 3_000)).await;
+    while queue.may_speculate() {
+        heard(sound(50, 0)).await;
+    }
+    let another = queue.submit(Input::new(Waveform::new(vec![0.1; 16_000]).unwrap()));
+    heard(sound(50, 0)).await;
+    drop(another.unwrap());
+    assert!(queue.may_speculate());
+    heard(sound(50, 0)).await;
+    assert!(!queue.may_speculate());
 }
 
 /// The device's end of a connection over TCP, where the system tells what has become of the client.
