@@ -48,6 +48,33 @@ async fn a_speculation_that_runs_is_adopted_with_what_it_will_say() {
 }
 
 #[tokio::test]
+async fn an_utterance_joins_a_speculation_that_was_adopted() {
+    let (queue, _worker, handle) = started(roomy());
+    let adopted = speculating(&queue, &handle).adopt().unwrap();
+    let next = queue.submit(input()).unwrap();
+    handle.orders.send(Order::LetIn).unwrap();
+    assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(1));
+    assert_eq!(counts(&queue), [2, 0, 2, 0, 0]);
+    handle.orders.send(Order::SayFirst("ahead")).unwrap();
+    handle.orders.send(Order::Say("next")).unwrap();
+    assert_eq!(adopted.wait(LIMIT).await.unwrap().text, "ahead");
+    assert_eq!(next.wait(LIMIT).await.unwrap().text, "next");
+}
+
+#[tokio::test]
+async fn an_utterance_takes_the_place_of_a_speculation_while_it_runs() {
+    let (queue, _worker, handle) = started(roomy());
+    let speculation = speculating(&queue, &handle);
+    let ticket = queue.submit(input()).unwrap();
+    handle.orders.send(Order::LetIn).unwrap();
+    assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(1));
+    handle.orders.send(Order::Say("at once")).unwrap();
+    assert_eq!(ticket.wait(LIMIT).await.unwrap().text, "at once");
+    assert!(speculation.is_displaced());
+    assert_eq!(counts(&queue), [1, 0, 0, 1, 0]);
+}
+
+#[tokio::test]
 async fn an_adopted_speculation_that_fails_is_told() {
     for order in [Order::Fail, Order::Panic, Order::Forget] {
         let (queue, _worker, handle) = started(roomy());

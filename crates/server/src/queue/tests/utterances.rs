@@ -152,6 +152,82 @@ async fn long_files_leave_half_of_the_places_to_commands() {
 }
 
 #[tokio::test]
+async fn an_utterance_joins_those_that_run_and_each_leaves_when_it_is_done() {
+    let (queue, _worker, handle) = started(roomy());
+    let first = busy(&queue, &handle);
+    let second = queue.submit(input()).unwrap();
+    assert_eq!(counts(&queue), [2, 1, 1, 0, 0]);
+    handle.orders.send(Order::LetIn).unwrap();
+    assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(1));
+    assert_eq!(counts(&queue), [2, 0, 2, 0, 0]);
+    handle.orders.send(Order::SayFirst("first")).unwrap();
+    assert_eq!(first.wait(LIMIT).await.unwrap().text, "first");
+    assert_eq!(counts(&queue), [2, 0, 1, 1, 0]);
+    handle.orders.send(Order::Say("second")).unwrap();
+    assert_eq!(second.wait(LIMIT).await.unwrap().text, "second");
+    assert_eq!(counts(&queue), [2, 0, 0, 2, 0]);
+}
+
+#[tokio::test]
+async fn a_file_does_not_join_two_files_that_run_and_a_command_does() {
+    let (queue, _worker, handle) = started(roomy());
+    let mut tickets = vec![queue.submit(of_length(60)).unwrap()];
+    assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(1));
+    // How many join, when one of so many seconds comes.
+    let mut joins = |seconds: usize| {
+        tickets.push(queue.submit(of_length(seconds)).unwrap());
+        handle.orders.send(Order::LetIn).unwrap();
+        handle.orders.send(Order::LetIn).unwrap();
+        handle.batches.recv_timeout(Duration::from_millis(300)).ok()
+    };
+    assert_eq!(joins(60), Some(1));
+    assert_eq!(joins(60), None);
+    assert_eq!(joins(1), Some(1));
+    handle.orders.send(Order::SayFirst("done")).unwrap();
+    handle.orders.send(Order::LetIn).unwrap();
+    // There is a place for the third file.
+    assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(1));
+    handle.orders.send(Order::Say("done")).unwrap();
+    for ticket in tickets {
+        assert_eq!(ticket.wait(LIMIT).await.unwrap().text, "done");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_leaves_its_place_to_another() {
+    let (queue, _worker, handle) = started(roomy());
+    let mut tickets = vec![busy(&queue, &handle)];
+    for _ in 0..4 {
+        tickets.push(queue.submit(input()).unwrap());
+    }
+    handle.orders.send(Order::LetIn).unwrap();
+    assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(3));
+    drop(tickets.remove(1));
+    handle.orders.send(Order::LetIn).unwrap();
+    assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(1));
+    assert_eq!(counts(&queue), [5, 0, 4, 0, 1]);
+    handle.orders.send(Order::Say("the others")).unwrap();
+    for ticket in tickets {
+        assert_eq!(ticket.wait(LIMIT).await.unwrap().text, "the others");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_costs_those_that_joined_too_and_not_those_that_wait() {
+    let (queue, _worker, handle) = started(roomy());
+    let first = busy(&queue, &handle);
+    let second = queue.submit(input()).unwrap();
+    handle.orders.send(Order::LetIn).unwrap();
+    assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(1));
+    let waiting = queue.submit(input()).unwrap();
+    handle.orders.send(Order::Panic).unwrap();
+    handle.orders.send(Order::Say("spared")).unwrap();
+    assert_eq!(first.wait(LIMIT).await, Err(Fault::Internal));
+    assert_eq!(second.wait(LIMIT).await, Err(Fault::Internal));
+    assert_eq!(waiting.wait(LIMIT).await.unwrap().text, "spared");
+}
+
+#[tokio::test]
 async fn a_panic_or_a_failure_costs_its_own_batch_only() {
     let (queue, _worker, handle) = started(roomy());
     for (order, expected) in [
