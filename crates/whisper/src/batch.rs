@@ -303,11 +303,10 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
                 }
             }
             Ok(predicted) => {
-                let took = began.elapsed();
                 let mut predicted = predicted.into_iter();
                 let mut of_places: Vec<Vec<Vec<Prediction>>> = vec![Vec::new(); places.len()];
-                for (index, rows) in readers {
-                    of_places[index] = predicted.by_ref().take(rows).collect();
+                for (index, rows) in &readers {
+                    of_places[*index] = predicted.by_ref().take(*rows).collect();
                 }
                 // Rules, the sum of exponentials and the search go over the vocabulary several times: half a
                 // millisecond for eight rows.
@@ -316,10 +315,15 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
                     .zip(of_places)
                     .map(|(place, predicted)| {
                         let place = place.as_mut().filter(|_| !predicted.is_empty())?;
-                        place.transcription.decoded(took);
                         place.choose(whisper, predicted)
                     })
                     .collect();
+                let took = began.elapsed();
+                for (index, _) in readers {
+                    if let Some(place) = &mut places[index] {
+                        place.transcription.decoded(took);
+                    }
+                }
                 for (index, choice) in choices.into_iter().enumerate() {
                     if let Some(choice) = choice {
                         self.take(index, choice);

@@ -94,10 +94,6 @@ pub struct Options {
     pub speech_threshold: Option<f32>,
     /// Text that is taken to come before the audio.
     pub initial_prompt: Option<String>,
-    /// Unique names to expect.
-    pub names: Vec<String>,
-    /// Words to expect; they give way to names.
-    pub terms: Vec<String>,
     /// Names that are preferred while tokens are chosen.
     pub expected: Option<Arc<crate::Names>>,
     /// Split into segments with times. Audio over one window always is.
@@ -126,8 +122,6 @@ impl Default for Options {
             no_speech_threshold: Some(0.5),
             speech_threshold: None,
             initial_prompt: None,
-            names: Vec::new(),
-            terms: Vec::new(),
             expected: None,
             timestamps: false,
             condition_on_previous_text: false,

@@ -39,6 +39,8 @@ pub(crate) struct Transcription {
     passages: Passages,
     window_frames: usize,
     positions: usize,
+    /// Of the initial prompt, in tokens.
+    initial_words: Vec<u32>,
     language: Option<(String, Option<f32>)>,
     /// First mel frame of the current window.
     seek: usize,
@@ -72,18 +74,42 @@ enum Spectrogram {
     Long(LogMel),
 }
 
+/// What is known of an utterance before its first pass.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) stream: MelStream,
+    pub(crate) passages: Passages,
+    /// When it need not be detected.
+    pub(crate) language: Option<String>,
+    /// Of the initial prompt, in tokens.
+    pub(crate) initial_words: Vec<u32>,
+}
+
+/// What the network takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Of one window, in mel frames.
+    pub(crate) window_frames: usize,
+    /// Of the decoder, in tokens.
+    pub(crate) positions: usize,
+    /// Whether the encoder may read less than a window with [`Window::Auto`].
+    pub(crate) may_be_short: bool,
+}
+
 impl Transcription {
-    /// `language` is set when it need not be detected. `may_be_short`: whether the encoder may read less than a window
-    /// with [`Window::Auto`].
-    pub(crate) fn new(
-        mut input: Input,
-        stream: MelStream,
-        passages: Passages,
-        language: Option<String>,
-        window_frames: usize,
-        positions: usize,
-        may_be_short: bool,
-    ) -> Self {
+    /// An utterance before its first pass.
+    pub(crate) fn new(mut input: Input, known: Known, bounds: Bounds) -> Self {
+        let Known {
+            stream,
+            passages,
+            language,
+            initial_words,
+        } = known;
+        let Bounds {
+            window_frames,
+            positions,
+            may_be_short,
+        } = bounds;
         let one_window = stream.samples() <= window_frames * HOP_LENGTH;
         let is_long = !one_window || input.options.timestamps;
         // Of long audio most windows are full, and a word that is lost at the end of one is lost for good.
@@ -107,6 +133,7 @@ impl Transcription {
             passages,
             window_frames,
             positions,
+            initial_words,
             language: language.map(|language| (language, None)),
             seek,
             attempt: 0,
@@ -227,7 +254,7 @@ impl Transcription {
         let options = &self.input.options;
         let previous = self.said.get(self.prompt_from..).unwrap_or_default();
         let mut prompt = match self.way {
-            Way::Usual => bias::prompt(vocabulary, options, previous, self.positions),
+            Way::Usual => bias::prompt(vocabulary, &self.initial_words, previous, self.positions),
             Way::Unprompted | Way::Plain { .. } => Vec::new(),
         };
         let start_index = prompt.len();

@@ -8,13 +8,13 @@ use audio::Speech;
 use rayon::ThreadPool;
 
 use crate::batch::{Batch, Source};
-use crate::decode::BRANCHES;
+use crate::decode::{BRANCHES, bias};
 use crate::device::{self, Opened};
 use crate::load::{self, PackedWeights};
 use crate::mel::HOP_LENGTH;
 use crate::passages::Passages;
 use crate::transcript::Transcript;
-use crate::transcription::Transcription;
+use crate::transcription::{Bounds, Known, Transcription};
 
 use crate::vocabulary::Vocabulary;
 use crate::{
@@ -277,16 +277,20 @@ impl Whisper {
             || Passages::whole(frames),
             |threshold| Passages::new(&Speech::of(samples).spans(threshold), frames),
         );
+        let bounds = Bounds {
+            window_frames: self.model.window_frames(),
+            positions: self.model.config().max_target_positions,
+            may_be_short: self.model.is_on_host(),
+        };
+        let initial_words = bias::initial_words(&self.vocabulary, &input.options, bounds.positions);
         let took = began.elapsed();
-        let mut transcription = Transcription::new(
-            input,
+        let known = Known {
             stream,
             passages,
             language,
-            self.model.window_frames(),
-            self.model.config().max_target_positions,
-            self.model.is_on_host(),
-        );
+            initial_words,
+        };
+        let mut transcription = Transcription::new(input, known, bounds);
         transcription.seen(took);
         Ok(transcription)
     }

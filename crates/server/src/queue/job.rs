@@ -8,8 +8,22 @@ use whisper::{Cancel, Input, Transcript};
 use super::policy::Waiting;
 use crate::fault::Fault;
 
+/// What the device makes of a job.
+pub(super) type Outcome = Result<Transcript, Fault>;
+
 /// What a client gets: words or a fault.
-pub(super) type Answer = Result<Transcript, Fault>;
+pub(super) type Answer = Result<Answered, Fault>;
+
+/// Words, and where the time went for which the client waited.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answered {
+    /// The words.
+    pub transcript: Transcript,
+    /// From the claim until the device began, if it had not begun before.
+    pub waited: Duration,
+    /// From then until the words were there, if they were not there before.
+    pub took: Duration,
+}
 
 /// Where an answer goes; a [`Ticket`](super::Ticket) holds the other end.
 pub(super) type Reply = oneshot::Sender<Answer>;
@@ -97,6 +111,24 @@ impl Job {
     /// The device stops at its next step, and the handle sees that no words will come.
     pub(super) fn cancel(&self) {
         self.cancel.cancel();
+    }
+
+    /// Its words, which were there `now` when the device had worked on it since `began`.
+    pub(super) fn answered(
+        &self,
+        transcript: Transcript,
+        began: Duration,
+        now: Duration,
+    ) -> Answered {
+        let claimed = match self.claim {
+            Claim::Held { since, .. } => since,
+            Claim::None | Claim::Released => now,
+        };
+        Answered {
+            transcript,
+            waited: began.saturating_sub(claimed),
+            took: now.saturating_sub(began.max(claimed)),
+        }
     }
 
     /// As the policy sees it.

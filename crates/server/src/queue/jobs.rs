@@ -14,7 +14,7 @@ use whisper::Input;
 use super::allowance::Allowance;
 use super::busy::Busy;
 use super::effect::{Effect, Effects};
-use super::job::{Answer, Claim, Job, Reply, Work};
+use super::job::{Answer, Answered, Claim, Job, Outcome, Reply, Work};
 use super::policy::{self, BatchLimits, Running, Waiting};
 use super::{QueueLimits, Verdict};
 use crate::fault::Fault;
@@ -135,7 +135,11 @@ impl Jobs {
                 self.allowance.take_back(took, now);
                 effects.push(Effect::Useful(took));
                 effects.push(Effect::Transcribed { audio, took });
-                effects.push(Effect::Answer(reply, Ok(transcript)));
+                let answered = Answered {
+                    transcript,
+                    ..Answered::default()
+                };
+                effects.push(Effect::Answer(reply, Ok(answered)));
             }
             work => {
                 if let Work::Running(since) = work {
@@ -218,7 +222,7 @@ impl Jobs {
     }
 
     /// The device has let go of a job.
-    pub(super) fn done(&mut self, id: u64, answer: Answer, now: Duration) -> Effects {
+    pub(super) fn done(&mut self, id: u64, outcome: Outcome, now: Duration) -> Effects {
         self.pass(now);
         let mut effects = Effects::default();
         // One that was abandoned was answered then.
@@ -233,7 +237,7 @@ impl Jobs {
         if !job.was_claimed() {
             // It is wasted until it is claimed.
             self.allowance.spend(took, now);
-            match answer {
+            match outcome {
                 Ok(transcript) if !job.is_cancelled() => {
                     job.work = Work::Done { transcript, took };
                     self.jobs.insert(id, job);
@@ -249,10 +253,11 @@ impl Jobs {
             self.allowance.earn(took, now);
             effects.push(Effect::Useful(took));
         }
-        if answer.is_ok() {
+        if outcome.is_ok() {
             let audio = job.audio;
             effects.push(Effect::Transcribed { audio, took });
         }
+        let answer = outcome.map(|transcript| job.answered(transcript, since, now));
         self.answer(job, answer, &mut effects);
         effects
     }

@@ -31,10 +31,11 @@ use whisper::Input;
 use crate::fault::Fault;
 use crate::metrics::Metrics;
 use effect::Effects;
-use job::{Answer, Reply};
+use job::{Outcome, Reply};
 use jobs::{Jobs, Release};
 use policy::BatchLimits;
 
+pub use job::Answered;
 pub use speculation::Speculation;
 pub use ticket::Ticket;
 pub use worker::{Loaded, ModelState, Worker, WorkerSettings};
@@ -103,9 +104,11 @@ impl Queue {
     /// it is closed.
     pub fn submit(&self, input: Input) -> Result<Ticket, Fault> {
         let (reply, answer) = oneshot::channel();
+        // Before the device's thread may have it.
+        let since = Instant::now();
         let id = self.change(|jobs, now| jobs.submit(input, reply, now))?;
         self.shared.changed.notify_all();
-        Ok(Ticket::new(id, self.clone(), answer))
+        Ok(Ticket::new(id, self.clone(), since, answer))
     }
 
     /// Whether a speculation would be taken now; asked before its audio is copied.
@@ -199,8 +202,8 @@ impl Queue {
     }
 
     /// The device has let go of a job.
-    fn done(&self, id: u64, answer: Answer) {
-        self.change(|jobs, now| ((), jobs.done(id, answer, now)));
+    fn done(&self, id: u64, outcome: Outcome) {
+        self.change(|jobs, now| ((), jobs.done(id, outcome, now)));
     }
 
     /// The device has let go of all that ran, without words.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use whisper::{Input, ModelError, Source, Transcript, WhisperError, Withheld};
 use wyoming::Excerpt;
 
-use super::job::Answer;
+use super::job::Outcome;
 use super::worker::WorkerSettings;
 use super::{Queue, Verdict};
 use crate::fault::Fault;
@@ -45,8 +45,8 @@ impl<'a> Session<'a> {
         transcript
     }
 
-    /// What the client gets.
-    fn answer(&self, result: Result<Transcript, WhisperError>) -> Answer {
+    /// What is made of a result for the client.
+    fn outcome(&self, result: Result<Transcript, WhisperError>) -> Outcome {
         match result {
             Ok(transcript) => Ok(self.without_inventions(transcript)),
             Err(WhisperError::Cancelled) => Err(Fault::Cancelled),
@@ -98,7 +98,7 @@ impl Source for Session<'_> {
     fn done(&mut self, id: u64, result: Result<Transcript, WhisperError>) {
         let verdict = self.verdict(&result);
         self.queue.judge(verdict);
-        let answer = self.answer(result);
-        self.queue.done(id, answer);
+        let outcome = self.outcome(result);
+        self.queue.done(id, outcome);
     }
 }

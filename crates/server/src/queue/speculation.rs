@@ -6,6 +6,7 @@
 //! adopted, and work that is wasted is bounded by an allowance.
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use whisper::Cancel;
 
 use super::{Queue, Ticket};
@@ -41,9 +42,11 @@ impl Speculation {
     /// `None` when it has no words and will have none; the utterance then has to be submitted.
     pub fn adopt(mut self) -> Option<Ticket> {
         let (reply, answer) = oneshot::channel();
+        let since = Instant::now();
         self.settled = self.queue.claim(self.id, reply);
         let queue = self.queue.clone();
-        self.settled.then(|| Ticket::new(self.id, queue, answer))
+        self.settled
+            .then(|| Ticket::new(self.id, queue, since, answer))
     }
 }
 

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use whisper::Transcript;
 
 use super::Queue;
-use super::job::Answer;
+use super::job::{Answer, Answered};
 use super::jobs::Release;
 use crate::fault::Fault;
 
@@ -25,15 +24,25 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// On the job with this number, claimed just now.
-    pub(super) fn new(id: u64, queue: Queue, answer: oneshot::Receiver<Answer>) -> Self {
+    /// On the job with this number, claimed `since`.
+    pub(super) fn new(
+        id: u64,
+        queue: Queue,
+        since: Instant,
+        answer: oneshot::Receiver<Answer>,
+    ) -> Self {
         Self {
             id,
             queue,
-            since: Instant::now(),
+            since,
             answer,
             settled: false,
         }
+    }
+
+    /// When the job was claimed.
+    pub fn since(&self) -> Instant {
+        self.since
     }
 
     /// Waits for the words until `limit` after the job was claimed. Late words are still words: if they
@@ -44,7 +53,7 @@ impl Ticket {
     ///
     /// # Cancel safety
     /// Dropping the future gives the place up, as dropping the ticket does.
-    pub async fn wait(mut self, limit: Duration) -> Result<Transcript, Fault> {
+    pub async fn wait(mut self, limit: Duration) -> Result<Answered, Fault> {
         let answer = match tokio::time::timeout_at(self.since + limit, &mut self.answer).await {
             Ok(answer) => answer,
             Err(_elapsed) if self.release(Release::Late) => {

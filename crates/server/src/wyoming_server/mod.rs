@@ -4,6 +4,7 @@ mod budget;
 mod connection;
 mod listener;
 mod outgoing;
+mod parts;
 mod pause_rule;
 mod request;
 mod service;

@@ -6,6 +6,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use whisper::{Cancel, Transcript};
 
 use super::super::effect::Effect;
+use super::super::job::Answer;
 use super::*;
 
 const LIMITS: BatchLimits = BatchLimits {
@@ -17,8 +18,17 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn words() -> Answer {
+fn words() -> Outcome {
     Ok(Transcript::default())
+}
+
+/// What a client gets of [`words`].
+fn answer(waited: u64, took: u64) -> Answer {
+    Ok(Answered {
+        transcript: Transcript::default(),
+        waited: seconds(waited),
+        took: seconds(took),
+    })
 }
 
 /// The state, and what came of its changes.
@@ -79,8 +89,8 @@ impl Desk {
         joined.into_iter().map(|(id, _)| id).collect()
     }
 
-    fn done(&mut self, id: u64, answer: Answer) {
-        let effects = self.jobs.done(id, answer, self.now);
+    fn done(&mut self, id: u64, outcome: Outcome) {
+        let effects = self.jobs.done(id, outcome, self.now);
         self.take(effects);
     }
 
@@ -161,7 +171,34 @@ fn wasted_time_is_not_busy_and_time_that_was_of_use_is_from_its_beginning() {
     assert_eq!(desk.busy(), seconds(5));
     let mut answer = desk.claim(early).unwrap();
     assert_eq!(desk.busy(), seconds(9));
-    assert_eq!(answer.try_recv(), Ok(words()));
+    assert_eq!(answer.try_recv(), Ok(super::jobs::answer(0, 0)));
+}
+
+#[test]
+fn an_answer_says_how_long_its_client_waited_for_what() {
+    let mut desk = Desk::new(roomy());
+    let (id, mut of_submitted) = desk.submit(input()).unwrap();
+    desk.pass(seconds(2));
+    desk.join(3);
+    desk.pass(seconds(3));
+    desk.done(id, words());
+    assert_eq!(of_submitted.try_recv(), Ok(answer(2, 3)));
+    // Begun before it was claimed, and claimed before it was begun.
+    let id = desk.speculate(input()).unwrap();
+    desk.join(3);
+    desk.pass(seconds(5));
+    let mut of_adopted = desk.claim(id).unwrap();
+    desk.pass(seconds(1));
+    desk.done(id, words());
+    assert_eq!(of_adopted.try_recv(), Ok(answer(0, 1)));
+    let id = desk.speculate(input()).unwrap();
+    desk.pass(seconds(5));
+    let mut of_waiting = desk.claim(id).unwrap();
+    desk.pass(seconds(4));
+    desk.join(3);
+    desk.pass(seconds(1));
+    desk.done(id, words());
+    assert_eq!(of_waiting.try_recv(), Ok(answer(4, 1)));
 }
 
 #[test]

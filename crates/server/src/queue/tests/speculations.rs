@@ -26,7 +26,7 @@ async fn a_speculation_is_no_utterance_until_it_is_adopted() {
     assert_eq!(counts(&queue), [0; 5]);
     let ticket = speculation.adopt().unwrap();
     assert_eq!(counts(&queue), [1, 0, 0, 1, 0]);
-    assert_eq!(ticket.wait(LIMIT).await.unwrap().text, "ahead");
+    assert_eq!(ticket.wait(LIMIT).await.unwrap().transcript.text, "ahead");
     assert_eq!(counts(&queue), [1, 0, 0, 1, 0]);
 }
 
@@ -39,8 +39,8 @@ async fn a_speculation_that_runs_is_adopted_with_what_it_will_say() {
     let next = queue.submit(input()).unwrap();
     handle.orders.send(Order::Say("ahead")).unwrap();
     handle.orders.send(Order::Say("next")).unwrap();
-    assert_eq!(ticket.wait(LIMIT).await.unwrap().text, "ahead");
-    assert_eq!(next.wait(LIMIT).await.unwrap().text, "next");
+    assert_eq!(ticket.wait(LIMIT).await.unwrap().transcript.text, "ahead");
+    assert_eq!(next.wait(LIMIT).await.unwrap().transcript.text, "next");
     queue.close(Fault::Draining);
     worker.join();
     assert_eq!(counts(&queue), [2, 0, 0, 2, 0]);
@@ -57,8 +57,8 @@ async fn an_utterance_joins_a_speculation_that_was_adopted() {
     assert_eq!(counts(&queue), [2, 0, 2, 0, 0]);
     handle.orders.send(Order::SayFirst("ahead")).unwrap();
     handle.orders.send(Order::Say("next")).unwrap();
-    assert_eq!(adopted.wait(LIMIT).await.unwrap().text, "ahead");
-    assert_eq!(next.wait(LIMIT).await.unwrap().text, "next");
+    assert_eq!(adopted.wait(LIMIT).await.unwrap().transcript.text, "ahead");
+    assert_eq!(next.wait(LIMIT).await.unwrap().transcript.text, "next");
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn an_utterance_takes_the_place_of_a_speculation_while_it_runs() {
     handle.orders.send(Order::LetIn).unwrap();
     assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(1));
     handle.orders.send(Order::Say("at once")).unwrap();
-    assert_eq!(ticket.wait(LIMIT).await.unwrap().text, "at once");
+    assert_eq!(ticket.wait(LIMIT).await.unwrap().transcript.text, "at once");
     assert!(speculation.is_displaced());
     assert_eq!(counts(&queue), [1, 0, 0, 1, 0]);
 }
@@ -120,7 +120,7 @@ async fn whoever_is_submitted_takes_the_device_from_a_speculation() {
     assert_eq!(counts(&queue), [1, 1, 0, 0, 0]);
     handle.orders.send(Order::UntilCancelled).unwrap();
     handle.orders.send(Order::Say("at once")).unwrap();
-    assert_eq!(ticket.wait(LIMIT).await.unwrap().text, "at once");
+    assert_eq!(ticket.wait(LIMIT).await.unwrap().transcript.text, "at once");
     assert_eq!(counts(&queue), [1, 0, 0, 1, 0]);
 }
 

@@ -9,8 +9,8 @@ use crate::recognizer::Room;
 async fn an_utterance_gets_its_words() {
     let (queue, _worker, handle) = started(roomy());
     handle.orders.send(Order::Say("hello")).unwrap();
-    let transcript = queue.submit(input()).unwrap().wait(LIMIT).await.unwrap();
-    assert_eq!(transcript.text, "hello");
+    let answered = queue.submit(input()).unwrap().wait(LIMIT).await.unwrap();
+    assert_eq!(answered.transcript.text, "hello");
     assert_eq!(
         (load(&queue).accepted_total, load(&queue).finished_total),
         (1, 1)
@@ -32,9 +32,9 @@ async fn a_full_queue_answers_at_once() {
     assert_eq!(load(&queue).refused_total, 1);
     handle.orders.send(Order::Say("first")).unwrap();
     handle.orders.send(Order::Say("second")).unwrap();
-    assert_eq!(running.wait(LIMIT).await.unwrap().text, "first");
+    assert_eq!(running.wait(LIMIT).await.unwrap().transcript.text, "first");
     for ticket in waiting {
-        assert_eq!(ticket.wait(LIMIT).await.unwrap().text, "second");
+        assert_eq!(ticket.wait(LIMIT).await.unwrap().transcript.text, "second");
     }
     assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(2));
 }
@@ -70,7 +70,7 @@ async fn a_dropped_ticket_stops_the_running_job_and_frees_the_device() {
     drop(running);
     handle.orders.send(Order::Say("next")).unwrap();
     let next = queue.submit(input()).unwrap().wait(LIMIT).await.unwrap();
-    assert_eq!(next.text, "next");
+    assert_eq!(next.transcript.text, "next");
 }
 
 #[tokio::test]
@@ -161,10 +161,10 @@ async fn an_utterance_joins_those_that_run_and_each_leaves_when_it_is_done() {
     assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(1));
     assert_eq!(counts(&queue), [2, 0, 2, 0, 0]);
     handle.orders.send(Order::SayFirst("first")).unwrap();
-    assert_eq!(first.wait(LIMIT).await.unwrap().text, "first");
+    assert_eq!(first.wait(LIMIT).await.unwrap().transcript.text, "first");
     assert_eq!(counts(&queue), [2, 0, 1, 1, 0]);
     handle.orders.send(Order::Say("second")).unwrap();
-    assert_eq!(second.wait(LIMIT).await.unwrap().text, "second");
+    assert_eq!(second.wait(LIMIT).await.unwrap().transcript.text, "second");
     assert_eq!(counts(&queue), [2, 0, 0, 2, 0]);
 }
 
@@ -189,7 +189,7 @@ async fn a_file_does_not_join_two_files_that_run_and_a_command_does() {
     assert_eq!(handle.batches.recv_timeout(LIMIT), Ok(1));
     handle.orders.send(Order::Say("done")).unwrap();
     for ticket in tickets {
-        assert_eq!(ticket.wait(LIMIT).await.unwrap().text, "done");
+        assert_eq!(ticket.wait(LIMIT).await.unwrap().transcript.text, "done");
     }
 }
 
@@ -208,7 +208,10 @@ async fn a_client_that_goes_leaves_its_place_to_another() {
     assert_eq!(counts(&queue), [5, 0, 4, 0, 1]);
     handle.orders.send(Order::Say("the others")).unwrap();
     for ticket in tickets {
-        assert_eq!(ticket.wait(LIMIT).await.unwrap().text, "the others");
+        assert_eq!(
+            ticket.wait(LIMIT).await.unwrap().transcript.text,
+            "the others"
+        );
     }
 }
 
@@ -224,7 +227,7 @@ async fn a_panic_costs_those_that_joined_too_and_not_those_that_wait() {
     handle.orders.send(Order::Say("spared")).unwrap();
     assert_eq!(first.wait(LIMIT).await, Err(Fault::Internal));
     assert_eq!(second.wait(LIMIT).await, Err(Fault::Internal));
-    assert_eq!(waiting.wait(LIMIT).await.unwrap().text, "spared");
+    assert_eq!(waiting.wait(LIMIT).await.unwrap().transcript.text, "spared");
 }
 
 #[tokio::test]
@@ -238,7 +241,7 @@ async fn a_panic_or_a_failure_costs_its_own_batch_only() {
     ] {
         handle.orders.send(order).unwrap();
         let answer = queue.submit(input()).unwrap().wait(LIMIT).await;
-        assert_eq!(answer.map(|transcript| transcript.text), expected);
+        assert_eq!(answer.map(|answered| answered.transcript.text), expected);
     }
 }
 
@@ -278,8 +281,8 @@ async fn an_invented_phrase_becomes_silence() {
         .orders
         .send(Order::Say("Thanks for watching!"))
         .unwrap();
-    let transcript = queue.submit(input()).unwrap().wait(LIMIT).await.unwrap();
-    assert_eq!(transcript.text, "");
+    let answered = queue.submit(input()).unwrap().wait(LIMIT).await.unwrap();
+    assert_eq!(answered.transcript.text, "");
 }
 
 #[tokio::test]
@@ -291,8 +294,8 @@ async fn a_closed_queue_finishes_what_waits_and_takes_no_more() {
     assert_eq!(queue.submit(input()).unwrap_err(), Fault::Draining);
     handle.orders.send(Order::Say("one")).unwrap();
     handle.orders.send(Order::Say("two")).unwrap();
-    assert_eq!(running.wait(LIMIT).await.unwrap().text, "one");
-    assert_eq!(waiting.wait(LIMIT).await.unwrap().text, "two");
+    assert_eq!(running.wait(LIMIT).await.unwrap().transcript.text, "one");
+    assert_eq!(waiting.wait(LIMIT).await.unwrap().transcript.text, "two");
     worker.join();
 }
 

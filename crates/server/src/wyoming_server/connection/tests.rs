@@ -16,14 +16,14 @@ use tokio_util::bytes::BytesMut;
 use tokio_util::codec::Encoder;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use whisper::{Input, Options};
+use whisper::{Input, Options, Vocabulary};
 use wyoming::{AudioChunk, Client, ErrorEvent, Transcribe};
 
 use super::*;
 use crate::language::LanguageRule;
 use crate::metrics::Metrics;
 use crate::queue::tests::{loaded, roomy, started};
-use crate::queue::{ModelState, Queue, QueueLimits, Worker};
+use crate::queue::{Loaded, ModelState, Queue, QueueLimits, Worker};
 use crate::recognizer::fake::{Handle, Order};
 use crate::wyoming_server::outgoing::PROBE_EVERY;
 use crate::wyoming_server::{AudioBudget, Limits};
@@ -664,6 +664,33 @@ async fn a_server_that_drains_spares_who_pauses() {
     assert_eq!(words(&mut client).await, "ahead");
     assert_eq!(client.next().await.unwrap(), None);
     ended(served).await;
+}
+
+#[tokio::test]
+async fn the_names_of_a_request_that_comes_before_the_model_wait_for_it() {
+    let queue = Queue::new(roomy(), Metrics::for_tests());
+    let (tell, state) = watch::channel(ModelState::Loading);
+    let service = service(limits(), queue, state);
+    let request = Request::read(&Transcribe {
+        transcript_names: vec!["Zoë".to_owned()],
+        transcript_terms: vec!["Küche".to_owned()],
+        ..Transcribe::default()
+    })
+    .unwrap();
+    let none = service.options(&Request::default()).await.unwrap();
+    assert_eq!(none.expected, None);
+    let options = service.options(&request);
+    let ready = async {
+        yield_now().await;
+        let vocabulary = Vocabulary::read(&whisper::Checkpoint::demo().unwrap()).unwrap();
+        let loaded = Loaded {
+            vocabulary: Some(Arc::new(vocabulary)),
+            ..loaded()
+        };
+        tell.send_replace(ModelState::Ready(Arc::new(loaded)));
+    };
+    let (options, ()) = tokio::join!(options, ready);
+    assert_eq!(options.unwrap().expected.unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
