@@ -1,4 +1,5 @@
 mod admin;
+mod circles;
 mod cli;
 mod cuda;
 mod forms;

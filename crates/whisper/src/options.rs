@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use audio::Waveform;
 
+use crate::vocabulary::Task;
 use crate::{MelStream, Window};
 
 /// One utterance to transcribe.
@@ -58,16 +59,6 @@ pub enum Language {
         /// Codes to choose from.
         allowed: Vec<String>,
     },
-}
-
-/// What to write down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Task {
-    /// The words that were said.
-    #[default]
-    Transcribe,
-    /// The same in English.
-    Translate,
 }
 
 /// How to transcribe. The names of the thresholds, and the defaults of most settings, are those of openai-whisper's

@@ -20,6 +20,7 @@ mod finish;
 mod inputs;
 mod pack;
 mod pack_audio;
+mod rows;
 mod tile;
 
 use rayon::prelude::*;

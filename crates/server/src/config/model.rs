@@ -33,7 +33,7 @@ pub struct ModelArgs {
     pub device: DeviceChoice,
     /// Numbers that the network computes in: `f32` is the reference; `int8` (CPU only) keeps weights in
     /// bytes, is faster, and may change a word; `f16` is for GPUs only; `auto` is int8 on a CPU with AVX2
-    /// or better, f16 on a GPU, else f32.
+    /// or better, f16 on a GPU, otherwise f32.
     #[arg(long, env = "STT_PRECISION", default_value = "auto", value_enum)]
     pub precision: PrecisionArg,
     /// CTranslate2's names for what --precision says: `default`, `auto`, `int8` and its kinds, `float32`, `float16`,

@@ -16,6 +16,7 @@ mod job;
 mod jobs;
 pub mod policy;
 mod session;
+mod settings;
 mod speculation;
 mod ticket;
 mod worker;
@@ -36,9 +37,10 @@ use jobs::{Jobs, Release};
 use policy::BatchLimits;
 
 pub use job::Answered;
+pub use settings::WorkerSettings;
 pub use speculation::Speculation;
 pub use ticket::Ticket;
-pub use worker::{Loaded, ModelState, Worker, WorkerSettings};
+pub use worker::{Loaded, ModelState, Worker};
 
 /// What the queue may hold.
 #[derive(Clone, Copy, Debug)]

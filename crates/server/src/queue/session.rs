@@ -6,7 +6,7 @@ use whisper::{Input, ModelError, Source, Transcript, WhisperError, Withheld};
 use wyoming::Excerpt;
 
 use super::job::Outcome;
-use super::worker::WorkerSettings;
+use super::settings::WorkerSettings;
 use super::{Queue, Verdict};
 use crate::fault::Fault;
 

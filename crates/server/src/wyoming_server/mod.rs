@@ -15,6 +15,5 @@ pub use budget::AudioBudget;
 pub(crate) use listener::RESERVE;
 pub use listener::{BindError, Doors, Listener, Uri, UriError};
 pub use request::Request;
-pub(crate) use request::{MAX_NAME_BYTES, MAX_NAMES};
 pub use service::{CONNECTION_BYTES, Limits, Service};
 pub use session::{Session, Step};

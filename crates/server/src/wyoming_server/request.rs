@@ -5,10 +5,10 @@ use wyoming::{Excerpt, Transcribe};
 use crate::fault::Fault;
 
 /// Names and terms of one request, together. Home Assistant exposes hundreds to a large home.
-pub(crate) const MAX_NAMES: usize = 2_000;
+pub(super) const MAX_NAMES: usize = 2_000;
 /// Bytes of all of them. A connection keeps its last request, so this times `--max-connections` is
 /// what strangers can make the server hold.
-pub(crate) const MAX_NAME_BYTES: usize = 48 << 10;
+pub(super) const MAX_NAME_BYTES: usize = 48 << 10;
 
 /// The request for an utterance. The fields of a `transcribe` that nothing here uses are not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,12 @@ impl Request {
         };
         let (names, bytes) = (texts().count(), texts().map(str::len).sum());
         if names > MAX_NAMES || bytes > MAX_NAME_BYTES {
-            return Err(Fault::TooManyNames { names, bytes });
+            return Err(Fault::TooManyNames {
+                names,
+                bytes,
+                most: MAX_NAMES,
+                most_bytes: MAX_NAME_BYTES,
+            });
         }
         Ok(Self {
             language: transcribe.language.as_deref().map(Excerpt::of),

@@ -165,7 +165,7 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wyoming_server::{MAX_NAME_BYTES, MAX_NAMES};
+    use crate::wyoming_server::request::{MAX_NAME_BYTES, MAX_NAMES};
 
     #[test]
     fn the_parts_of_what_a_connection_holds_are_within_the_whole() {
