@@ -18,3 +18,4 @@ mod speculation;
 mod speech;
 mod streams;
 mod wire;
+mod words;

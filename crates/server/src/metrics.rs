@@ -163,11 +163,11 @@ impl Metrics {
             ),
             speculations_adopted: counter(
                 "speculations_adopted",
-                "Of these, those whose words were the utterance's.",
+                "Of these, those that became the transcript of their utterance.",
             ),
             speculations_discarded: counter(
                 "speculations_discarded",
-                "Of these, those in vain: speech went on, or somebody else needed the device.",
+                "Of these, those discarded: speech went on, or another request needed the device.",
             ),
             speculation_busy: meter
                 .f64_counter("speculation_busy")
