@@ -182,13 +182,14 @@ impl File {
 fn use_of(statement: &str) -> Option<(&str, &str)> {
     let tree = statement.trim_end_matches(';');
     let at = tree.rmatch_indices("use ").map(|(at, _)| at).find(|at| {
-        let before = last_line(&tree[..*at]);
+        let before = last_line(tree.get(..*at).unwrap_or_default());
         before.is_empty()
             || (before.starts_with("pub") && !before.contains(' '))
             || (before.starts_with("pub(in") && before.ends_with(')'))
     })?;
     let is_whole = statement.ends_with(';');
-    is_whole.then(|| (&tree[..at], &tree[at + "use ".len()..]))
+    let (before, statement) = tree.split_at(at);
+    Some((before, statement.strip_prefix("use ")?)).filter(|_| is_whole)
 }
 
 /// What stands before a word in its line.
@@ -204,7 +205,7 @@ fn unfolded(tree: &str) -> Vec<(Names, String)> {
         let within = within.trim_end().strip_suffix('}').unwrap_or(within);
         return split_outside(within)
             .into_iter()
-            .flat_map(unfolded)
+            .flat_map(|tree| unfolded(&tree))
             .map(|(names, alias)| ([&before[..], &names].concat(), alias))
             .map(|(names, alias)| without_self(names, alias))
             .collect();
@@ -243,20 +244,20 @@ fn parts(path: &str) -> Names {
 }
 
 /// Splits at the commas that are in no braces.
-fn split_outside(text: &str) -> Vec<&str> {
-    let (mut depth, mut from, mut found) = (0_usize, 0, Vec::new());
-    for (at, c) in text.char_indices() {
+fn split_outside(text: &str) -> Vec<String> {
+    let (mut depth, mut found) = (0_usize, vec![String::new()]);
+    for c in text.chars() {
         match c {
             '{' => depth += 1,
             '}' => depth -= 1,
             ',' if depth == 0 => {
-                found.push(&text[from..at]);
-                from = at + 1;
+                found.push(String::new());
+                continue;
             }
             _ => {}
         }
+        found.last_mut().unwrap().push(c);
     }
-    found.push(&text[from..]);
     found
 }
 

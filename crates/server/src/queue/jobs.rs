@@ -28,7 +28,7 @@ const BROKEN_AFTER: u32 = 3;
 pub(super) struct Jobs {
     limits: QueueLimits,
     /// By number; those that entered first have the lowest.
-    jobs: BTreeMap<u64, Job>,
+    by_id: BTreeMap<u64, Job>,
     next_id: u64,
     closed: Option<Fault>,
     /// For work that is wasted.
@@ -59,7 +59,7 @@ impl Jobs {
     pub(super) fn new(limits: QueueLimits) -> Self {
         Self {
             limits,
-            jobs: BTreeMap::new(),
+            by_id: BTreeMap::new(),
             next_id: 0,
             closed: None,
             allowance: Allowance::default(),
@@ -79,12 +79,12 @@ impl Jobs {
         if let Err(fault) = self.admit(input.waveform.duration()) {
             return (Err(fault), Effects::default());
         }
-        for job in self.jobs.values().filter(|job| !job.was_claimed()) {
+        for job in self.by_id.values().filter(|job| !job.was_claimed()) {
             if !matches!(job.work, Work::Done { .. }) {
                 job.cancel();
             }
         }
-        self.jobs
+        self.by_id
             .retain(|_, job| !(job.is_waiting() && job.is_cancelled()));
         let id = self.enter(input, false);
         let effects = self.claim(id, reply, now);
@@ -103,7 +103,7 @@ impl Jobs {
 
     pub(super) fn may_speculate(&self, now: Duration) -> bool {
         let is_free = |job: &Job| matches!(job.work, Work::Done { .. });
-        self.jobs.values().all(is_free) && self.closed.is_none() && self.allowance.is_left(now)
+        self.by_id.values().all(is_free) && self.closed.is_none() && self.allowance.is_left(now)
     }
 
     /// A client waits for the words of a job from now on. `None` if none will come.
@@ -111,7 +111,7 @@ impl Jobs {
         self.pass(now);
         let is_closed = self.closed.is_some();
         let is_full = self.queued().count() >= self.limits.jobs;
-        let job = self.jobs.get_mut(&id)?;
+        let job = self.by_id.get_mut(&id)?;
         let is_over = is_closed || job.is_cancelled() || job.was_claimed();
         if is_over || (job.is_waiting() && is_full) {
             return None;
@@ -129,7 +129,7 @@ impl Jobs {
         match std::mem::replace(&mut job.work, Work::Running(now)) {
             Work::Done { transcript, took } => {
                 let audio = job.audio;
-                self.jobs.remove(&id);
+                self.by_id.remove(&id);
                 self.totals.finished += 1;
                 self.busy.add(took);
                 self.allowance.take_back(took, now);
@@ -156,7 +156,7 @@ impl Jobs {
     /// A client gives its claim up; `false` if that was answered before.
     pub(super) fn release(&mut self, id: u64, release: Release, now: Duration) -> bool {
         self.pass(now);
-        let Some(job) = self.jobs.get_mut(&id).filter(|job| job.is_held()) else {
+        let Some(job) = self.by_id.get_mut(&id).filter(|job| job.is_held()) else {
             return false;
         };
         match release {
@@ -165,7 +165,7 @@ impl Jobs {
         }
         job.cancel();
         if job.is_waiting() {
-            self.jobs.remove(&id);
+            self.by_id.remove(&id);
         } else {
             job.claim = Claim::Released;
         }
@@ -175,14 +175,14 @@ impl Jobs {
     /// A job that entered without a claim will not be claimed.
     pub(super) fn discard(&mut self, id: u64) -> Effects {
         let mut effects = Effects::from_iter([Effect::Discarded]);
-        if let Some(job) = self.jobs.get(&id) {
+        if let Some(job) = self.by_id.get(&id) {
             job.cancel();
             if let Work::Done { took, .. } = job.work {
                 effects.push(Effect::Wasted(took));
             }
             // The device has not let go of one that runs.
             if !job.is_running() {
-                self.jobs.remove(&id);
+                self.by_id.remove(&id);
             }
         }
         effects
@@ -198,13 +198,13 @@ impl Jobs {
         self.pass(now);
         let running = self.running(limits);
         limits.jobs = limits.jobs.min(running.jobs + room);
-        let waiting = self.jobs.iter().filter(|(_, job)| job.is_waiting());
+        let waiting = self.by_id.iter().filter(|(_, job)| job.is_waiting());
         let (ids, waiting): (Vec<u64>, Vec<Waiting>) =
             waiting.map(|(id, job)| (*id, job.seen())).unzip();
         let mut effects = Effects::default();
         let (mut joined, mut claimed) = (Vec::new(), 0);
         for index in policy::joining(&waiting, running, limits) {
-            let Some(job) = self.jobs.get_mut(&ids[index]) else {
+            let Some(job) = self.by_id.get_mut(&ids[index]) else {
                 continue;
             };
             if let Work::Waiting(input) = std::mem::replace(&mut job.work, Work::Running(now)) {
@@ -226,11 +226,11 @@ impl Jobs {
         self.pass(now);
         let mut effects = Effects::default();
         // One that was abandoned was answered then.
-        let Some(mut job) = self.jobs.remove(&id) else {
+        let Some(mut job) = self.by_id.remove(&id) else {
             return effects;
         };
         let Work::Running(since) = job.work else {
-            self.jobs.insert(id, job);
+            self.by_id.insert(id, job);
             return effects;
         };
         let took = now.saturating_sub(since);
@@ -240,7 +240,7 @@ impl Jobs {
             match outcome {
                 Ok(transcript) if !job.is_cancelled() => {
                     job.work = Work::Done { transcript, took };
-                    self.jobs.insert(id, job);
+                    self.by_id.insert(id, job);
                 }
                 _ => {
                     job.cancel();
@@ -264,7 +264,7 @@ impl Jobs {
 
     /// The device has let go of all that ran, without words.
     pub(super) fn lost(&mut self, fault: &Fault, now: Duration) -> Effects {
-        let running = self.jobs.iter().filter(|(_, job)| job.is_running());
+        let running = self.by_id.iter().filter(|(_, job)| job.is_running());
         let running: Vec<u64> = running.map(|(id, _)| *id).collect();
         let lost = |id| self.done(id, Err(fault.clone()), now).into_iter();
         running.into_iter().flat_map(lost).collect()
@@ -274,7 +274,7 @@ impl Jobs {
     pub(super) fn close(&mut self, fault: Fault) -> Effects {
         self.closed.get_or_insert(fault);
         let mut effects = Effects::default();
-        self.jobs.retain(|_, job| {
+        self.by_id.retain(|_, job| {
             if job.was_claimed() {
                 return true;
             }
@@ -291,7 +291,7 @@ impl Jobs {
     pub(super) fn abandon(&mut self, fault: &Fault, now: Duration) -> Effects {
         self.pass(now);
         let mut effects = self.close(fault.clone());
-        for job in std::mem::take(&mut self.jobs).into_values() {
+        for job in std::mem::take(&mut self.by_id).into_values() {
             job.cancel();
             if let (Work::Running(since), Claim::None) = (&job.work, &job.claim) {
                 effects.push(Effect::Wasted(now.saturating_sub(*since)));
@@ -320,16 +320,16 @@ impl Jobs {
 
     /// Whether there is something for a device that does nothing.
     pub(super) fn has_work(&self) -> bool {
-        self.jobs.values().any(Job::is_waiting)
+        self.by_id.values().any(Job::is_waiting)
     }
 
     /// Jobs on the device, those among them that it should let go of too.
     pub(super) fn on_device(&self) -> usize {
-        self.jobs.values().filter(|job| job.is_running()).count()
+        self.by_id.values().filter(|job| job.is_running()).count()
     }
 
     pub(super) fn report(&self, report: &mut LoadReport, now: Duration) {
-        let running = self.jobs.values().filter(|job| job.is_running());
+        let running = self.by_id.values().filter(|job| job.is_running());
         report.queued = self.queued().count();
         report.running = running.filter(|job| job.is_held()).count();
         report.waiting_audio_s = self.waiting_audio().as_secs_f64();
@@ -357,7 +357,7 @@ impl Jobs {
     fn enter(&mut self, input: Input, ahead: bool) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.jobs.insert(id, Job::new(input, ahead));
+        self.by_id.insert(id, Job::new(input, ahead));
         id
     }
 
@@ -391,11 +391,11 @@ impl Jobs {
 
     fn is_busy(&self) -> bool {
         let is_busy = |job: &Job| job.is_running() && job.was_claimed();
-        self.jobs.values().any(is_busy)
+        self.by_id.values().any(is_busy)
     }
 
     fn running(&self, limits: BatchLimits) -> Running {
-        let running = self.jobs.values().filter(|job| job.is_running());
+        let running = self.by_id.values().filter(|job| job.is_running());
         running.fold(Running::default(), |running, job| Running {
             jobs: running.jobs + 1,
             long: running.long + usize::from(limits.is_long(job.seen())),
@@ -404,7 +404,7 @@ impl Jobs {
 
     /// Utterances that wait.
     fn queued(&self) -> impl Iterator<Item = &Job> {
-        let jobs = self.jobs.values();
+        let jobs = self.by_id.values();
         jobs.filter(|job| job.is_waiting() && job.was_claimed())
     }
 

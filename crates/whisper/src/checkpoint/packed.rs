@@ -199,7 +199,7 @@ impl Packing {
         // Several servers may start on one folder at the same time.
         let out = tempfile::Builder::new()
             .prefix(&beginning(&path))
-            .tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
+            .tempfile_in(path.parent().unwrap_or_else(|| Path::new(".")))?;
         let mut packing = Self {
             out: BufWriter::with_capacity(1 << 20, out),
             path,

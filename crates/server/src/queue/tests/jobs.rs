@@ -18,11 +18,13 @@ const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what may fail elsewhere")]
 fn words() -> Outcome {
     Ok(Transcript::default())
 }
 
 /// What a client gets of [`words`].
+#[expect(clippy::unnecessary_wraps, reason = "what may fail elsewhere")]
 fn answer(waited: u64, took: u64) -> Answer {
     Ok(Answered {
         transcript: Transcript::default(),
