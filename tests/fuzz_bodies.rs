@@ -151,6 +151,7 @@ pub(crate) fn session(bytes: &[u8]) {
                 assert_eq!(fault.to_event().kind(), "error");
                 return;
             }
+            Step::Want(_) => assert!(session.is_receiving()),
             Step::Nothing | Step::Describe | Step::Reply(_) => {}
         }
     }

@@ -1,4 +1,5 @@
 mod admin;
+mod circles;
 mod cli;
 mod cuda;
 mod forms;
@@ -17,3 +18,4 @@ mod speculation;
 mod speech;
 mod streams;
 mod wire;
+mod words;

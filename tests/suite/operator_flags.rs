@@ -39,14 +39,6 @@ fn variables(yaml: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What `--print-config` shows for a variable, where it is not the value itself.
-fn shown(name: &str, value: &str) -> String {
-    match (name, value) {
-        ("STT_DEVICE", "cuda") => "cuda(0)".to_owned(),
-        _ => value.to_owned(),
-    }
-}
-
 /// The files that a pod has mounted under `/names`, in a folder that stands for it.
 fn mounted(folder: &Path) {
     let authority = include_str!("../fixtures/authority.pem");
@@ -87,7 +79,7 @@ async fn every_variable_that_the_operator_sets_is_understood() {
                 .trim_start_matches("STT_")
                 .to_lowercase()
                 .replace('_', "-");
-            let line = format!("{setting} = {}", shown(name, value));
+            let line = format!("{setting} = {value}");
             assert!(
                 config.lines().any(|it| it == line),
                 "{file}: no {line:?} in\n{config}"

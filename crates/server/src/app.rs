@@ -4,41 +4,31 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use audio::Waveform;
-use serde_json::Value;
+use telemetry::Meters;
 use telemetry::admin::Pages;
-use telemetry::load::{LoadReport, ModelReport, SCHEMA};
-use telemetry::{BuildInfo, Meters};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
-use whisper::device::Opened;
-use whisper::{Fused, Input, Level, Options, PackedWeights, Whisper};
 
 use crate::announce;
-use crate::config::{Config, ModelArgs};
+use crate::config::Config;
 use crate::expectation;
 use crate::fault::Fault;
 use crate::lifecycle::{self, Grace, Signals};
-use crate::memory;
+use crate::loading;
 use crate::metrics::Metrics;
-use crate::model_store::{self, Report};
-use crate::names::{self, Names};
+use crate::model_store;
+use crate::names;
 use crate::queue::policy::BatchLimits;
-use crate::queue::{Loaded, ModelState, Queue, Worker, WorkerSettings};
-use crate::recognizer::Recognizer;
+use crate::queue::{ModelState, Queue, Worker, WorkerSettings};
+use crate::view::View;
 use crate::wyoming_server::{AudioBudget, BindError, Doors, Listener, RESERVE, Service, Uri};
 
 /// After the grace for utterances: for their connections to be told and closed.
 const ABORT_GRACE: Duration = Duration::from_secs(2);
-
-/// Enough for every code path of a decoder step.
-const WARM_UP_TOKENS: usize = 4;
-const MIB: u64 = 1 << 20;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -126,12 +116,12 @@ impl App {
         let queue = Queue::new(config.queue, metrics.clone());
         let languages = Arc::new(OnceLock::new());
         let tell = tell_languages(&languages);
-        let small_files = config.model.clone();
-        let told = tokio::task::spawn_blocking(move || model_store::languages(&small_files));
+        let (name, hub) = (config.model.model.clone(), config.model.hub.clone());
+        let told = tokio::task::spawn_blocking(move || model_store::languages(&name, &hub));
         if let Ok(Some(found)) = told.await {
             tell(found);
         }
-        let loader = loader(&config, tell_languages(&languages));
+        let loader = loading::loader(&config, tell_languages(&languages));
         let worker = Worker::start(queue.clone(), worker_settings(&config), loader)?;
         let service = Arc::new(Service {
             limits: config.limits,
@@ -427,231 +417,11 @@ fn worker_settings(config: &Config) -> WorkerSettings {
     }
 }
 
-type Load = Result<(Box<dyn Recognizer>, Loaded), String>;
-
 /// Keeps the languages of the model as soon as its small files are there: clients may ask once.
 fn tell_languages(told: &Arc<OnceLock<Vec<String>>>) -> impl FnOnce(Vec<String>) + Send + 'static {
     let told = Arc::clone(told);
     move |languages| {
         // What was told before stays: it is of the same files.
         told.get_or_init(|| languages);
-    }
-}
-
-fn loader(
-    config: &Config,
-    tell_languages: impl FnOnce(Vec<String>) + Send + 'static,
-) -> impl FnOnce() -> Load + Send + 'static {
-    let model = config.model.clone();
-    let languages = config.languages.clone();
-    let options = config.options.clone();
-    let (wanted, beams) = (config.max_batch, config.options.beam_size);
-    move || {
-        let began = Instant::now();
-        let whisper = load_with(&model, Report::Log, tell_languages)?;
-        tell_device(whisper.device());
-        tell_fused(whisper.fused());
-        tell_packed(whisper.packed());
-        languages
-            .check(&whisper.info().languages)
-            .map_err(|error| error.to_string())?;
-        let places = places(&whisper, wanted, beams)?;
-        // The first pass touches every weight and every code path: the first client does not wait
-        // for that. A few tokens do: on silence a model may go on to its last one, and try again at
-        // every temperature.
-        let mut silence = Input::new(silence()?);
-        silence.options = Options {
-            temperatures: vec![0.0],
-            max_new_tokens: Some(WARM_UP_TOKENS),
-            // Silence goes the whole way here.
-            speech_threshold: None,
-            ..options
-        };
-        for result in whisper.transcribe(&[silence]) {
-            result.map_err(|error| format!("the model cannot transcribe: {}", chain(&error)))?;
-        }
-        let loaded = Loaded {
-            info: whisper.info().clone(),
-            mel: Arc::clone(whisper.mel_extractor()),
-            vocabulary: Some(Arc::clone(whisper.vocabulary())),
-            took: began.elapsed(),
-            places,
-        };
-        Ok((Box::new(whisper), loaded))
-    }
-}
-
-/// How many utterances there is memory for, if fewer than are wanted.
-fn places(whisper: &Whisper, wanted: usize, beams: usize) -> Result<Option<usize>, String> {
-    let places = whisper
-        .places_with_room(wanted, beams)
-        .map_err(|error| format!("the device cannot take one utterance: {}", chain(&error)))?;
-    if places >= wanted {
-        return Ok(None);
-    }
-    warn!(
-        wanted,
-        places, "the device has memory for fewer utterances at once than --max-batch"
-    );
-    Ok(Some(places))
-}
-
-/// Loads a model as the settings say.
-///
-/// # Errors
-/// One line that says what is wrong and what to do.
-pub fn load(model: &ModelArgs, report: Report) -> Result<Whisper, String> {
-    load_with(model, report, |_languages| {})
-}
-
-/// As [`load`]; gives the languages away before the weights are read.
-fn load_with(
-    model: &ModelArgs,
-    report: Report,
-    tell_languages: impl FnOnce(Vec<String>),
-) -> Result<Whisper, String> {
-    memory::keep_no_large_blocks();
-    let checkpoint = model_store::open(model, report).map_err(|error| chain(&error))?;
-    tell_languages(checkpoint.languages().map_err(|error| chain(&error))?);
-    Whisper::load(&checkpoint, model.device, model.load_options()).map_err(|error| chain(&error))
-}
-
-/// Which GPU it is, or why it is none.
-fn tell_device(opened: &Opened) {
-    if let Some(gpu) = &opened.gpu {
-        info!(
-            gpu = gpu.name,
-            compute_capability = %gpu.capability,
-            driver = gpu.driver.as_deref().unwrap_or("unknown"),
-            driver_cuda = %gpu.driver_cuda,
-            memory_mib = gpu.memory_bytes / MIB,
-            free_mib = gpu.free_bytes / MIB,
-            "computing on a GPU"
-        );
-    }
-    if let Some(reason) = &opened.no_gpu {
-        info!(reason = chain(reason), "computing on the CPU");
-    }
-    if let (None, Some(refusal)) = (&opened.gpu, Level::amx_refusal()) {
-        warn!(
-            reason = chain(refusal),
-            instead = %Level::best(),
-            "this CPU has AMX, but the system keeps it from this process"
-        );
-    }
-}
-
-/// Whether a GPU computes with our own kernels.
-fn tell_fused(fused: &Fused) {
-    match fused {
-        Fused::Used => info!("using this program's own kernels: they gave what Candle's give"),
-        Fused::Wrong { kernel, off } => warn!(
-            kernel,
-            off,
-            "not using this program's own kernels, since on this GPU one of them gave something else than Candle's: please report this"
-        ),
-        Fused::Failed { error } => warn!(
-            reason = chain(error),
-            "not using this program's own kernels, since they do not start on this GPU: please report this"
-        ),
-        _ => {}
-    }
-}
-
-/// Whether the next start will be faster.
-fn tell_packed(packed: &PackedWeights) {
-    match packed {
-        PackedWeights::Read => info!("read the weights as an earlier start had packed them"),
-        PackedWeights::Kept { path, unusable } => info!(
-            path = %path.display(),
-            unusable = unusable.as_ref().map(|error| chain(error)),
-            "kept the packed weights for the next start"
-        ),
-        // Often on purpose: a volume for reading only.
-        PackedWeights::NotKept { error } => info!(
-            reason = chain(error),
-            "the packed weights are not kept, the next start packs them again"
-        ),
-        _ => {}
-    }
-}
-
-fn silence() -> Result<Waveform, String> {
-    Waveform::new(vec![0.0; audio::SAMPLE_RATE_HZ as usize]).ok_or_else(|| "no silence".to_owned())
-}
-
-/// An error and its causes in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-/// What the admin pages show.
-#[derive(Debug)]
-struct View {
-    service: Arc<Service>,
-    draining: AtomicBool,
-    slots: usize,
-    revision: String,
-    names: Names,
-}
-
-impl Pages for View {
-    fn health(&self) -> Result<(), String> {
-        match &*self.service.state.borrow() {
-            ModelState::Failed(reason) => Err(reason.to_string()),
-            _ => self.service.queue.health(),
-        }
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        if self.draining.load(Ordering::Relaxed) {
-            return Err("the server is shutting down".to_owned());
-        }
-        match &*self.service.state.borrow() {
-            ModelState::Loading => Err("the model is being loaded".to_owned()),
-            ModelState::Failed(reason) => Err(reason.to_string()),
-            ModelState::Ready(_) => Ok(()),
-        }
-    }
-
-    fn load(&self) -> LoadReport {
-        let mut report = LoadReport {
-            schema: SCHEMA,
-            ready: self.ready().is_ok(),
-            draining: self.draining.load(Ordering::Relaxed),
-            slots: self.slots,
-            open_streams: self.service.open_streams.load(Ordering::Relaxed),
-            model: ModelReport {
-                name: self.service.model.clone(),
-                revision: self.revision.clone(),
-                ..ModelReport::default()
-            },
-            build: BuildInfo::current(),
-            ..LoadReport::default()
-        };
-        if let ModelState::Ready(loaded) = &*self.service.state.borrow() {
-            report.model.sha256.clone_from(&loaded.info.sha256);
-            report.model.bytes = loaded.info.weight_bytes;
-            report.device.clone_from(&loaded.info.device);
-            if let Some(places) = loaded.places {
-                report.slots = places;
-            }
-        }
-        self.service.queue.report(&mut report);
-        report
-    }
-
-    fn info(&self) -> Option<Value> {
-        let mut info = serde_json::to_value(self.service.info()).ok()?;
-        info.as_object_mut()?
-            .insert("names".to_owned(), self.names.borrow().report());
-        Some(info)
     }
 }

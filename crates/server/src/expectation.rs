@@ -23,13 +23,14 @@ impl Expectation {
             .clone()
     }
 
-    /// From now on these names stand. Their tree is made on a thread of its own.
+    /// From now on these names stand. Their tree is made on a thread of its own; when it cannot be made,
+    /// those that stood before still do.
     pub async fn replace(&self, vocabulary: Arc<Vocabulary>, names: Vec<String>) {
-        let tree = make(None, vocabulary, names).await;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tree;
+        self.put(tree(None, vocabulary, names)).await;
     }
 
-    /// What stands now and the names of one request, whose tree is made on a thread of its own.
+    /// What stands now and the names of one request, whose tree is made on a thread of its own; what stands
+    /// now, when it cannot be made.
     pub async fn with(
         &self,
         vocabulary: Option<Arc<Vocabulary>>,
@@ -37,8 +38,17 @@ impl Expectation {
     ) -> Option<Arc<Names>> {
         let standing = self.standing();
         match vocabulary {
-            Some(vocabulary) if !names.is_empty() => make(standing, vocabulary, names).await,
+            Some(vocabulary) if !names.is_empty() => {
+                let made = made(tree(standing.clone(), vocabulary, names)).await;
+                made.unwrap_or(standing)
+            }
             _ => standing,
+        }
+    }
+
+    async fn put(&self, make: impl FnOnce() -> Names + Send + 'static) {
+        if let Some(tree) = made(make).await {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = tree;
         }
     }
 }
@@ -72,19 +82,26 @@ pub async fn follow(
     }
 }
 
-async fn make(
+/// Makes the tree of these names, beside those that stand.
+fn tree(
     standing: Option<Arc<Names>>,
     vocabulary: Arc<Vocabulary>,
     names: Vec<String>,
-) -> Option<Arc<Names>> {
-    let make = move || {
+) -> impl FnOnce() -> Names + Send + 'static {
+    move || {
         let names = names.iter().map(String::as_str);
-        let standing = standing.unwrap_or_default();
-        standing.with(&vocabulary, names)
-    };
+        standing.unwrap_or_default().with(&vocabulary, names)
+    }
+}
+
+/// What was made on another thread: a tree, or nothing if it is empty. `None` if making it panicked.
+async fn made(make: impl FnOnce() -> Names + Send + 'static) -> Option<Option<Arc<Names>>> {
     let made = spawn_blocking(make).await;
-    let made = made.inspect_err(|error| warn!(%error, "names could not be prepared"));
-    made.ok().filter(|tree| !tree.is_empty()).map(Arc::new)
+    let made = made.inspect_err(
+        |error| warn!(%error, "names could not be prepared; those from before stay in use"),
+    );
+    let tree = made.ok()?;
+    Some(Some(tree).filter(|tree| !tree.is_empty()).map(Arc::new))
 }
 
 #[cfg(test)]
@@ -115,6 +132,18 @@ mod tests {
         assert_eq!(number(expectation.with(None, own()).await), 1);
         assert_eq!(number(expectation.standing()), 1);
         expectation.replace(vocabulary(), Vec::new()).await;
+        assert_eq!(expectation.standing(), None);
+    }
+
+    #[tokio::test]
+    async fn names_that_cannot_be_made_leave_those_from_before() {
+        let expectation = Expectation::default();
+        expectation
+            .replace(vocabulary(), vec!["WLED".to_owned()])
+            .await;
+        expectation.put(|| panic!("ordered to")).await;
+        assert_eq!(number(expectation.standing()), 1);
+        expectation.put(Names::default).await;
         assert_eq!(expectation.standing(), None);
     }
 

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use wyoming::{Code, Event, Excerpt};
 
-use crate::wyoming_server::{MAX_NAME_BYTES, MAX_NAMES};
-
 /// One way to fail, with what the client needs to know about it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -79,13 +77,17 @@ pub enum Fault {
     },
     /// More names and terms than a request may have.
     #[error(
-        "the request has {names} names and terms of {bytes} bytes; send at most {MAX_NAMES} of {MAX_NAME_BYTES} bytes"
+        "the request has {names} names and terms of {bytes} bytes; send at most {most} of {most_bytes} bytes"
     )]
     TooManyNames {
         /// Names and terms.
         names: usize,
         /// Their length together.
         bytes: usize,
+        /// How many may be sent.
+        most: usize,
+        /// How long they may be together.
+        most_bytes: usize,
     },
     /// A language that cannot be answered.
     #[error("language \"{language}\" is not available here; available: {}", available.join(", "))]

@@ -1,18 +1,20 @@
 //! The speech-to-text server: Wyoming in front, one queue, Whisper behind.
 //!
-//! [`config`] turns what was typed into checked settings, [`app`] binds every port and makes every
+//! [`cli`] reads what was typed, [`config`] turns it into checked settings, [`app`] binds every port and makes every
 //! channel, [`wyoming_server`] speaks to clients, [`queue`] bounds and orders the work, and
 //! [`recognizer`] does it on a thread of its own.
 
 pub mod announce;
 pub mod app;
 pub mod blocklist;
+pub mod cli;
 pub mod config;
 pub mod describe;
 pub mod expectation;
 pub mod fault;
 pub mod language;
 pub mod lifecycle;
+pub mod loading;
 mod memory;
 pub mod metrics;
 pub mod model_store;
@@ -21,4 +23,5 @@ pub mod probe;
 pub mod queue;
 pub mod recognizer;
 pub mod transcribe;
+mod view;
 pub mod wyoming_server;

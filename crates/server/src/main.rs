@@ -4,11 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use server::app::{App, Ended, chain};
-use server::config::{Cli, Command, Config, ServeArgs, one_line};
+use server::app::{App, Ended, StartError};
+use server::cli::{Cli, Command, one_line};
+use server::config::{Config, ServeArgs};
 use server::wyoming_server::Uri;
 use server::{model_store, probe, transcribe};
-use telemetry::Meters;
+use telemetry::{Meters, chain};
 
 /// Settings that cannot work (`EX_USAGE`).
 const BAD_SETTINGS: u8 = 64;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => serve(*args).await,
+            Command::Serve(args) => serve(*args, &cli.given).await,
             Command::Transcribe(args) => transcribe::run(&args),
             Command::Probe(args) => probe::run(&args).await,
             Command::Model(args) => model_store::run(&args),
@@ -61,13 +62,13 @@ fn failed(code: u8, message: &str) -> ExitCode {
     ExitCode::from(code)
 }
 
-async fn serve(args: ServeArgs) -> ExitCode {
+async fn serve(args: ServeArgs, given: &[(String, String)]) -> ExitCode {
     let config = match args.check() {
         Ok(config) => config,
         Err(error) => return failed(BAD_SETTINGS, &chain(&error)),
     };
     if args.print_config {
-        say(&config)(args.shown().trim_end());
+        say(&config)(args.shown(given).trim_end());
         return ExitCode::SUCCESS;
     }
     let mut guard = match telemetry::init(&config.telemetry) {
@@ -86,7 +87,11 @@ async fn serve(args: ServeArgs) -> ExitCode {
     let say = say(&config);
     let code = match App::build(config, meters).await {
         Err(error) => {
-            let holder = probe::holder(&error).await.unwrap_or_default();
+            let holder = match &error {
+                StartError::Bind(error) => probe::holder(error).await,
+                _ => None,
+            };
+            let holder = holder.unwrap_or_default();
             failed(UNAVAILABLE, &format!("{}{holder}", chain(&error)))
         }
         Ok(app) => match app.run(say).await {

@@ -115,6 +115,7 @@ pub struct Metrics {
     speculations_adopted: Counter<u64>,
     speculations_discarded: Counter<u64>,
     speculation_busy: Counter<f64>,
+    answer: Counter<f64>,
     utterance_audio: Histogram<f64>,
     wait: Histogram<f64>,
     transcribe: Histogram<f64>,
@@ -162,16 +163,23 @@ impl Metrics {
             ),
             speculations_adopted: counter(
                 "speculations_adopted",
-                "Of these, those whose words were the utterance's.",
+                "Of these, those that became the transcript of their utterance.",
             ),
             speculations_discarded: counter(
                 "speculations_discarded",
-                "Of these, those in vain: speech went on, or somebody else needed the device.",
+                "Of these, those discarded: speech went on, or another request needed the device.",
             ),
             speculation_busy: meter
                 .f64_counter("speculation_busy")
                 .with_unit("s")
                 .with_description("Time the device spent on them, by outcome.")
+                .build(),
+            answer: meter
+                .f64_counter("answer")
+                .with_unit("s")
+                .with_description(
+                    "Time from the end of audio to the words of all utterances, by part.",
+                )
                 .build(),
             utterance_audio: histogram(
                 "utterance_audio",
@@ -295,6 +303,14 @@ impl Metrics {
         };
         self.utterances
             .add(1, &[KeyValue::new("language", language)]);
+    }
+
+    /// So much of the time of an answer went into this part.
+    pub fn answer_part(&self, part: &'static str, time: Duration) {
+        if !time.is_zero() {
+            self.answer
+                .add(time.as_secs_f64(), &[KeyValue::new("part", part)]);
+        }
     }
 
     /// A batch was lost to a panic.
@@ -427,6 +443,9 @@ mod tests {
         metrics.fault(Code::Overloaded);
         metrics.answered("en".to_owned());
         metrics.answered(String::new());
+        metrics.answer_part("encode", Duration::from_millis(250));
+        metrics.answer_part("encode", Duration::from_millis(500));
+        metrics.answer_part("reply", Duration::ZERO);
         metrics.panicked();
         let withheld = Withheld {
             hopeless: 2,
@@ -460,6 +479,7 @@ mod tests {
             "stt_faults_total{code=\"overloaded\"} 1",
             "stt_utterances_total{language=\"en\"} 1",
             "stt_utterances_total{language=\"none\"} 1",
+            "stt_answer_seconds_total{part=\"encode\"} 0.75",
             "stt_recognition_panics_total 1",
             "stt_withheld_texts_total{reason=\"hopeless\"} 2",
             "stt_withheld_texts_total{reason=\"phrase\"} 1",

@@ -27,8 +27,6 @@ use std::path::{Path, PathBuf};
 
 use whisper::{Checkpoint, LoadError};
 
-use crate::config::ModelArgs;
-
 pub use args::{HubArgs, HubId, Revision, Secret};
 use cache::RepoCache;
 #[cfg(feature = "hub")]
@@ -116,41 +114,38 @@ impl Report {
 ///
 /// # Errors
 /// [`StoreError`], which says what to do.
-pub fn open(args: &ModelArgs, report: Report) -> Result<Checkpoint, StoreError> {
-    let name = args.model.as_str();
+pub fn open(name: &str, hub: &HubArgs, report: Report) -> Result<Checkpoint, StoreError> {
     if name == "demo" {
         return demo();
     }
-    let folder = match local(args) {
+    let folder = match local(name, hub) {
         Some(folder) => folder,
-        None => find(&repository(name)?, &args.hub, Freshness::AnyCached, report)?,
+        None => find(&repository(name)?, hub, Freshness::AnyCached, report)?,
     };
     Ok(Checkpoint::open(&folder)?)
 }
 
 /// The languages of a model whose files are there: of the small ones, without a look at the weights or the network.
-pub fn languages(args: &ModelArgs) -> Option<Vec<String>> {
-    let name = args.model.as_str();
+pub fn languages(name: &str, hub: &HubArgs) -> Option<Vec<String>> {
     let checkpoint = if name == "demo" {
         demo().ok()?
     } else {
         let in_cache = || {
-            let (cache, commit) = cached(&names::repository(name)?, &args.hub)?;
+            let (cache, commit) = cached(&names::repository(name)?, hub)?;
             Some(cache.snapshot(&commit))
         };
-        Checkpoint::open(&local(args).or_else(in_cache)?).ok()?
+        Checkpoint::open(&local(name, hub).or_else(in_cache)?).ok()?
     };
     checkpoint.languages().ok()
 }
 
 /// The folder or file of a model that the hub's cache has no part in.
-fn local(args: &ModelArgs) -> Option<PathBuf> {
-    let name = args.model.as_str();
+fn local(name: &str, hub: &HubArgs) -> Option<PathBuf> {
     let path = Path::new(name);
     if path.exists() || name.starts_with(['/', '.', '~']) {
         return Some(path.to_owned());
     }
-    plain_folder(name, &names::repository(name)?, &args.hub)
+    plain_folder(name, &names::repository(name)?, hub)
 }
 
 fn repository(name: &str) -> Result<HubId, StoreError> {

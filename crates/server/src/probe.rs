@@ -11,8 +11,7 @@ use tokio::time::Instant;
 use wyoming::info::Info;
 use wyoming::{Client, ClientError};
 
-use crate::app::StartError;
-use crate::wyoming_server::Uri;
+use crate::wyoming_server::{BindError, Uri};
 
 /// `wyoming-stt probe`.
 #[derive(Debug, clap::Args)]
@@ -240,10 +239,7 @@ fn described(info: &Info) -> String {
 
 /// Tells who holds the port that could not be bound: what it speaks, and its process where the
 /// system shows that.
-pub async fn holder(error: &StartError) -> Option<String> {
-    let StartError::Bind(error) = error else {
-        return None;
-    };
+pub async fn holder(error: &BindError) -> Option<String> {
     let Uri::Tcp(address) = &error.uri else {
         return None;
     };

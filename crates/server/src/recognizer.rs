@@ -33,17 +33,23 @@ impl fmt::Debug for dyn Recognizer {
 
 #[cfg(test)]
 pub(crate) mod fake {
+    use std::collections::VecDeque;
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::Duration;
 
-    use whisper::{Transcript, WhisperError};
+    use whisper::{Input, Transcript, WhisperError};
 
     use super::*;
 
-    /// What the fake does with its next batch.
+    /// What the fake does next with those that run.
     #[derive(Clone, Debug)]
     pub(crate) enum Order {
+        /// The same to all.
         Say(&'static str),
+        /// To the one that joined first; the others go on.
+        SayFirst(&'static str),
+        /// Nothing, but others may join.
+        LetIn,
         /// No words, without a pass of the network.
         Silence,
         /// Refuses the language, without a pass of the network.
@@ -53,11 +59,13 @@ pub(crate) mod fake {
         /// Says nothing about any job, which no recogniser should.
         Forget,
         Panic,
-        /// Waits until every job of the batch is cancelled, or ten seconds.
+        /// Waits until every job is cancelled, or ten seconds.
         UntilCancelled,
     }
 
-    /// Does as it is told, one order for all that wait together; waits for orders.
+    /// Does as it is told, one order for all that run; waits for orders. As Whisper does, it lets others
+    /// join where there are places, lets go of those that are cancelled before it does anything, and
+    /// rests when nobody is left and nobody comes.
     pub(crate) struct FakeRecognizer {
         orders: Receiver<Order>,
         batches: Sender<usize>,
@@ -65,7 +73,7 @@ pub(crate) mod fake {
 
     pub(crate) struct Handle {
         pub(crate) orders: Sender<Order>,
-        /// Sizes of the batches that began.
+        /// How many joined, each time that any did.
         pub(crate) batches: Receiver<usize>,
     }
 
@@ -79,53 +87,98 @@ pub(crate) mod fake {
             };
             (fake, Handle { orders, batches })
         }
+
+        fn let_in(&self, room: Room, running: &mut Running, source: &mut dyn Source) {
+            let joined = source.join(room.utterances - running.len());
+            if !joined.is_empty() {
+                self.batches.send(joined.len()).ok();
+            }
+            running.extend(joined);
+        }
     }
+
+    /// Those that run, in the order in which they joined.
+    type Running = VecDeque<(u64, Input)>;
 
     impl Recognizer for FakeRecognizer {
         fn recognize(&mut self, room: Room, source: &mut dyn Source) {
-            let batch = source.join(room.utterances);
-            self.batches.send(batch.len()).ok();
-            let order = self.orders.recv_timeout(Duration::from_secs(30));
-            for (id, input) in batch {
-                let result = match &order {
-                    Ok(Order::Say(text)) => Ok(Transcript {
-                        text: (*text).to_owned(),
-                        language: "en".to_owned(),
-                        segments: vec![whisper::Segment {
-                            start_s: 0.0,
-                            end_s: 1.0,
-                            text: (*text).to_owned(),
-                            tokens: Vec::new(),
-                            temperature: 0.0,
-                            avg_log_prob: -0.1,
-                            compression_ratio: 1.0,
-                            no_speech_prob: 0.0,
-                        }],
-                        timings: whisper::Timings {
-                            encode: Duration::from_millis(1),
-                            ..whisper::Timings::default()
-                        },
-                        ..Transcript::default()
-                    }),
-                    Ok(Order::Silence) => Ok(Transcript::default()),
-                    Ok(Order::Refuse) => Err(WhisperError::UnsupportedLanguage {
-                        language: "xx".to_owned(),
-                    }),
-                    Ok(Order::Forget) => return,
-                    Ok(Order::Panic) => panic!("ordered to"),
-                    Ok(Order::UntilCancelled) => {
-                        for _ in 0..1_000 {
-                            if input.cancel.is_cancelled() {
-                                break;
-                            }
-                            std::thread::sleep(Duration::from_millis(10));
-                        }
-                        Err(WhisperError::Cancelled)
+            let mut running = Running::new();
+            loop {
+                if running.is_empty() {
+                    self.let_in(room, &mut running, source);
+                }
+                if running.is_empty() {
+                    return;
+                }
+                let order = self.orders.recv_timeout(Duration::from_secs(30));
+                running.retain(|(id, input)| {
+                    let is_cancelled = input.cancel.is_cancelled();
+                    if is_cancelled {
+                        source.done(*id, Err(WhisperError::Cancelled));
                     }
-                    Ok(Order::Fail) | Err(_) => Err(WhisperError::NotFinite),
-                };
-                source.done(id, result);
+                    !is_cancelled
+                });
+                match order.unwrap_or(Order::Fail) {
+                    Order::LetIn => self.let_in(room, &mut running, source),
+                    Order::SayFirst(text) => {
+                        if let Some((id, _)) = running.pop_front() {
+                            source.done(id, Ok(words(text)));
+                        }
+                    }
+                    Order::Forget => return,
+                    Order::Panic => panic!("ordered to"),
+                    order => {
+                        for (id, input) in running.drain(..) {
+                            source.done(id, order.result(&input));
+                        }
+                    }
+                }
             }
+        }
+    }
+
+    impl Order {
+        /// What becomes of a job, if the order is for all.
+        fn result(&self, input: &Input) -> Result<Transcript, WhisperError> {
+            match self {
+                Self::Say(text) => Ok(words(text)),
+                Self::Silence => Ok(Transcript::default()),
+                Self::Refuse => Err(WhisperError::UnsupportedLanguage {
+                    language: "xx".to_owned(),
+                }),
+                Self::UntilCancelled => {
+                    for _ in 0..1_000 {
+                        if input.cancel.is_cancelled() {
+                            break;
+                        }
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                    Err(WhisperError::Cancelled)
+                }
+                _ => Err(WhisperError::NotFinite),
+            }
+        }
+    }
+
+    fn words(text: &str) -> Transcript {
+        Transcript {
+            text: text.to_owned(),
+            language: "en".to_owned(),
+            segments: vec![whisper::Segment {
+                start_s: 0.0,
+                end_s: 1.0,
+                text: text.to_owned(),
+                tokens: Vec::new(),
+                temperature: 0.0,
+                avg_log_prob: -0.1,
+                compression_ratio: 1.0,
+                no_speech_prob: 0.0,
+            }],
+            timings: whisper::Timings {
+                encode: Duration::from_millis(1),
+                ..whisper::Timings::default()
+            },
+            ..Transcript::default()
         }
     }
 }

@@ -10,10 +10,11 @@ use std::time::Duration;
 use audio::file::{Damage, DamageKind, Recording};
 use clap::ValueEnum;
 use serde_json::json;
+use telemetry::chain;
 use whisper::{Input, Language, Names, Options, Transcript, Whisper};
 
-use crate::app::{chain, load};
 use crate::config::ModelArgs;
+use crate::loading::load;
 use crate::model_store::Report;
 use crate::names;
 

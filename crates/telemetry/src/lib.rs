@@ -2,12 +2,14 @@
 
 pub mod admin;
 mod build_info;
+mod error;
 mod listen;
 pub mod load;
 mod logging;
 mod metrics;
 
 pub use build_info::{BUILD, BuildInfo};
+pub use error::{TelemetryError, chain};
 pub use listen::listen;
-pub use logging::{Guard, LogFormat, Settings, TelemetryError, init};
+pub use logging::{Guard, LogFormat, Settings, init};
 pub use metrics::Meters;

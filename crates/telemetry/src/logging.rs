@@ -1,6 +1,5 @@
 //! Logs on standard error; logs' spans and metrics by OTLP where an endpoint is set.
 
-use axum::http::Uri;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::{LogExporter, SpanExporter, WithExportConfig};
@@ -14,7 +13,8 @@ use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::Meters;
+use crate::error::{TelemetryError, check_endpoint};
+use crate::metrics::Meters;
 
 /// What to log and where to send it.
 #[derive(Clone, Debug)]
@@ -37,48 +37,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// Why logging could not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TelemetryError {
-    /// The filter is not understood.
-    #[error("log filter {filter:?} is not understood; try info, debug or info,server=debug")]
-    Filter {
-        /// What was given.
-        filter: String,
-        /// What the parser said.
-        source: tracing_subscriber::filter::ParseError,
-    },
-    /// The OTLP endpoint is no address that could be exported to.
-    #[error(
-        "OTLP endpoint {endpoint:?} is not understood; it looks like http://collector:4317, and https is not built in"
-    )]
-    Endpoint {
-        /// What was given.
-        endpoint: String,
-    },
-    /// The OTLP exporter cannot be made.
-    #[error("cannot export to {endpoint}; an OTLP endpoint looks like http://collector:4317")]
-    Exporter {
-        /// What was given.
-        endpoint: String,
-        /// What the exporter said.
-        source: opentelemetry_otlp::ExporterBuildError,
-    },
-    /// A subscriber was there already.
-    #[error("logging was started twice")]
-    Twice {
-        /// What the registry said.
-        source: tracing_subscriber::util::TryInitError,
-    },
-    /// The metrics page cannot be made.
-    #[error("metrics cannot be collected")]
-    Metrics {
-        /// What the exporter said.
-        source: opentelemetry_sdk::error::OTelSdkError,
-    },
 }
 
 /// What the exporters themselves say is never exported: at `debug` each export would give rise to the
@@ -170,20 +128,6 @@ fn filter<S: Subscriber>(
 fn may_be_logged(target: &str) -> bool {
     let origin = target.split("::").next().unwrap_or_default();
     !NEVER_LOGGED.contains(&origin)
-}
-
-/// The exporter itself takes an empty endpoint for its own default, and finds out about others only
-/// when it connects.
-pub(crate) fn check_endpoint(endpoint: &str) -> Result<(), TelemetryError> {
-    let is_http = endpoint.parse::<Uri>().is_ok_and(|uri| {
-        uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    if is_http {
-        return Ok(());
-    }
-    Err(TelemetryError::Endpoint {
-        endpoint: endpoint.to_owned(),
-    })
 }
 
 fn exporters(settings: &Settings) -> Result<Guard, TelemetryError> {

@@ -8,8 +8,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
 
-use crate::TelemetryError;
-use crate::logging::check_endpoint;
+use crate::error::{TelemetryError, check_endpoint};
 
 /// The process's meters; clones share them. [`Guard::hold`](crate::Guard::hold) sends the last readings at
 /// the end: where nobody does, dropping the last clone blocks while it tries.

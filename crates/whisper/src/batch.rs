@@ -17,11 +17,11 @@ use tracing::debug;
 use self::turns::{Pass, Turns, Waiting, together};
 use crate::decode::attempt::{Attempt, Progress};
 use crate::decode::{BRANCHES, language};
-use crate::model::{Logits, Prediction};
-use crate::state::State;
+use crate::engine::Engine;
+use crate::error::{WhisperError, model_error};
+use crate::model::{Logits, Prediction, State};
 use crate::transcription::Transcription;
-use crate::whisper::model_error;
-use crate::{Cancel, Input, LogMel, Prefill, Transcript, Whisper, WhisperError};
+use crate::{Cancel, Input, LogMel, Prefill, Transcript};
 
 /// Where utterances come from, and where their words go.
 pub trait Source: Send {
@@ -34,7 +34,7 @@ pub trait Source: Send {
 
 /// Utterances on their way.
 pub(crate) struct Batch<'a, S: ?Sized> {
-    whisper: &'a Whisper,
+    engine: &'a Engine,
     source: &'a mut S,
     /// Item `i` belongs to place `i`.
     state: State,
@@ -71,10 +71,10 @@ enum Choice {
 
 impl<'a, S: Source + ?Sized> Batch<'a, S> {
     /// Nobody is there yet. `state` has an item for each place.
-    pub(crate) fn new(whisper: &'a Whisper, state: State, source: &'a mut S) -> Self {
+    pub(crate) fn new(engine: &'a Engine, state: State, source: &'a mut S) -> Self {
         let places = state.rows() / state.rows_per_item();
         Self {
-            whisper,
+            engine,
             source,
             state,
             places: (0..places).map(|_| None).collect(),
@@ -116,7 +116,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
         for (id, input) in joined {
             // More than there is room for were not asked for.
             let index = free.next().ok_or(WhisperError::Cancelled);
-            let begun = index.and_then(|index| Ok((index, self.whisper.begin(input)?)));
+            let begun = index.and_then(|index| Ok((index, self.engine.begin(input)?)));
             match begun {
                 Err(error) => self.source.done(id, Err(error)),
                 // Nobody speaks in it.
@@ -168,7 +168,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             .enumerate()
             .filter_map(|(index, place)| place.as_ref()?.waiting(index))
             .collect();
-        let model = self.whisper.model();
+        let model = self.engine.model();
         let most = |frames| {
             if self.one_by_one {
                 1
@@ -245,7 +245,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
         let cancels: Vec<&Cancel> = places.map(|place| place.transcription.cancel()).collect();
         let indices: Vec<usize> = windows.iter().map(|(index, _)| *index).collect();
         let windows: Vec<&LogMel> = windows.iter().map(|(_, window)| window).collect();
-        let model = self.whisper.model();
+        let model = self.engine.model();
         // Where there is one, each window is encoded alone.
         let rest = windows.first().and_then(|window| model.rest_of(window));
         let encoded = model
@@ -267,7 +267,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             place.stage = if place.transcription.languages_to_detect().is_some() {
                 Stage::Language
             } else {
-                place.attempt(self.whisper, most_hypotheses)
+                place.attempt(self.engine, most_hypotheses)
             };
         }
     }
@@ -275,12 +275,12 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
     /// One pass over all that choose tokens.
     fn decode(&mut self) {
         let Self {
-            whisper,
+            engine,
             state,
             places,
             ..
         } = self;
-        let begin = [whisper.vocabulary().start_of_transcript()];
+        let begin = [engine.vocabulary().start_of_transcript()];
         // Place and number of its rows, and what they read.
         let (mut readers, mut reads, mut greedy) = (Vec::new(), Vec::new(), Vec::new());
         for (index, place) in places.iter().enumerate() {
@@ -295,7 +295,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             }
         }
         let began = Instant::now();
-        let predicted = whisper.model().predict_rows(state, &reads, &greedy);
+        let predicted = engine.model().predict_rows(state, &reads, &greedy);
         match predicted.map_err(model_error) {
             Err(error) => {
                 for (index, _) in readers {
@@ -303,11 +303,10 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
                 }
             }
             Ok(predicted) => {
-                let took = began.elapsed();
                 let mut predicted = predicted.into_iter();
                 let mut of_places: Vec<Vec<Vec<Prediction>>> = vec![Vec::new(); places.len()];
-                for (index, rows) in readers {
-                    of_places[index] = predicted.by_ref().take(rows).collect();
+                for (index, rows) in &readers {
+                    of_places[*index] = predicted.by_ref().take(*rows).collect();
                 }
                 // Rules, the sum of exponentials and the search go over the vocabulary several times: half a
                 // millisecond for eight rows.
@@ -316,10 +315,15 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
                     .zip(of_places)
                     .map(|(place, predicted)| {
                         let place = place.as_mut().filter(|_| !predicted.is_empty())?;
-                        place.transcription.decoded(took);
-                        place.choose(whisper, predicted)
+                        place.choose(engine, predicted)
                     })
                     .collect();
+                let took = began.elapsed();
+                for (index, _) in readers {
+                    if let Some(place) = &mut places[index] {
+                        place.transcription.decoded(took);
+                    }
+                }
                 for (index, choice) in choices.into_iter().enumerate() {
                     if let Some(choice) = choice {
                         self.take(index, choice);
@@ -338,7 +342,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
         };
         match choice {
             Choice::Language => {
-                place.stage = place.attempt(self.whisper, most_hypotheses);
+                place.stage = place.attempt(self.engine, most_hypotheses);
                 self.state.clear(first_row);
             }
             Choice::Tokens(Progress::GoesOn { sources }) => {
@@ -351,7 +355,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             Choice::Tokens(Progress::Ended(Ok(outcome))) => {
                 place
                     .transcription
-                    .accept(self.whisper.vocabulary(), &outcome);
+                    .accept(self.engine.vocabulary(), &outcome);
                 self.go_on(index);
             }
         }
@@ -392,12 +396,12 @@ impl Place {
         })
     }
 
-    fn attempt(&self, whisper: &Whisper, most_hypotheses: usize) -> Stage {
-        let mut request = self.transcription.request(whisper.vocabulary());
+    fn attempt(&self, engine: &Engine, most_hypotheses: usize) -> Stage {
+        let mut request = self.transcription.request(engine.vocabulary());
         let beams = most_hypotheses.saturating_sub(BRANCHES).max(1);
         request.beam_size = request.beam_size.min(beams);
         request.branches = request.branches.min(most_hypotheses - request.beam_size);
-        Stage::Attempt(Attempt::new(request, whisper.vocabulary()))
+        Stage::Attempt(Attempt::new(request, engine.vocabulary()))
     }
 
     /// `begin`: the start of a transcript, after which languages are told apart.
@@ -419,25 +423,25 @@ impl Place {
     }
 
     /// What was predicted for each row that the place read.
-    fn choose(&mut self, whisper: &Whisper, predicted: Vec<Vec<Prediction>>) -> Option<Choice> {
+    fn choose(&mut self, engine: &Engine, predicted: Vec<Vec<Prediction>>) -> Option<Choice> {
         match &mut self.stage {
             Stage::Window(_) => None,
             Stage::Language => {
                 let first = predicted.into_iter().flatten().next();
-                self.detect_language(whisper, first.and_then(Prediction::logits));
+                self.detect_language(engine, first.and_then(Prediction::logits));
                 Some(Choice::Language)
             }
             Stage::Attempt(attempt) => {
-                let progress = attempt.take(whisper.vocabulary(), predicted.into_iter());
+                let progress = attempt.take(engine.vocabulary(), predicted.into_iter());
                 Some(Choice::Tokens(progress))
             }
         }
     }
 
-    fn detect_language(&mut self, whisper: &Whisper, logits: Option<Logits>) {
+    fn detect_language(&mut self, engine: &Engine, logits: Option<Logits>) {
         let allowed = self.transcription.languages_to_detect().unwrap_or_default();
         let detected =
-            logits.and_then(|logits| language::choose(whisper.vocabulary(), allowed, logits));
+            logits.and_then(|logits| language::choose(engine.vocabulary(), allowed, logits));
         if let Some(detected) = detected {
             self.transcription.set_language(detected);
         }

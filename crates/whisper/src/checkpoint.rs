@@ -13,6 +13,7 @@ mod forms;
 pub mod fuzz;
 mod ggml;
 mod json;
+mod languages;
 mod packed;
 mod pickle;
 mod stored;
@@ -30,11 +31,11 @@ pub use configuration::GenerationConfig;
 pub use error::LoadError;
 #[cfg(feature = "testing")]
 pub(crate) use forms::fuzz_ctranslate2;
+pub(crate) use languages::{codes, languages};
 pub(crate) use packed::{PackedFile, Packing};
 pub(crate) use tensors::Tensors;
 pub(crate) use tokenizer::{is_timestamp, looks_special};
 
-use crate::vocabulary::languages_of;
 use files::WeightFile;
 use forms::{Contents, Form};
 
@@ -116,7 +117,7 @@ impl Checkpoint {
     /// # Errors
     /// [`LoadError::Tokenizer`] where it cannot be read.
     pub fn languages(&self) -> Result<Vec<String>, LoadError> {
-        languages_of(self)
+        languages::languages_of(self)
     }
 
     /// The text of `tokenizer.json`, or what would stand there.

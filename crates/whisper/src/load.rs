@@ -8,8 +8,42 @@ use std::{
 };
 
 use candle_core::Device;
+use kernels::Level;
 
-use crate::{Checkpoint, Level, LoadError, LoadOptions, Model, checkpoint::Packing, model::Kept};
+use crate::{
+    checkpoint::{Checkpoint, LoadError, Packing},
+    model::{Kept, Model},
+    precision::Precision,
+};
+
+/// How to load.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// CPU threads; 0 for one per core.
+    pub threads: usize,
+    /// Of weights and arithmetic.
+    pub precision: Precision,
+    /// Highest vector instructions of the kernels, which a benchmark lowers; `None` for the best of the CPU. What
+    /// Candle computes is not limited by it.
+    pub level: Option<Level>,
+    /// Whether int8 weights are kept, as the kernels read them, in a file beside the checkpoint's where its folder can
+    /// be written to. Later loads then need not read and round the whole checkpoint.
+    pub keep_packed: bool,
+    /// Whether a GPU computes with kernels of this program's own too, after a check that they give what Candle's give.
+    pub fused: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            precision: Precision::default(),
+            level: None,
+            keep_packed: false,
+            fused: true,
+        }
+    }
+}
 
 /// What became of packed weights when a model was loaded.
 #[derive(Debug)]

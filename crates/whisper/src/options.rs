@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use audio::Waveform;
 
+use crate::vocabulary::Task;
 use crate::{MelStream, Window};
 
 /// One utterance to transcribe.
@@ -60,16 +61,6 @@ pub enum Language {
     },
 }
 
-/// What to write down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Task {
-    /// The words that were said.
-    #[default]
-    Transcribe,
-    /// The same in English.
-    Translate,
-}
-
 /// How to transcribe. The names of the thresholds, and the defaults of most settings, are those of openai-whisper's
 /// `transcribe.py`; there, the text before is a prompt.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,10 +85,6 @@ pub struct Options {
     pub speech_threshold: Option<f32>,
     /// Text that is taken to come before the audio.
     pub initial_prompt: Option<String>,
-    /// Unique names to expect.
-    pub names: Vec<String>,
-    /// Words to expect; they give way to names.
-    pub terms: Vec<String>,
     /// Names that are preferred while tokens are chosen.
     pub expected: Option<Arc<crate::Names>>,
     /// Split into segments with times. Audio over one window always is.
@@ -126,8 +113,6 @@ impl Default for Options {
             no_speech_threshold: Some(0.5),
             speech_threshold: None,
             initial_prompt: None,
-            names: Vec::new(),
-            terms: Vec::new(),
             expected: None,
             timestamps: false,
             condition_on_previous_text: false,

@@ -58,10 +58,10 @@ pub struct Withheld {
 /// Wall time by stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timings {
-    /// Spectrograms that had not been computed before.
+    /// Spectrograms that had not been computed before, the detector of speech, and the prompt.
     pub mel: Duration,
     /// Encoder.
     pub encode: Duration,
-    /// Decoder, with language detection.
+    /// Decoder, with language detection and the choice of tokens.
     pub decode: Duration,
 }

@@ -3,9 +3,12 @@
 //! Source: the loop of openai-whisper's `transcribe.py`. Pure: it takes outcomes and hands out
 //! windows and requests; [`crate::batch`] runs them together with those of others.
 
+mod cut;
+
 use std::ops::Range;
 use std::time::Duration;
 
+use self::cut::{Cut, FRAMES_PER_STEP, cut_at_timestamps, stretches};
 use crate::decode::fallback::{Tried, Verdict, Way};
 use crate::decode::language::Detected;
 use crate::decode::{BRANCHES, Outcome, Request, bias};
@@ -17,8 +20,6 @@ use crate::{Cancel, Input, Language, LogMel, MelError, MelStream, Window};
 
 /// Seconds of one mel frame.
 const FRAME_S: f64 = 0.01;
-/// Mel frames of one timestamp step (20 ms).
-const FRAMES_PER_STEP: usize = 2;
 /// Above this temperature a window's text is no prompt for the next one.
 const MAX_PROMPT_TEMPERATURE: f32 = 0.5;
 /// A segment of this length in which nobody speaks was invented: 0.5 s in mel frames. Times are not exact.
@@ -39,6 +40,8 @@ pub(crate) struct Transcription {
     passages: Passages,
     window_frames: usize,
     positions: usize,
+    /// Of the initial prompt, in tokens.
+    initial_words: Vec<u32>,
     language: Option<(String, Option<f32>)>,
     /// First mel frame of the current window.
     seek: usize,
@@ -72,18 +75,42 @@ enum Spectrogram {
     Long(LogMel),
 }
 
+/// What is known of an utterance before its first pass.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) stream: MelStream,
+    pub(crate) passages: Passages,
+    /// When it need not be detected.
+    pub(crate) language: Option<String>,
+    /// Of the initial prompt, in tokens.
+    pub(crate) initial_words: Vec<u32>,
+}
+
+/// What the network takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Of one window, in mel frames.
+    pub(crate) window_frames: usize,
+    /// Of the decoder, in tokens.
+    pub(crate) positions: usize,
+    /// Whether the encoder may read less than a window with [`Window::Auto`].
+    pub(crate) may_be_short: bool,
+}
+
 impl Transcription {
-    /// `language` is set when it need not be detected. `may_be_short`: whether the encoder may read less than a window
-    /// with [`Window::Auto`].
-    pub(crate) fn new(
-        mut input: Input,
-        stream: MelStream,
-        passages: Passages,
-        language: Option<String>,
-        window_frames: usize,
-        positions: usize,
-        may_be_short: bool,
-    ) -> Self {
+    /// An utterance before its first pass.
+    pub(crate) fn new(mut input: Input, known: Known, bounds: Bounds) -> Self {
+        let Known {
+            stream,
+            passages,
+            language,
+            initial_words,
+        } = known;
+        let Bounds {
+            window_frames,
+            positions,
+            may_be_short,
+        } = bounds;
         let one_window = stream.samples() <= window_frames * HOP_LENGTH;
         let is_long = !one_window || input.options.timestamps;
         // Of long audio most windows are full, and a word that is lost at the end of one is lost for good.
@@ -107,6 +134,7 @@ impl Transcription {
             passages,
             window_frames,
             positions,
+            initial_words,
             language: language.map(|language| (language, None)),
             seek,
             attempt: 0,
@@ -227,7 +255,7 @@ impl Transcription {
         let options = &self.input.options;
         let previous = self.said.get(self.prompt_from..).unwrap_or_default();
         let mut prompt = match self.way {
-            Way::Usual => bias::prompt(vocabulary, options, previous, self.positions),
+            Way::Usual => bias::prompt(vocabulary, &self.initial_words, previous, self.positions),
             Way::Unprompted | Way::Plain { .. } => Vec::new(),
         };
         let start_index = prompt.len();
@@ -524,163 +552,4 @@ struct Found {
     avg_log_prob: f32,
     compression_ratio: f32,
     no_speech_prob: f32,
-}
-
-/// A window's tokens by segment, times in timestamp steps from the window's start.
-#[derive(Debug, PartialEq, Eq)]
-struct Cut {
-    parts: Vec<Part>,
-    /// Mel frames to the next window.
-    advance: usize,
-}
-
-impl Cut {
-    /// One segment.
-    fn whole(tokens: &[u32], window: usize) -> Self {
-        Self {
-            parts: vec![Part {
-                start: 0,
-                end: window / FRAMES_PER_STEP,
-                tokens: 0..tokens.len(),
-            }],
-            advance: window,
-        }
-    }
-}
-
-/// The segments and what is between them and behind them, in mel frames from the window's start, with their tokens.
-fn stretches(cut: &Cut) -> Vec<(Range<usize>, Range<usize>)> {
-    let mut stretches = Vec::new();
-    let mut heard_to = 0;
-    for part in &cut.parts {
-        let (start, end) = (part.start * FRAMES_PER_STEP, part.end * FRAMES_PER_STEP);
-        stretches.push((heard_to..start.max(heard_to), 0..0));
-        stretches.push((start..end.max(start), part.tokens.clone()));
-        heard_to = end.max(heard_to);
-    }
-    stretches.push((heard_to..cut.advance.max(heard_to), 0..0));
-    stretches
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Part {
-    start: usize,
-    end: usize,
-    tokens: Range<usize>,
-}
-
-/// Segments end where two timestamps stand side by side. When the window ends in one timestamp,
-/// nothing is said after it and the whole window is taken; else what is behind the last pair is
-/// heard again in the next window. `window` is in mel frames.
-fn cut_at_timestamps(tokens: &[u32], timestamps: std::ops::Range<u32>, window: usize) -> Cut {
-    let step = |index: usize| {
-        let token = tokens
-            .get(index)
-            .filter(|token| timestamps.contains(token))?;
-        Some((token - timestamps.start) as usize)
-    };
-    let is_stamp = |index: usize| step(index).is_some();
-    let last = tokens.len().saturating_sub(1);
-    let single_ending = tokens.len() >= 2 && is_stamp(last) && !is_stamp(last - 1);
-    let mut cuts: Vec<usize> = (1..tokens.len())
-        .filter(|&index| is_stamp(index - 1) && is_stamp(index))
-        .collect();
-    if cuts.is_empty() {
-        // No pair: one segment, to its last timestamp or to the end of the window.
-        let end = (0..tokens.len())
-            .rev()
-            .find_map(step)
-            .filter(|&step| step > 0)
-            .unwrap_or(window / FRAMES_PER_STEP);
-        let parts = if tokens.is_empty() {
-            Vec::new()
-        } else {
-            vec![Part {
-                start: 0,
-                end,
-                tokens: 0..tokens.len(),
-            }]
-        };
-        return Cut {
-            parts,
-            advance: window,
-        };
-    }
-    if single_ending {
-        cuts.push(tokens.len());
-    }
-    let mut parts = Vec::new();
-    let mut from = 0;
-    for cut in cuts {
-        parts.push(Part {
-            start: step(from).unwrap_or_default(),
-            end: step(cut - 1).unwrap_or_default(),
-            tokens: from..cut,
-        });
-        from = cut;
-    }
-    let advance = if single_ending {
-        window
-    } else {
-        step(from - 1).unwrap_or_default() * FRAMES_PER_STEP
-    };
-    Cut { parts, advance }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Timestamps begin at token 100; the window has 3000 frames.
-    fn check(tokens: &[u32], parts: &[(usize, usize, Range<usize>)], advance: usize) {
-        let parts = parts
-            .iter()
-            .map(|(start, end, tokens)| Part {
-                start: *start,
-                end: *end,
-                tokens: tokens.clone(),
-            })
-            .collect();
-        assert_eq!(
-            cut_at_timestamps(tokens, 100..1_601, 3_000),
-            Cut { parts, advance }
-        );
-    }
-
-    #[test]
-    fn a_single_segment_takes_the_whole_window() {
-        check(&[100, 1, 2, 150], &[(0, 50, 0..4)], 3_000);
-        check(&[100, 1, 2], &[(0, 1_500, 0..3)], 3_000);
-        check(&[], &[], 3_000);
-    }
-
-    #[test]
-    fn segments_end_at_pairs_of_timestamps() {
-        check(
-            &[100, 1, 150, 150, 2, 200],
-            &[(0, 50, 0..3), (50, 100, 3..6)],
-            3_000,
-        );
-    }
-
-    #[test]
-    fn stretches_are_segments_and_what_they_leave_out() {
-        let cut = cut_at_timestamps(&[100, 1, 150, 250, 2, 300, 300], 100..1_601, 3_000);
-        let expected = [
-            (0..0, 0..0),
-            (0..100, 0..3),
-            (100..300, 0..0),
-            (300..400, 3..6),
-            (400..400, 0..0),
-        ];
-        assert_eq!(stretches(&cut), expected);
-        let cut = cut_at_timestamps(&[100, 1, 150], 100..1_601, 3_000);
-        assert_eq!(stretches(&cut)[2], (100..3_000, 0..0));
-    }
-
-    #[test]
-    fn what_is_cut_off_is_heard_again() {
-        check(&[100, 1, 150, 160, 2], &[(0, 50, 0..3)], 100);
-        check(&[100, 1, 150, 150], &[(0, 50, 0..3)], 100);
-    }
 }

@@ -2,58 +2,24 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
 
-use audio::Speech;
 use rayon::ThreadPool;
 
 use crate::batch::{Batch, Source};
+use crate::checkpoint::{Checkpoint, LoadError};
 use crate::decode::BRANCHES;
-use crate::device::{self, Opened};
-use crate::load::{self, PackedWeights};
-use crate::mel::HOP_LENGTH;
-use crate::passages::Passages;
+use crate::device::{self, DeviceChoice, Opened};
+use crate::engine::Engine;
+use crate::error::{WhisperError, model_error};
+use crate::load::{self, LoadOptions, PackedWeights};
+use crate::mel::MelExtractor;
+use crate::model::Fused;
+use crate::options::Input;
 use crate::transcript::Transcript;
-use crate::transcription::Transcription;
-
 use crate::vocabulary::Vocabulary;
-use crate::{
-    Checkpoint, DeviceChoice, Fused, Input, Language, Level, LoadError, MelError, MelExtractor,
-    MelStream, Model, ModelError, Precision,
-};
 
 /// Utterances of a list that are transcribed at the same time, at most.
 const MOST_TOGETHER: usize = 16;
-
-/// Why an utterance has no transcript.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WhisperError {
-    /// Its cancel flag was raised.
-    #[error("cancelled")]
-    Cancelled,
-    /// The checkpoint does not know the language.
-    #[error("this model cannot transcribe language \"{language}\"")]
-    UnsupportedLanguage {
-        /// What was asked for.
-        language: String,
-    },
-    /// The spectrogram cannot be made.
-    #[error("spectrogram failed")]
-    Mel {
-        /// What was wrong with it.
-        source: Arc<MelError>,
-    },
-    /// The network failed; the whole batch has the same cause.
-    #[error("network failed")]
-    Model {
-        /// Which pass.
-        source: Arc<ModelError>,
-    },
-    /// The network gave numbers that are not finite.
-    #[error("the model gave no finite number for this audio")]
-    NotFinite,
-}
 
 /// What a loaded checkpoint is and can do.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,41 +42,10 @@ pub struct ModelInfo {
     pub precision: &'static str,
 }
 
-/// How to load.
-#[derive(Clone, Copy, Debug)]
-pub struct LoadOptions {
-    /// CPU threads; 0 for one per core.
-    pub threads: usize,
-    /// Of weights and arithmetic.
-    pub precision: Precision,
-    /// Highest vector instructions of the kernels, which a benchmark lowers; `None` for the best of the CPU. What
-    /// Candle computes is not limited by it.
-    pub level: Option<Level>,
-    /// Whether int8 weights are kept, as the kernels read them, in a file beside the checkpoint's where its folder can
-    /// be written to. Later loads then need not read and round the whole checkpoint.
-    pub keep_packed: bool,
-    /// Whether a GPU computes with kernels of this program's own too, after a check that they give what Candle's give.
-    pub fused: bool,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        Self {
-            threads: 0,
-            precision: Precision::default(),
-            level: None,
-            keep_packed: false,
-            fused: true,
-        }
-    }
-}
-
 /// A model with its vocabulary. Immutable: it can be shared, and each batch has its own state.
 #[derive(Debug)]
 pub struct Whisper {
-    model: Model,
-    vocabulary: Arc<Vocabulary>,
-    extractor: Arc<MelExtractor>,
+    engine: Engine,
     threads: ThreadPool,
     opened: Opened,
     packed: PackedWeights,
@@ -155,9 +90,7 @@ impl Whisper {
             precision: model.precision(),
         };
         Ok(Self {
-            model,
-            vocabulary: vocabulary.into(),
-            extractor: MelExtractor::new(n_mels),
+            engine: Engine::new(model, vocabulary),
             threads,
             opened,
             packed,
@@ -172,7 +105,7 @@ impl Whisper {
 
     /// What became of this program's own kernels for GPUs.
     pub fn fused(&self) -> &Fused {
-        self.model.fused()
+        self.engine.model().fused()
     }
 
     /// What became of its packed weights.
@@ -187,7 +120,7 @@ impl Whisper {
 
     /// Computes the spectrograms of [`Input::mel`] while audio arrives.
     pub fn mel_extractor(&self) -> &Arc<MelExtractor> {
-        &self.extractor
+        self.engine.extractor()
     }
 
     /// For how many utterances at a time, up to `places`, the device has memory, with whole windows, `beams` hypotheses
@@ -197,12 +130,12 @@ impl Whisper {
     /// # Errors
     /// [`WhisperError::Model`] where there is no room for one.
     pub fn places_with_room(&self, places: usize, beams: usize) -> Result<usize, WhisperError> {
-        if self.model.is_on_host() {
+        if self.engine.model().is_on_host() {
             return Ok(places);
         }
         let mut places = places.max(1);
         loop {
-            match self.model.try_room(places, rows(beams)) {
+            match self.engine.model().try_room(places, rows(beams)) {
                 Ok(()) => return Ok(places),
                 Err(_) if places > 1 => places /= 2,
                 Err(error) => return Err(model_error(error)),
@@ -246,76 +179,25 @@ impl Whisper {
     ///
     /// `beams`: the most hypotheses of any of them; one that asks for more keeps so many.
     pub fn transcribe_from<S: Source + ?Sized>(&self, places: usize, beams: usize, source: &mut S) {
-        self.threads
-            .install(|| match self.model.room(places.max(1), rows(beams)) {
-                Ok(state) => Batch::new(self, state, source).run(),
+        self.threads.install(
+            || match self.engine.model().room(places.max(1), rows(beams)) {
+                Ok(state) => Batch::new(&self.engine, state, source).run(),
                 Err(error) => {
                     let error = model_error(error);
                     refuse_all(places.max(1), source, &error);
                 }
-            });
+            },
+        );
     }
 
-    pub(crate) fn model(&self) -> &Model {
-        &self.model
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     /// Its words, of which [names](crate::Names) are made.
     pub fn vocabulary(&self) -> &Arc<Vocabulary> {
-        &self.vocabulary
-    }
-
-    /// An utterance before its first pass.
-    pub(crate) fn begin(&self, input: Input) -> Result<Transcription, WhisperError> {
-        let language = self.known_language(&input)?;
-        let began = Instant::now();
-        let samples = input.waveform.samples();
-        let mut stream = self.spectrogram(&input);
-        stream.amplify(audio::amplification(samples));
-        let frames = samples.len() / HOP_LENGTH;
-        let passages = input.options.speech_threshold.map_or_else(
-            || Passages::whole(frames),
-            |threshold| Passages::new(&Speech::of(samples).spans(threshold), frames),
-        );
-        let took = began.elapsed();
-        let mut transcription = Transcription::new(
-            input,
-            stream,
-            passages,
-            language,
-            self.model.window_frames(),
-            self.model.config().max_target_positions,
-            self.model.is_on_host(),
-        );
-        transcription.seen(took);
-        Ok(transcription)
-    }
-
-    /// The language when it need not be detected.
-    fn known_language(&self, input: &Input) -> Result<Option<String>, WhisperError> {
-        match &input.options.language {
-            Language::Fixed(language) if self.info.languages.contains(language) => {
-                Ok(Some(language.clone()))
-            }
-            Language::Fixed(language) => Err(WhisperError::UnsupportedLanguage {
-                language: language.clone(),
-            }),
-            Language::Detect { .. } if !self.info.multilingual => Ok(Some("en".to_owned())),
-            Language::Detect { .. } => Ok(None),
-        }
-    }
-
-    /// What was streamed, if it is of this audio; else computed now.
-    fn spectrogram(&self, input: &Input) -> MelStream {
-        let samples = input.waveform.samples();
-        match &input.mel {
-            Some(stream)
-                if stream.samples() == samples.len() && stream.n_mels() == self.info.n_mels =>
-            {
-                stream.clone()
-            }
-            _ => self.extractor.stream_of(samples),
-        }
+        self.engine.vocabulary()
     }
 }
 
@@ -357,11 +239,5 @@ fn refuse_all<S: Source + ?Sized>(room: usize, source: &mut S, error: &WhisperEr
         for (id, _) in joined {
             source.done(id, Err(error.clone()));
         }
-    }
-}
-
-pub(crate) fn model_error(source: ModelError) -> WhisperError {
-    WhisperError::Model {
-        source: Arc::new(source),
     }
 }

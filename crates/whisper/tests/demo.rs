@@ -103,7 +103,7 @@ fn many_at_once_on_a_gpu_hear_what_each_hears_alone() {
             input.options.beam_size = 1 + 2 * (index % 3 % 2);
             input.options.timestamps = index % 4 == 3;
             if index % 2 == 1 {
-                input.options.names = vec!["Ada".to_owned()];
+                input.options.initial_prompt = Some("Ada".to_owned());
             }
             input
         })
@@ -162,7 +162,7 @@ fn batch_of_mixed_wishes_equals_each_alone() {
             input.options.timestamps = index % 4 == 3;
             if index % 2 == 1 {
                 input.options.language = Language::Fixed("en".to_owned());
-                input.options.names = vec!["Ada".to_owned()];
+                input.options.initial_prompt = Some("Ada".to_owned());
             }
             input
         })

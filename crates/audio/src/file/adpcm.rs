@@ -6,7 +6,7 @@ use symphonia::core::codecs::audio::well_known::{
 use symphonia::core::codecs::audio::{AudioCodecId, AudioCodecParameters};
 
 use super::FileError;
-use super::decoder::Undecodable;
+use super::track::Undecodable;
 
 /// A decoder of whole blocks.
 pub(super) struct Adpcm {

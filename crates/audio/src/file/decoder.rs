@@ -9,7 +9,7 @@ use symphonia::core::units::{Duration as Frames, Timestamp};
 use super::FileError;
 use super::adpcm::Adpcm;
 use super::opus::Opus;
-use super::track::Packet;
+use super::track::{Packet, Undecodable};
 
 /// A decoder and the samples of the last packet.
 pub(super) struct Decoder {
@@ -32,10 +32,6 @@ pub(super) struct Sound<'a> {
     pub(super) channels: usize,
     pub(super) samples: &'a [f32],
 }
-
-/// A packet that cannot be decoded; the next may be sound.
-#[derive(Debug)]
-pub(super) struct Undecodable;
 
 impl Sound<'_> {
     pub(super) fn frames(&self) -> usize {

@@ -3,8 +3,8 @@
 use opus_pure::{OpusDecoder, OpusMSDecoder};
 
 use super::FileError;
-use super::decoder::Undecodable;
 use super::source::{array, u16_le};
+use super::track::Undecodable;
 
 /// The longest packet: 120 ms.
 const MOST_FRAMES: usize = 5_760;

@@ -52,6 +52,10 @@ impl Track {
     }
 }
 
+/// A packet that cannot be decoded; the next may be sound.
+#[derive(Debug)]
+pub(super) struct Undecodable;
+
 /// What one call of the decoder takes.
 #[derive(Debug)]
 pub(super) struct Packet {

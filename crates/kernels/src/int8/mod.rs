@@ -12,6 +12,7 @@
 mod amx;
 mod pack;
 mod pack_audio;
+mod rows;
 mod tile;
 
 #[cfg(target_arch = "x86_64")]

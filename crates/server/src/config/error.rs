@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::serve::{LONGEST_PAUSE_S, SHORTEST_PAUSE_S};
+use super::ranges::{LONGEST_PAUSE_S, SHORTEST_PAUSE_S};
 use crate::announce;
 use crate::names::file::FileError;
 use crate::names::home_assistant::HomeAssistantError;

@@ -31,9 +31,9 @@ pub struct ModelArgs {
     /// Where to compute. `auto` takes a GPU where this build and this machine have one.
     #[arg(long, env = "STT_DEVICE", default_value = "auto", value_name = "auto|cpu|cuda|cuda:N", value_parser = device)]
     pub device: DeviceChoice,
-    /// Numbers that the network computes in: `f32` is the reference; `int8` (CPU only) rounds weights
-    /// and what they are multiplied with to one or two bytes, is faster, and may change a word in 200; `f16` is for GPUs only; `auto` is int8 on a CPU with AVX2
-    /// or better, f16 on a GPU, else f32.
+    /// Numbers that the network computes in: `f32` is the reference; `int8` (CPU only) rounds weights and
+    /// inputs to one or two bytes, is faster, and may change a word; `f16` is for GPUs only; `auto` is int8
+    /// on a CPU with AVX2 or better, f16 on a GPU, otherwise f32.
     #[arg(long, env = "STT_PRECISION", default_value = "auto", value_enum)]
     pub precision: PrecisionArg,
     /// CTranslate2's names for what --precision says: `default`, `auto`, `int8` and its kinds, `float32`, `float16`,

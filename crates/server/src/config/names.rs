@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::ConfigError;
-use super::serve::shown_path;
 use crate::names::home_assistant::Address;
 use crate::names::{self, file, home_assistant};
 
@@ -24,8 +23,8 @@ pub struct NamesArgs {
     /// again at each connection. The user needs no administrator's rights.
     #[arg(long, env = "STT_HOME_ASSISTANT_TOKEN_FILE", value_name = "FILE")]
     pub home_assistant_token_file: Option<PathBuf>,
-    /// File with the certificates (PEM) of those who may have signed that of an https:// --home-assistant, or with its
-    /// own. Without it the system's are trusted.
+    /// File with certificates (PEM) of the authorities that may have signed the certificate of an https://
+    /// --home-assistant, or with that certificate itself. Without it the system's authorities are trusted.
     #[arg(long, env = "STT_HOME_ASSISTANT_CA", value_name = "FILE")]
     pub home_assistant_ca: Option<PathBuf>,
 }
@@ -41,21 +40,6 @@ impl NamesArgs {
             file: file.map_err(|source| ConfigError::Names { source })?,
             home_assistant: self.home_assistant()?,
         })
-    }
-
-    /// For `--print-config`.
-    pub(super) fn shown(&self) -> [(&'static str, String); 4] {
-        let address = self.home_assistant.as_ref().map(Address::to_string);
-        let token_file = self.home_assistant_token_file.as_ref();
-        [
-            ("names", shown_path(self.names.as_ref())),
-            ("home-assistant", address.unwrap_or_default()),
-            ("home-assistant-token-file", shown_path(token_file)),
-            (
-                "home-assistant-ca",
-                shown_path(self.home_assistant_ca.as_ref()),
-            ),
-        ]
     }
 
     fn home_assistant(&self) -> Result<Option<home_assistant::Settings>, ConfigError> {
@@ -100,8 +84,9 @@ mod tests {
 
     use clap::Parser;
 
+    use telemetry::chain;
+
     use super::*;
-    use crate::app::chain;
 
     #[derive(Debug, clap::Parser)]
     struct Line {

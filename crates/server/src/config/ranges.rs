@@ -13,6 +13,11 @@ pub(super) const MOST_AT_ONCE: u64 = 1_024;
 /// More do not make the words better.
 pub(super) const MOST_BEAMS: u64 = 64;
 
+/// A shorter pause is found between any two words.
+pub(super) const SHORTEST_PAUSE_S: f64 = 0.1;
+/// By then every client has ended the audio.
+pub(super) const LONGEST_PAUSE_S: f64 = 10.0;
+
 /// A number of things.
 pub(super) fn count(range: RangeInclusive<u64>) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(range)

@@ -1,8 +1,6 @@
 //! What `serve` is told, and what that means once it is checked.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +9,9 @@ use clap::{Args, ValueEnum};
 use telemetry::LogFormat;
 use whisper::Options;
 
-use super::ranges::{MOST_AT_ONCE, MOST_CONNECTIONS, count, seconds};
+use super::ranges::{
+    LONGEST_PAUSE_S, MOST_AT_ONCE, MOST_CONNECTIONS, SHORTEST_PAUSE_S, count, seconds,
+};
 use super::{ConfigError, FasterWhisperArgs, ModelArgs, NamesArgs};
 use crate::announce;
 use crate::blocklist::Blocklist;
@@ -19,11 +19,6 @@ use crate::language::LanguageRule;
 use crate::names;
 use crate::queue::QueueLimits;
 use crate::wyoming_server::{Limits, Uri};
-
-/// A shorter one is found between any two words.
-pub(super) const SHORTEST_PAUSE_S: f64 = 0.1;
-/// By then every client has ended the audio.
-pub(super) const LONGEST_PAUSE_S: f64 = 10.0;
 
 /// `wyoming-stt serve`.
 #[derive(Clone, Debug, Args)]
@@ -113,9 +108,9 @@ pub struct ServeArgs {
     /// Utterances that are recognised together.
     #[arg(long, env = "STT_MAX_BATCH", default_value_t = 8, value_parser = count(1..=MOST_AT_ONCE), value_name = "N")]
     pub max_batch: usize,
-    /// Seconds of silence after which transcription begins before the client has ended the audio. If
-    /// it was all, the words are there at once; if speech goes on, they are thrown away. It waits for
-    /// nobody and nobody waits for it; what is done in vain is bounded. 0 turns it off.
+    /// Seconds of silence after which transcription begins before the client has ended the audio. If only silence
+    /// follows, the transcript is available at once; if speech goes on, it is discarded. Runs only while the server is
+    /// idle, yields to any request, and wasted work is capped. 0 turns it off.
     #[arg(
         long,
         env = "STT_SPECULATE_AFTER",
@@ -147,8 +142,8 @@ pub struct ServeArgs {
         value_parser = seconds::<u64>(1), value_name = "SECONDS"
     )]
     pub request_deadline: u64,
-    /// Seconds after SIGTERM, and after the last connection since, until no more are accepted: whoever still comes was
-    /// sent by a load balancer that has not noticed. Half of --drain-timeout is the most that this adds.
+    /// Seconds after SIGTERM, and after the last connection since, until no more are accepted: a client that still
+    /// connects was sent by a load balancer that has not noticed. Half of --drain-timeout is the most that this adds.
     #[arg(
         long,
         env = "STT_DRAIN_NOTICE",
@@ -355,108 +350,32 @@ impl ServeArgs {
         }))
     }
 
-    /// The settings as text, one a line: what `--print-config` shows.
-    pub fn shown(&self) -> String {
-        let mut text = String::new();
-        let uris: Vec<String> = self.uri.iter().map(Uri::to_string).collect();
-        let model = &self.model;
-        let rows: Vec<(&str, String)> = vec![
-            ("uri", uris.join(",")),
-            ("admin", self.admin.clone()),
+    /// The settings as text, one a line: what `--print-config` shows. `given`: what the command line, the
+    /// environment and the defaults say for each flag.
+    pub fn shown(&self, given: &[(String, String)]) -> String {
+        let worked_out = self.worked_out();
+        let line = |(flag, given): &(String, String)| {
+            let worked_out = worked_out.iter().find(|(name, _)| name == flag);
+            let value = worked_out.map_or(given, |(_, value)| value);
+            format!("{flag} = {value}\n")
+        };
+        given.iter().map(line).collect()
+    }
+
+    /// Settings of which more is known than what was given.
+    fn worked_out(&self) -> [(&'static str, String); 3] {
+        let hub = &self.model.hub;
+        let kept_in = hub.cache_dir();
+        let kept_in = kept_in.map(|folder| folder.display().to_string());
+        let announced = self.zeroconf().ok().flatten();
+        [
+            ("download-dir", kept_in.unwrap_or_default()),
+            ("offline", hub.is_offline().to_string()),
             (
                 "zeroconf",
-                self.zeroconf()
-                    .ok()
-                    .flatten()
-                    .map(|announced| announced.name)
-                    .unwrap_or_default(),
+                announced.map_or_else(String::new, |announced| announced.name),
             ),
-            (
-                "zeroconf-address",
-                self.zeroconf_address
-                    .map(|address| address.to_string())
-                    .unwrap_or_default(),
-            ),
-            ("model", model.model.clone()),
-            ("revision", model.hub.revision.to_string()),
-            ("download-dir", shown_path(model.hub.cache_dir().as_ref())),
-            (
-                "data-dir",
-                model
-                    .hub
-                    .data_dir
-                    .iter()
-                    .map(|path| path.display().to_string())
-                    .collect::<Vec<_>>()
-                    .join(","),
-            ),
-            ("offline", model.hub.is_offline().to_string()),
-            ("device", format!("{:?}", model.device).to_lowercase()),
-            ("precision", format!("{:?}", model.precision).to_lowercase()),
-            ("fused-kernels", model.fused_kernels.to_string()),
-            ("keep-packed", model.keep_packed.to_string()),
-            ("cpu-threads", model.cpu_threads.to_string()),
-            ("language", model.language.clone()),
-            (
-                "force-language",
-                self.force_language.clone().unwrap_or_default(),
-            ),
-            ("allowed-languages", self.allowed_languages.join(",")),
-            ("beam-size", model.beam_size.to_string()),
-            ("task", format!("{:?}", model.task).to_lowercase()),
-            (
-                "initial-prompt",
-                model.initial_prompt.clone().unwrap_or_default(),
-            ),
-            ("window", format!("{:?}", model.window).to_lowercase()),
-            (
-                "temperature-fallback",
-                model.temperature_fallback.to_string(),
-            ),
-            ("speech-threshold", model.speech_threshold.to_string()),
-            (
-                "condition-on-previous-text",
-                model.condition_on_previous_text.to_string(),
-            ),
-            ("no-speech-threshold", model.no_speech_threshold.to_string()),
-            ("log-prob-threshold", model.log_prob_threshold.to_string()),
-            (
-                "compression-ratio-threshold",
-                model.compression_ratio_threshold.to_string(),
-            ),
-            (
-                "blocklist-extra",
-                shown_path(model.blocklist_extra.as_ref()),
-            ),
-            ("no-blocklist", model.no_blocklist.to_string()),
-            ("max-connections", self.max_connections.to_string()),
-            ("max-waiting", self.max_waiting.to_string()),
-            ("max-waiting-audio", self.max_waiting_audio.to_string()),
-            ("max-open-audio", self.max_open_audio.to_string()),
-            ("max-utterance", self.max_utterance.to_string()),
-            ("max-batch", self.max_batch.to_string()),
-            ("speculate-after", self.speculate_after.to_string()),
-            ("idle-timeout", self.idle_timeout.to_string()),
-            ("write-timeout", self.write_timeout.to_string()),
-            ("request-deadline", self.request_deadline.to_string()),
-            ("drain-notice", self.drain_notice.to_string()),
-            ("drain-timeout", self.drain_timeout.to_string()),
-            (
-                "log-format",
-                format!("{:?}", self.log_format).to_lowercase(),
-            ),
-            ("log", self.log.clone()),
-            ("debug", self.debug.to_string()),
-            (
-                "otlp-endpoint",
-                self.otlp_endpoint.clone().unwrap_or_default(),
-            ),
-        ];
-        for (name, value) in rows.into_iter().chain(self.names.shown()) {
-            // Writing to a String cannot fail.
-            writeln!(text, "{name} = {value}").ok();
-        }
-        text
+        ]
     }
 }
 
@@ -475,9 +394,4 @@ fn known_language(flag: &'static str, language: &str) -> Result<String, ConfigEr
         flag,
         language: language.to_owned(),
     })
-}
-
-pub(super) fn shown_path(path: Option<&PathBuf>) -> String {
-    path.map(|path| path.display().to_string())
-        .unwrap_or_default()
 }

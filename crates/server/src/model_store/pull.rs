@@ -4,9 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use telemetry::chain;
 
 use super::{Freshness, HubArgs, Report, StoreError, find, repository};
-use crate::app::chain;
 
 /// As in `sysexits.h`: a name that cannot be one, and something that is not there.
 const USAGE: u8 = 64;

@@ -7,10 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use telemetry::chain;
 use tracing::{info, warn};
 
 use super::{Origin, Registry};
-use crate::app::chain;
 
 /// More than every name that could be used, with comments.
 const MOST_BYTES: u64 = 4 << 20;

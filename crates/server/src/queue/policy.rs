@@ -3,12 +3,17 @@
 //! First come first served, with one exception: long files, which stay for many windows, have half of
 //! the places at most, so that a short command never waits until one of them is done. A file that waits
 //! for that lets the commands behind it pass; when a place is free for it, it is the first.
+//!
+//! Work that no client has claimed is taken only when nothing is claimed and the device is free, one job
+//! at a time.
 
 /// What the policy knows of a waiting job, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// Length of its audio in samples.
     pub samples: usize,
+    /// A client waits for its words.
+    pub is_claimed: bool,
 }
 
 /// What runs.
@@ -48,9 +53,14 @@ impl BatchLimits {
 
 /// Indices, ascending, of the jobs that join.
 pub fn joining(waiting: &[Waiting], running: Running, limits: BatchLimits) -> Vec<usize> {
+    if !waiting.iter().any(|job| job.is_claimed) {
+        let first = (0..waiting.len()).next();
+        return first.filter(|_| running.jobs == 0).into_iter().collect();
+    }
     let mut running = running;
     let mut joining = Vec::new();
-    for (index, job) in waiting.iter().enumerate() {
+    let claimed = |(_, job): &(usize, &Waiting)| job.is_claimed;
+    for (index, job) in waiting.iter().enumerate().filter(claimed) {
         if running.jobs >= limits.places() {
             break;
         }
@@ -76,8 +86,15 @@ mod tests {
         window_samples: 100,
     };
 
+    fn claimed(samples: usize) -> Waiting {
+        Waiting {
+            samples,
+            is_claimed: true,
+        }
+    }
+
     fn check(jobs: usize, long: usize, samples: &[usize], expected: &[usize]) {
-        let waiting: Vec<Waiting> = samples.iter().map(|&samples| Waiting { samples }).collect();
+        let waiting: Vec<Waiting> = samples.iter().copied().map(claimed).collect();
         let running = Running { jobs, long };
         assert_eq!(joining(&waiting, running, LIMITS), expected, "{samples:?}");
     }
@@ -103,9 +120,26 @@ mod tests {
     fn one_place_is_for_everybody() {
         for jobs in [0, 1] {
             let limits = BatchLimits { jobs, ..LIMITS };
-            let waiting = [Waiting { samples: 500 }, Waiting { samples: 5 }];
+            let waiting = [claimed(500), claimed(5)];
             assert_eq!(joining(&waiting, Running::default(), limits), [0]);
         }
+    }
+
+    #[test]
+    fn unclaimed_work_joins_alone_and_only_where_nothing_is_claimed() {
+        let unclaimed = |samples| Waiting {
+            is_claimed: false,
+            ..claimed(samples)
+        };
+        let joining = |waiting: &[Waiting], jobs| {
+            let running = Running { jobs, long: 0 };
+            joining(waiting, running, LIMITS)
+        };
+        assert_eq!(joining(&[unclaimed(50), unclaimed(60)], 0), [0]);
+        assert_eq!(joining(&[unclaimed(50)], 1), [0; 0]);
+        assert_eq!(joining(&[unclaimed(50), claimed(60)], 0), [1]);
+        // Nor beside a claimed job that has to wait.
+        assert_eq!(joining(&[unclaimed(50), claimed(60)], 4), [0; 0]);
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -134,14 +168,14 @@ mod tests {
                     waiting.push(Job { id: next_id, samples, rounds, came: round });
                     next_id += 1;
                 }
-                let is_long = |job: &Job| LIMITS.is_long(Waiting { samples: job.samples });
+                let is_long = |job: &Job| LIMITS.is_long(claimed(job.samples));
                 let now = Running {
                     jobs: running.len(),
                     long: running.iter().filter(|job| is_long(job)).count(),
                 };
                 let seen: Vec<Waiting> = waiting
                     .iter()
-                    .map(|job| Waiting { samples: job.samples })
+                    .map(|job| claimed(job.samples))
                     .collect();
                 for index in joining(&seen, now, LIMITS).into_iter().rev() {
                     running.push(waiting.remove(index));

@@ -1,43 +1,23 @@
-//! Those that run: from the queue to the recogniser, and their answers back.
+//! What the recogniser works through between two rests: inputs from the queue, and results back.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
 use whisper::{Input, ModelError, Source, Transcript, WhisperError, Withheld};
 use wyoming::Excerpt;
 
-use super::policy::Running;
-use super::worker::WorkerSettings;
-use super::{Joining, Queue, Reply, Verdict};
+use super::job::Outcome;
+use super::settings::WorkerSettings;
+use super::{Queue, Verdict};
 use crate::fault::Fault;
 
-/// What the recogniser works through between two rests.
+/// The queue, as the recogniser sees it.
 pub(super) struct Session<'a> {
     queue: &'a Queue,
     settings: &'a WorkerSettings,
     /// Those of the model.
     languages: &'a [String],
-    /// Those that run, by their number in the queue.
-    pub(super) live: HashMap<u64, Live>,
     /// The last failure of the network. It reaches all that were in the pass, and counts once.
     failure: Option<Arc<ModelError>>,
-}
-
-/// One that runs.
-pub(super) struct Live {
-    kind: Kind,
-    audio: Duration,
-    is_long: bool,
-    began: Instant,
-}
-
-enum Kind {
-    /// Somebody waits for its words.
-    Job(Reply),
-    /// Somebody may.
-    Speculation,
 }
 
 impl<'a> Session<'a> {
@@ -50,43 +30,8 @@ impl<'a> Session<'a> {
             queue,
             settings,
             languages,
-            live: HashMap::new(),
             failure: None,
         }
-    }
-
-    /// Answers whoever was left without one.
-    pub(super) fn end(mut self) {
-        for (id, live) in std::mem::take(&mut self.live) {
-            self.answer(id, live, Err(Fault::Internal));
-        }
-    }
-
-    fn running(&self) -> Running {
-        Running {
-            jobs: self.live.len(),
-            long: self.live.values().filter(|live| live.is_long).count(),
-        }
-    }
-
-    fn admit(&mut self, joining: Joining) -> (u64, Input) {
-        let began = Instant::now();
-        let (id, input, kind) = match joining {
-            Joining::Job(job) => {
-                self.queue.shared.metrics.waited(began - job.since);
-                (job.id, job.input, Kind::Job(job.reply))
-            }
-            Joining::Speculation(id, input) => (id, input, Kind::Speculation),
-        };
-        let samples = input.waveform.samples().len();
-        let live = Live {
-            kind,
-            audio: input.waveform.duration(),
-            is_long: samples > self.settings.batch.window_samples,
-            began,
-        };
-        self.live.insert(id, live);
-        (id, input)
     }
 
     /// Takes out invented phrases, and counts what is not part of the text.
@@ -100,12 +45,23 @@ impl<'a> Session<'a> {
         transcript
     }
 
-    fn answer(&self, id: u64, live: Live, answer: Result<Transcript, Fault>) {
-        match live.kind {
-            Kind::Job(reply) => self.queue.answer_running(reply, answer),
-            Kind::Speculation => self
-                .queue
-                .speculation_ended(id, answer, live.began.elapsed()),
+    /// What is made of a result for the client.
+    fn outcome(&self, result: Result<Transcript, WhisperError>) -> Outcome {
+        match result {
+            Ok(transcript) => Ok(self.without_inventions(transcript)),
+            Err(WhisperError::Cancelled) => Err(Fault::Cancelled),
+            // It was taken before the model was there to say what it knows.
+            Err(WhisperError::UnsupportedLanguage { language }) => {
+                Err(Fault::UnsupportedLanguage {
+                    language: Excerpt::of(&language),
+                    available: self.languages.to_vec(),
+                })
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "utterance failed");
+                Err(Fault::Internal)
+            }
         }
     }
 
@@ -136,51 +92,13 @@ impl<'a> Session<'a> {
 
 impl Source for Session<'_> {
     fn join(&mut self, room: usize) -> Vec<(u64, Input)> {
-        let mut limits = self.settings.batch;
-        limits.jobs = limits.jobs.min(self.live.len() + room);
-        let joining = self.queue.joining(self.running(), limits);
-        let is_utterance = |joining: &Joining| matches!(joining, Joining::Job(_));
-        let utterances = joining.iter().any(is_utterance);
-        let joined = joining.into_iter().map(|one| self.admit(one)).collect();
-        if utterances {
-            self.queue.shared.metrics.batch(self.live.len());
-        }
-        joined
+        self.queue.join(room, self.settings.batch)
     }
 
     fn done(&mut self, id: u64, result: Result<Transcript, WhisperError>) {
         let verdict = self.verdict(&result);
         self.queue.judge(verdict);
-        let Some(live) = self.live.remove(&id) else {
-            return;
-        };
-        if result.is_ok() && matches!(live.kind, Kind::Job(_)) {
-            let metrics = &self.queue.shared.metrics;
-            metrics.transcribed(live.audio, live.began.elapsed());
-        }
-        let result = result.map(|transcript| self.without_inventions(transcript));
-        let answer = answer(self.languages, result);
-        self.answer(id, live, answer);
-    }
-}
-
-/// What the client gets: words or a fault.
-fn answer(
-    languages: &[String],
-    result: Result<Transcript, WhisperError>,
-) -> Result<Transcript, Fault> {
-    match result {
-        Ok(transcript) => Ok(transcript),
-        Err(WhisperError::Cancelled) => Err(Fault::Cancelled),
-        // It was taken before the model was there to say what it knows.
-        Err(WhisperError::UnsupportedLanguage { language }) => Err(Fault::UnsupportedLanguage {
-            language: Excerpt::of(&language),
-            available: languages.to_vec(),
-        }),
-        Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(error, "utterance failed");
-            Err(Fault::Internal)
-        }
+        let outcome = self.outcome(result);
+        self.queue.done(id, outcome);
     }
 }

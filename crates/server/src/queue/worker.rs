@@ -9,10 +9,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use whisper::{MelExtractor, ModelInfo, Vocabulary};
 
-use super::policy::BatchLimits;
 use super::session::Session;
+use super::settings::WorkerSettings;
 use super::{Queue, Verdict, Wait};
-use crate::blocklist::Blocklist;
 use crate::fault::Fault;
 use crate::memory;
 use crate::recognizer::{Recognizer, Room};
@@ -45,17 +44,6 @@ pub struct Loaded {
     pub took: Duration,
     /// Utterances that there is memory for at once, if fewer than are wanted.
     pub places: Option<usize>,
-}
-
-/// How the worker works.
-#[derive(Clone, Debug)]
-pub struct WorkerSettings {
-    /// Bounds of what runs together.
-    pub batch: BatchLimits,
-    /// Hypotheses of an utterance, at most.
-    pub beams: usize,
-    /// Phrases that are taken for silence.
-    pub blocklist: Arc<Blocklist>,
 }
 
 /// The running thread.
@@ -170,8 +158,9 @@ impl Device {
         if outcome.is_err() {
             self.queue.judge(Verdict::Fails);
             self.queue.shared.metrics.panicked();
-            tracing::error!(jobs = session.live.len(), "recognition panicked");
+            tracing::error!(jobs = self.queue.on_device(), "recognition panicked");
         }
-        session.end();
+        // Usually there is none left.
+        self.queue.lost(&Fault::Internal);
     }
 }

@@ -28,15 +28,16 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::codec::FramedRead;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Span, debug, info, info_span};
-use whisper::{Input, Transcript};
 use wyoming::{AudioFormat, Code, Event, EventError, Excerpt, Form, FrameCodec, FrameError};
 
 use super::outgoing::{NotSent, Outgoing};
+use super::parts::{Parts, Times};
 use super::request::Request;
 use super::service::{CLOSE_PATIENCE, Service};
 use super::session::{Session, Step};
 use super::utterance::{Heard, Utterance};
 use crate::fault::Fault;
+use crate::queue::{Answered, Ticket};
 
 /// Utterances of one connection whose words have not come yet. Beyond it the connection is not read.
 const MAX_PIPELINED: usize = 4;
@@ -123,13 +124,15 @@ struct Connection<R, W> {
     access: Access,
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Transcript, Fault>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Answered, Fault>> + Send>>;
 
 /// An utterance that waits for its words.
 struct Pending {
     answer: Answer,
     form: Form,
+    /// When the end of its audio came, and when the queue had it.
     ended: Instant,
+    queued: Instant,
     /// Its transcription began before its audio had ended.
     ahead: bool,
     /// From the end of audio to the words, in traces.
@@ -250,6 +253,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 Ok(())
             }
             Step::Reply(event) => self.write(event, form).await,
+            Step::Want(request) => {
+                if let Some(utterance) = &mut self.current {
+                    utterance.is_wanted(request);
+                }
+                Ok(())
+            }
             Step::Abandon => {
                 self.abandon();
                 Ok(())
@@ -285,14 +294,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         let service = &self.service;
         let utterance = self
             .current
-            .get_or_insert_with(|| Utterance::begin(service));
+            .get_or_insert_with(|| Utterance::begin(service, self.session.request()));
         let bytes_a_second = format.frame_bytes() * rate as usize;
         // Without audio too, an utterance has begun.
         let (first, rest) = pcm.split_at(pcm.len().min(bytes_a_second / PARTS_A_SECOND));
-        utterance.push(format, first, self.session.request())?;
+        utterance.push(format, first)?;
         for part in rest.chunks(bytes_a_second / PARTS_A_SECOND) {
             yield_now().await;
-            utterance.push(format, part, self.session.request())?;
+            utterance.push(format, part)?;
         }
         Ok(())
     }
@@ -300,39 +309,40 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     /// The client has paused, and may have said all.
     async fn speculate(&mut self) {
         if let Some(utterance) = &mut self.current {
-            utterance.speculate(self.session.request()).await;
+            utterance.speculate().await;
         }
     }
 
     /// Hands the utterance to the queue; its words are answered when those before it are.
     async fn transcribe(&mut self, request: &Arc<Request>) -> Result<(), Fault> {
-        let options = self.service.options(request).await?;
-        let utterance = self.current.take();
-        let heard = utterance.map_or(Ok(Heard::Nothing), |utterance| utterance.end(request))?;
-        let limit = self.service.limits.answer;
+        let ended = Instant::now();
+        let heard = if let Some(utterance) = self.current.take() {
+            utterance.end().await?
+        } else {
+            self.service.language(request)?;
+            Heard::Nothing
+        };
         let ahead = matches!(heard, Heard::Ahead(..));
-        let (audio, answer): (Duration, Answer) = match heard {
+        let (audio, ticket) = match heard {
+            Heard::Nothing => (Duration::ZERO, None),
+            Heard::Ahead(ticket, audio) => (audio, Some(ticket)),
+            Heard::Audio(input) => {
+                let audio = input.waveform.duration();
+                (audio, Some(self.service.queue.submit(*input)?))
+            }
+        };
+        let limit = self.service.limits.answer;
+        let queued = ticket.as_ref().map_or(ended, Ticket::since);
+        let answer: Answer = match ticket {
+            Some(ticket) => Box::pin(ticket.wait(limit)),
             // Nothing was said: the answer is known.
-            Heard::Nothing => {
-                let silence = std::future::ready(Ok(Transcript::default()));
-                (Duration::ZERO, Box::pin(silence))
-            }
-            Heard::Ahead(ticket, audio) => (audio, Box::pin(ticket.wait(limit))),
-            Heard::Audio(waveform, mel) => {
-                let audio = waveform.duration();
-                let ticket = self.service.queue.submit(Input {
-                    waveform: Arc::new(waveform),
-                    mel,
-                    options,
-                    cancel: whisper::Cancel::default(),
-                })?;
-                (audio, Box::pin(ticket.wait(limit)))
-            }
+            None => Box::pin(std::future::ready(Ok(Answered::default()))),
         };
         self.pending.push_back(Pending {
             answer,
             form: self.form,
-            ended: Instant::now(),
+            ended,
+            queued,
             ahead,
             span: info_span!("utterance", audio_s = audio.as_secs_f64()),
         });
@@ -340,28 +350,38 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     }
 
     /// The oldest utterance has its words, or will never have any.
-    async fn answered(&mut self, answer: Result<Transcript, Fault>) -> Result<(), End> {
+    async fn answered(&mut self, answer: Result<Answered, Fault>) -> Result<(), End> {
         let Some(pending) = self.pending.pop_front() else {
             return Ok(());
         };
-        let transcript = answer.map_err(|fault| {
+        let answered = answer.map_err(|fault| {
             pending
                 .span
                 .in_scope(|| info!(code = fault.code().as_str(), "no words"));
             End::Fault(fault, pending.form)
         })?;
+        let parts = Parts::of(&pending.times(), &answered);
+        let transcript = answered.transcript;
         info!(
             parent: &pending.span,
-            answer_s = pending.ended.elapsed().as_secs_f64(),
-            encode_s = transcript.timings.encode.as_secs_f64(),
-            decode_s = transcript.timings.decode.as_secs_f64(),
+            answer_s = parts.sum().as_secs_f64(),
+            prepare_s = parts.prepare.as_secs_f64(),
+            wait_s = parts.wait.as_secs_f64(),
+            mel_s = parts.mel.as_secs_f64(),
+            encode_s = parts.encode.as_secs_f64(),
+            decode_s = parts.decode.as_secs_f64(),
+            others_s = parts.others.as_secs_f64(),
+            ahead_s = parts.ahead.as_secs_f64(),
+            reply_s = parts.reply.as_secs_f64(),
             ahead = pending.ahead,
             language = %transcript.language,
             empty = transcript.text.is_empty(),
             "utterance transcribed"
         );
         debug!(text = %transcript.text, "transcript");
-        self.service.metrics.answered(transcript.language.clone());
+        let metrics = &self.service.metrics;
+        metrics.answered(transcript.language.clone());
+        parts.each(|part, time| metrics.answer_part(part, time));
         let language = Some(transcript.language).filter(|language| !language.is_empty());
         let event = Event::Transcript(wyoming::Transcript {
             text: transcript.text,
@@ -417,8 +437,19 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     }
 }
 
+impl Pending {
+    fn times(&self) -> Times {
+        Times {
+            ended: self.ended,
+            queued: self.queued,
+            now: Instant::now(),
+            ahead: self.ahead,
+        }
+    }
+}
+
 /// The answer of the oldest utterance.
-async fn front(pending: &mut VecDeque<Pending>) -> Result<Transcript, Fault> {
+async fn front(pending: &mut VecDeque<Pending>) -> Result<Answered, Fault> {
     match pending.front_mut() {
         Some(pending) => (&mut pending.answer).await,
         None => std::future::pending().await,

@@ -51,11 +51,13 @@ impl PauseRule {
         self.detector.samples()
     }
 
-    /// Takes the next samples, which came at `now`.
-    pub(super) fn hear(&mut self, samples: &[f32], now: Duration) {
+    /// Takes the next samples, which came at `now`. Whether the pause has ended that went on before.
+    pub(super) fn hear(&mut self, samples: &[f32], now: Duration) -> bool {
         self.detector.push(samples);
         let heard = self.detector.pause().map(|pause| Seen { pause, at: now });
+        let start = |seen: Seen| seen.pause.start;
         // A pause that began elsewhere is another one.
+        let has_ended = self.first.map(start) != heard.map(start) && self.first.is_some();
         self.first = heard.map(|heard| match self.first {
             Some(first) if first.pause.start == heard.pause.start => first,
             _ => heard,
@@ -64,6 +66,7 @@ impl PauseRule {
             .first
             .zip(heard)
             .and_then(|(first, heard)| self.due_after(first, heard));
+        has_ended
     }
 
     fn due_after(&self, first: Seen, heard: Seen) -> Option<Duration> {
@@ -72,11 +75,6 @@ impl PauseRule {
         let grown = heard.pause.length.saturating_sub(first.pause.length);
         let streamed_at = first.at + grown.mul_f64(STREAMED);
         (is_pause && may_start).then(|| streamed_at.max(heard.at + LULL))
-    }
-
-    /// The sample at which the pause began that goes on now.
-    pub(super) fn pause_start(&self) -> Option<usize> {
-        self.first.map(|first| first.pause.start)
     }
 
     /// When to begin, if nothing is heard before.
@@ -152,8 +150,8 @@ mod tests {
         let now = milliseconds(1_000);
         rule.hear(&silence(1_000), now);
         assert_eq!(rule.due(), Some(now + LULL));
-        rule.hear(&voice(100), now);
-        assert_eq!((rule.due(), rule.pause_start()), (None, None));
+        assert!(rule.hear(&voice(100), now));
+        assert_eq!(rule.due(), None);
     }
 
     #[test]
@@ -161,8 +159,18 @@ mod tests {
         let mut rule = PauseRule::new(PAUSE);
         rule.hear(&voice(1_000), Duration::ZERO);
         rule.hear(&silence(200), milliseconds(200));
-        assert!(rule.pause_start().is_some());
         assert_eq!(rule.due(), None);
+    }
+
+    #[test]
+    fn a_pause_ends_once() {
+        let mut rule = PauseRule::new(PAUSE);
+        assert!(!rule.hear(&voice(1_000), Duration::ZERO));
+        for chunk in 1..=8 {
+            assert!(!rule.hear(&silence(50), milliseconds(50 * chunk)));
+        }
+        assert!(rule.hear(&voice(100), milliseconds(500)));
+        assert!(!rule.hear(&voice(100), milliseconds(600)));
     }
 
     #[test]
@@ -199,6 +207,5 @@ mod tests {
         assert!(rule.due().is_some());
         rule.hear(&silence(200), milliseconds(1_100));
         assert_eq!(rule.due(), None);
-        assert!(rule.pause_start().is_some());
     }
 }

@@ -5,17 +5,17 @@ use wyoming::{Excerpt, Transcribe};
 use crate::fault::Fault;
 
 /// Names and terms of one request, together. Home Assistant exposes hundreds to a large home.
-pub(crate) const MAX_NAMES: usize = 2_000;
+pub(super) const MAX_NAMES: usize = 2_000;
 /// Bytes of all of them. A connection keeps its last request, so this times `--max-connections` is
 /// what strangers can make the server hold.
-pub(crate) const MAX_NAME_BYTES: usize = 48 << 10;
+pub(super) const MAX_NAME_BYTES: usize = 48 << 10;
 
 /// The request for an utterance. The fields of a `transcribe` that nothing here uses are not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     language: Option<Excerpt>,
+    /// And terms.
     names: Texts,
-    terms: Texts,
 }
 
 impl Request {
@@ -25,15 +25,22 @@ impl Request {
     /// [`Fault::TooManyNames`].
     pub fn read(transcribe: &Transcribe) -> Result<Self, Fault> {
         let lists = [&transcribe.transcript_names, &transcribe.transcript_terms];
-        let texts = || lists.into_iter().flatten().filter(|text| is_name(text));
-        let (names, bytes) = (texts().count(), texts().map(String::len).sum());
+        let texts = || {
+            let texts = lists.into_iter().flatten().map(String::as_str);
+            texts.filter(|text| is_name(text))
+        };
+        let (names, bytes) = (texts().count(), texts().map(str::len).sum());
         if names > MAX_NAMES || bytes > MAX_NAME_BYTES {
-            return Err(Fault::TooManyNames { names, bytes });
+            return Err(Fault::TooManyNames {
+                names,
+                bytes,
+                most: MAX_NAMES,
+                most_bytes: MAX_NAME_BYTES,
+            });
         }
         Ok(Self {
             language: transcribe.language.as_deref().map(Excerpt::of),
-            names: Texts::of(&transcribe.transcript_names),
-            terms: Texts::of(&transcribe.transcript_terms),
+            names: Texts::of(texts()),
         })
     }
 
@@ -42,14 +49,9 @@ impl Request {
         self.language.as_ref().map(Excerpt::as_str)
     }
 
-    /// Unique names to expect.
+    /// Names and terms to expect.
     pub fn names(&self) -> Vec<String> {
         self.names.iter().map(str::to_owned).collect()
-    }
-
-    /// Words to expect; they give way to names.
-    pub fn terms(&self) -> Vec<String> {
-        self.terms.iter().map(str::to_owned).collect()
     }
 }
 
@@ -63,10 +65,10 @@ struct Texts {
 }
 
 impl Texts {
-    fn of(texts: &[String]) -> Self {
+    fn of<'t>(texts: impl Iterator<Item = &'t str>) -> Self {
         let mut joined = String::new();
         let mut ends = Vec::new();
-        for text in texts.iter().filter(|text| is_name(text)) {
+        for text in texts {
             joined.push_str(text);
             // The sum was compared with `MAX_NAME_BYTES`.
             ends.push(u32::try_from(joined.len()).unwrap_or(u32::MAX));
@@ -114,8 +116,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(request.language(), Some("de"));
-        assert_eq!(request.names(), ["Zoë", "Küche"]);
-        assert_eq!(request.terms(), ["lamp"]);
+        assert_eq!(request.names(), ["Zoë", "Küche", "lamp"]);
     }
 
     #[test]
@@ -139,9 +140,9 @@ mod tests {
     proptest! {
         #[test]
         fn texts_come_out_as_they_went_in(texts in proptest::collection::vec(".{1,9}", 0..20)) {
-            let kept: Vec<String> = texts.iter().filter(|text| is_name(text)).cloned().collect();
-            let iterated: Vec<String> = Texts::of(&texts).iter().map(str::to_owned).collect();
-            prop_assert_eq!(iterated, kept);
+            let kept = Texts::of(texts.iter().map(String::as_str));
+            let iterated: Vec<String> = kept.iter().map(str::to_owned).collect();
+            prop_assert_eq!(iterated, texts);
         }
     }
 }

@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use whisper::Options;
+use whisper::{Language, Options, Vocabulary};
 
 use super::budget::AudioBudget;
 use super::request::Request;
@@ -56,7 +56,7 @@ pub struct Service {
     pub told_languages: Arc<OnceLock<Vec<String>>>,
     /// Which languages are answered.
     pub languages: LanguageRule,
-    /// Options of every utterance; language, names and terms are set for each.
+    /// Options of every utterance; language and expected names are set for each.
     pub options: Options,
     /// Names that every utterance expects.
     pub expectation: Arc<Expectation>,
@@ -102,20 +102,36 @@ impl Service {
         }
     }
 
+    /// In which language an utterance that is wanted like this is.
+    pub(super) fn language(&self, request: &Request) -> Result<Language, Fault> {
+        let known = self.known_languages();
+        self.languages.choose(request.language(), &known)
+    }
+
     /// How an utterance that is wanted like this is transcribed.
     pub(super) async fn options(&self, request: &Request) -> Result<Options, Fault> {
-        let known = self.known_languages();
-        let language = self.languages.choose(request.language(), &known)?;
-        let (names, terms) = (request.names(), request.terms());
-        let vocabulary = self.loaded().and_then(|loaded| loaded.vocabulary.clone());
-        let own = [names.clone(), terms.clone()].concat();
+        let language = self.language(request)?;
+        let names = request.names();
+        let expected = if names.is_empty() {
+            self.expectation.standing()
+        } else {
+            self.expectation.with(self.vocabulary().await, names).await
+        };
         Ok(Options {
             language,
-            names,
-            terms,
-            expected: self.expectation.with(vocabulary, own).await,
+            expected,
             ..self.options.clone()
         })
+    }
+
+    /// The words of the model, of which a request's names are made; waits for the model, as the utterance
+    /// would in the queue.
+    async fn vocabulary(&self) -> Option<Arc<Vocabulary>> {
+        let mut state = self.state.clone();
+        let is_known = |state: &ModelState| !matches!(state, ModelState::Loading);
+        let known = timeout(self.limits.answer, state.wait_for(is_known)).await;
+        drop(known);
+        self.loaded()?.vocabulary.clone()
     }
 
     /// Waits for something that depends on a client: for so long at most, and when the server drains no
@@ -149,7 +165,7 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wyoming_server::{MAX_NAME_BYTES, MAX_NAMES};
+    use crate::wyoming_server::request::{MAX_NAME_BYTES, MAX_NAMES};
 
     #[test]
     fn the_parts_of_what_a_connection_holds_are_within_the_whole() {

@@ -45,6 +45,9 @@ pub enum Step {
     Describe,
     /// Answer with this event.
     Reply(Event),
+    /// The current utterance, whose audio has come in part, is wanted like this; unless audio follows,
+    /// which is that of the next.
+    Want(Arc<Request>),
     /// What there is of the current utterance is of no use.
     Abandon,
     /// Audio belongs to the current utterance, which begins with it if there is none.
@@ -77,7 +80,7 @@ impl Session {
         self.stage != Stage::None
     }
 
-    /// How the current utterance is wanted, as far as the client has said.
+    /// How an utterance that begins now is wanted, as far as the client has said.
     pub fn request(&self) -> &Arc<Request> {
         &self.request
     }
@@ -125,10 +128,11 @@ impl Session {
         match Request::read(request) {
             Ok(request) => {
                 self.request = Arc::new(request);
-                if self.stage == Stage::Heard {
-                    self.stage = Stage::Renewed;
+                if matches!(self.stage, Stage::None | Stage::Begun) {
+                    return Step::Nothing;
                 }
-                Step::Nothing
+                self.stage = Stage::Renewed;
+                Step::Want(Arc::clone(&self.request))
             }
             Err(fault) => Step::Fail(fault),
         }
@@ -174,8 +178,12 @@ mod tests {
     }
 
     /// What the server makes of [`german`].
+    fn request() -> Arc<Request> {
+        Arc::new(Request::read(&german()).unwrap())
+    }
+
     fn in_german() -> Step {
-        Step::Transcribe(Arc::new(Request::read(&german()).unwrap()))
+        Step::Transcribe(request())
     }
 
     fn as_usual() -> Step {
@@ -219,7 +227,7 @@ mod tests {
     fn order_is_as_free_as_in_the_reference() {
         check(vec![
             (chunk(), append()),
-            (Event::Transcribe(german()), Step::Nothing),
+            (Event::Transcribe(german()), Step::Want(request())),
             (stop(), in_german()),
             (start(), Step::Nothing),
             (Event::Transcribe(german()), Step::Nothing),
@@ -238,10 +246,11 @@ mod tests {
             (start(), Step::Abandon),
             (start(), Step::Nothing),
             (chunk(), append()),
-            (Event::Transcribe(german()), Step::Nothing),
+            (Event::Transcribe(german()), Step::Want(request())),
+            (Event::Transcribe(german()), Step::Want(request())),
             (chunk(), appended(true)),
             (chunk(), append()),
-            (Event::Transcribe(german()), Step::Nothing),
+            (Event::Transcribe(german()), Step::Want(request())),
             (start(), Step::Abandon),
             (chunk(), append()),
             (stop(), in_german()),
@@ -328,10 +337,13 @@ mod tests {
                         (receiving, heard, renewed) = (true, false, false);
                     }
                     other => {
-                        prop_assert!(matches!(step, Step::Nothing | Step::Describe));
                         if let Event::Transcribe(request) = other {
                             expected = Arc::new(Request::read(&request).unwrap());
                             renewed = true;
+                            let wanted = Step::Want(Arc::clone(&expected));
+                            prop_assert_eq!(step, if heard { wanted } else { Step::Nothing });
+                        } else {
+                            prop_assert!(matches!(step, Step::Nothing | Step::Describe));
                         }
                     }
                 }

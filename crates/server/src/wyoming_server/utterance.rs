@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use audio::{Ingest, IngestError, PcmFormat, Waveform};
 use tokio::time::Instant;
-use whisper::{Cancel, Input, MelStream};
+use whisper::{Cancel, Input, MelStream, Options};
 use wyoming::Excerpt;
 
 use super::budget::Share;
-
 use super::pause_rule::PauseRule;
 use super::request::Request;
 use super::service::Service;
@@ -25,6 +24,10 @@ const MEL_BACKLOG_SAMPLES: usize = 10 * audio::SAMPLE_RATE_HZ as usize;
 
 /// What has arrived of it.
 pub(super) struct Utterance {
+    /// How it is wanted, as far as the client has said.
+    request: Arc<Request>,
+    /// What that comes to, worked out once.
+    options: Option<Options>,
     ingest: Ingest,
     share: Share,
     /// The spectrogram so far, once the model is there to say how many bins it has.
@@ -33,26 +36,9 @@ pub(super) struct Utterance {
     /// `None` when every utterance is heard to its end first.
     pause_rule: Option<PauseRule>,
     /// What was begun at the pause that goes on.
-    ahead: Option<Ahead>,
+    ahead: Option<Speculation>,
     service: Arc<Service>,
     _open: OpenGuard,
-}
-
-/// A transcription of what there was at a pause.
-struct Ahead {
-    speculation: Speculation,
-    /// How it is done.
-    request: Arc<Request>,
-    pause_start: usize,
-}
-
-impl Ahead {
-    /// Whether it still is one of the whole utterance.
-    fn holds(&self, request: &Arc<Request>, pause_start: Option<usize>) -> bool {
-        pause_start == Some(self.pause_start)
-            && self.request == *request
-            && !self.speculation.is_displaced()
-    }
 }
 
 /// What an utterance was in the end.
@@ -60,15 +46,17 @@ pub(super) enum Heard {
     /// No sample came.
     Nothing,
     /// Audio to be transcribed.
-    Audio(Waveform, Option<MelStream>),
+    Audio(Box<Input>),
     /// Audio of this length, whose transcription began at a pause that lasted to its end.
     Ahead(Ticket, Duration),
 }
 
 impl Utterance {
-    pub(super) fn begin(service: &Arc<Service>) -> Self {
+    pub(super) fn begin(service: &Arc<Service>, request: &Arc<Request>) -> Self {
         service.open_streams.fetch_add(1, Ordering::Relaxed);
         Self {
+            request: Arc::clone(request),
+            options: None,
             ingest: Ingest::new(service.limits.utterance),
             share: Share::of(&service.open_audio),
             mel: None,
@@ -80,13 +68,17 @@ impl Utterance {
         }
     }
 
-    /// Takes the next part. `request` is how the utterance is wanted as far as is known.
-    pub(super) fn push(
-        &mut self,
-        format: PcmFormat,
-        pcm: &[u8],
-        request: &Arc<Request>,
-    ) -> Result<(), Fault> {
+    /// The client has sent another request, for this utterance or for the next.
+    pub(super) fn is_wanted(&mut self, request: Arc<Request>) {
+        if self.request != request {
+            self.request = request;
+            self.options = None;
+            self.ahead = None;
+        }
+    }
+
+    /// Takes the next part.
+    pub(super) fn push(&mut self, format: PcmFormat, pcm: &[u8]) -> Result<(), Fault> {
         self.ingest.push(format, pcm).map_err(refused_audio)?;
         self.share
             .grow_to(self.ingest.samples().len())
@@ -96,9 +88,9 @@ impl Utterance {
         self.extend_mel();
         if let Some(rule) = &mut self.pause_rule {
             let fresh = self.ingest.samples().get(rule.samples()..);
-            rule.hear(fresh.unwrap_or_default(), self.began.elapsed());
+            let pause_ended = rule.hear(fresh.unwrap_or_default(), self.began.elapsed());
+            self.discard_if(pause_ended);
         }
-        self.discard_what_is_over(request);
         Ok(())
     }
 
@@ -109,40 +101,34 @@ impl Utterance {
     }
 
     /// Begins to transcribe what there is, unless the device has something better to do.
-    pub(super) async fn speculate(&mut self, request: &Arc<Request>) {
+    pub(super) async fn speculate(&mut self) {
         let Some(rule) = &mut self.pause_rule else {
             return;
         };
         rule.tried();
-        let service = &self.service;
-        let is_possible = service.loaded().is_some() && service.queue.may_speculate();
-        let (Some(pause_start), true) = (rule.pause_start(), is_possible) else {
+        let service = Arc::clone(&self.service);
+        if service.loaded().is_none() || !service.queue.may_speculate() {
             return;
-        };
-        let options = service.options(request).await;
+        }
         let waveform = Waveform::new(self.ingest.samples().to_vec());
         // What cannot be answered is told at the end of audio.
-        let (Some(waveform), Ok(options)) = (waveform, options) else {
+        let (Some(waveform), Ok(options)) = (waveform, self.options().await) else {
             return;
         };
-        let speculation = service.queue.speculate(Input {
+        self.ahead = service.queue.speculate(Input {
             waveform: Arc::new(waveform),
             mel: self.mel.clone(),
             options,
             cancel: Cancel::default(),
         });
-        if let Some(speculation) = speculation {
+        if let (Some(_), Some(rule)) = (&self.ahead, &mut self.pause_rule) {
             rule.started();
-            self.ahead = Some(Ahead {
-                speculation,
-                request: Arc::clone(request),
-                pause_start,
-            });
         }
     }
 
     /// The audio has ended.
-    pub(super) fn end(mut self, request: &Arc<Request>) -> Result<Heard, Fault> {
+    pub(super) async fn end(mut self) -> Result<Heard, Fault> {
+        self.service.language(&self.request)?;
         let ingest = std::mem::replace(&mut self.ingest, Ingest::new(Duration::ZERO));
         let Some(waveform) = ingest.finish().map_err(refused_audio)? else {
             return Ok(Heard::Nothing);
@@ -150,11 +136,10 @@ impl Utterance {
         // The resampler may have held a last word back.
         if let Some(rule) = &mut self.pause_rule {
             let rest = waveform.samples().get(rule.samples()..);
-            rule.hear(rest.unwrap_or_default(), self.began.elapsed());
+            let pause_ended = rule.hear(rest.unwrap_or_default(), self.began.elapsed());
+            self.discard_if(pause_ended);
         }
-        self.discard_what_is_over(request);
-        let ahead = self.ahead.take();
-        if let Some(ticket) = ahead.and_then(|ahead| ahead.speculation.adopt()) {
+        if let Some(ticket) = self.ahead.take().and_then(Speculation::adopt) {
             return Ok(Heard::Ahead(ticket, waveform.duration()));
         }
         let mut mel = self.mel.take();
@@ -162,13 +147,26 @@ impl Utterance {
             let fresh = waveform.samples().get(mel.samples()..);
             mel.push(fresh.unwrap_or_default());
         }
-        Ok(Heard::Audio(waveform, mel))
+        Ok(Heard::Audio(Box::new(Input {
+            waveform: Arc::new(waveform),
+            mel,
+            options: self.options().await?,
+            cancel: Cancel::default(),
+        })))
     }
 
-    fn discard_what_is_over(&mut self, request: &Arc<Request>) {
-        let pause_start = self.pause_rule.as_ref().and_then(PauseRule::pause_start);
-        let holds = |ahead: &Ahead| ahead.holds(request, pause_start);
-        self.ahead = self.ahead.take().filter(holds);
+    async fn options(&mut self) -> Result<Options, Fault> {
+        if let Some(options) = &self.options {
+            return Ok(options.clone());
+        }
+        let options = self.service.options(&self.request).await?;
+        Ok(self.options.insert(options).clone())
+    }
+
+    /// What was begun is of no use when speech goes on, or another utterance needed the device.
+    fn discard_if(&mut self, pause_ended: bool) {
+        let is_over = |ahead: &mut Speculation| pause_ended || ahead.is_displaced();
+        drop(self.ahead.take_if(is_over));
     }
 
     fn extend_mel(&mut self) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ::audio::Waveform;
 
 use super::*;
+use crate::Whisper;
 use crate::model::elsewhere::with_room_for;
 use crate::testing::{TinyCheckpoint, audio, on_another_device};
 use crate::{Checkpoint, DeviceChoice, Language, LoadOptions, Options, Precision, Window};
@@ -29,8 +30,8 @@ impl Several {
     /// Runs on this thread, as if it were another device: results by number.
     fn run(mut self, whisper: &Whisper, places: usize) -> Vec<Result<Transcript, WhisperError>> {
         on_another_device(|| {
-            let state = whisper.model().room(places, 2 + BRANCHES).unwrap();
-            Batch::new(whisper, state, &mut self).run();
+            let state = whisper.engine().model().room(places, 2 + BRANCHES).unwrap();
+            Batch::new(whisper.engine(), state, &mut self).run();
         });
         self.done.sort_by_key(|(number, _)| *number);
         self.done.into_iter().map(|(_, result)| result).collect()

@@ -15,13 +15,14 @@ use std::{
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use flate2::Crc;
 use kernels::{IntMatrix, Rounding, SplitMatrix};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
 
 use super::{LoadError, files::WeightFile};
 
@@ -192,8 +193,7 @@ impl PackedFile {
 #[derive(Debug)]
 pub(crate) struct Packing {
     path: PathBuf,
-    temporary: PathBuf,
-    out: BufWriter<File>,
+    out: BufWriter<NamedTempFile>,
     position: u64,
     index: Index,
     /// The first error: what follows it is not written.
@@ -212,15 +212,13 @@ impl Packing {
         let permissions = fs::metadata(weights[0].path())?.permissions();
         let weights = stamps(weights);
         remove_left_over(&path);
-        // Several servers may start on one folder at the same time, each as the first process of its container.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let moment = now.map_or(0, |now| now.as_nanos());
-        let temporary = path.with_extension(format!("packed.{moment:x}"));
-        let out = File::create_new(&temporary)?;
+        // Several servers may start on one folder at the same time.
+        let out = tempfile::Builder::new()
+            .prefix(&beginning(&path))
+            .tempfile_in(path.parent().unwrap_or_else(|| Path::new(".")))?;
         let mut packing = Self {
             out: BufWriter::with_capacity(1 << 20, out),
             path,
-            temporary,
             position: 0,
             index: Index {
                 format: FORMAT,
@@ -234,7 +232,11 @@ impl Packing {
             failed: None,
         };
         // Whoever may not read the weights may not read them here.
-        packing.out.get_ref().set_permissions(permissions)?;
+        packing
+            .out
+            .get_ref()
+            .as_file()
+            .set_permissions(permissions)?;
         packing.write(MAGIC);
         Ok(Some(packing))
     }
@@ -277,9 +279,9 @@ impl Packing {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        self.out.flush()?;
-        fs::rename(&self.temporary, &self.path)?;
-        Ok(self.path.clone())
+        let file = self.out.into_inner()?;
+        file.persist(&self.path)?;
+        Ok(self.path)
     }
 
     fn add(&mut self, name: &str, shape: &[usize], rounding: Option<&str>, bytes: &[u8]) {
@@ -302,13 +304,6 @@ impl Packing {
     }
 }
 
-impl Drop for Packing {
-    fn drop(&mut self) {
-        // After `finish` there is nothing of this name.
-        fs::remove_file(&self.temporary).ok();
-    }
-}
-
 fn path_beside(weights: &[WeightFile]) -> Option<PathBuf> {
     let first = weights.first().filter(|file| file.is_mapped())?;
     let file = first.path().file_name()?.to_string_lossy();
@@ -325,10 +320,10 @@ fn path_beside(weights: &[WeightFile]) -> Option<PathBuf> {
 /// the disk. What is younger may still be written.
 fn remove_left_over(path: &Path) {
     const LONGEST: Duration = Duration::from_secs(600);
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+    let Some(folder) = path.parent() else {
         return;
     };
-    let begin = format!("{}.", name.to_string_lossy());
+    let begin = beginning(path);
     for file in fs::read_dir(folder).into_iter().flatten().flatten() {
         let age = file.metadata().and_then(|metadata| metadata.modified());
         let age = age.ok().and_then(|changed| changed.elapsed().ok());
@@ -337,6 +332,12 @@ fn remove_left_over(path: &Path) {
             fs::remove_file(file.path()).ok();
         }
     }
+}
+
+/// How the names of files on their way begin.
+fn beginning(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    format!("{}.", name.to_string_lossy())
 }
 
 /// Of the files that were mapped, whatever has their names by now.

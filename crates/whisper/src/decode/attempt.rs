@@ -2,9 +2,10 @@
 
 use super::search::{Advance, Search};
 use super::{Outcome, Request, rules};
+use crate::Prefill;
+use crate::error::WhisperError;
 use crate::model::Prediction;
 use crate::vocabulary::Vocabulary;
-use crate::{Prefill, WhisperError};
 
 /// An attempt. Its rows of the decoder's state are neighbours: one for each hypothesis.
 #[derive(Debug)]

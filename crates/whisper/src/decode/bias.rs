@@ -5,78 +5,67 @@ use std::collections::HashSet;
 use crate::Options;
 use crate::vocabulary::Vocabulary;
 
-/// The prompt in front of the start sequence: the words to expect, then the text so far. Empty when
-/// there are neither, or the checkpoint has no token for a previous text.
-///
-/// It never takes more than half of the decoder's positions, less one (223 tokens of 448). Names
-/// come before terms when there is no room for all, and what was said last stays longest.
-pub(crate) fn prompt(
+/// The words of the initial prompt, as far as there is room for them: their end. Worked out once for an utterance.
+pub(crate) fn initial_words(
     vocabulary: &Vocabulary,
     options: &Options,
+    positions: usize,
+) -> Vec<u32> {
+    let text = options.initial_prompt.as_deref().map(str::trim);
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Vec::new();
+    };
+    let mut tokens = vocabulary.encode(&format!(" {text}"));
+    tokens.split_off(tokens.len().saturating_sub(room(positions)))
+}
+
+/// The prompt in front of the start sequence: the [initial words](initial_words), then the text so far. Empty when
+/// there are neither, or the checkpoint has no token for a previous text.
+///
+/// It never takes more than half of the decoder's positions, less one (223 tokens of 448), and what was said last stays
+/// longest. Names are not in it: they are preferred while tokens are chosen ([`crate::decode::naming`]).
+pub(crate) fn prompt(
+    vocabulary: &Vocabulary,
+    initial_words: &[u32],
     previous: &[u32],
     positions: usize,
 ) -> Vec<u32> {
     let Some(start_of_previous) = vocabulary.start_of_previous() else {
         return Vec::new();
     };
-    let room = (positions / 2).saturating_sub(1);
-    let mut words = expected_words(vocabulary, options, room);
-    let previous_room = room.saturating_sub(words.len());
-    words.extend_from_slice(&previous[previous.len().saturating_sub(previous_room)..]);
-    if words.is_empty() {
-        return words;
+    let previous_room = room(positions).saturating_sub(initial_words.len());
+    let previous = &previous[previous.len().saturating_sub(previous_room)..];
+    if initial_words.is_empty() && previous.is_empty() {
+        return Vec::new();
     }
-    words.insert(0, start_of_previous);
-    words
+    [&[start_of_previous], initial_words, previous].concat()
 }
 
-/// Whether every word of a text stands in the initial prompt, the names or the terms: it may be nothing else than these.
+/// Tokens of a prompt behind its first.
+fn room(positions: usize) -> usize {
+    (positions / 2).saturating_sub(1)
+}
+
+/// Whether every word of a text stands in the initial prompt: it may be nothing else than that.
 pub(crate) fn is_echo(options: &Options, text: &str) -> bool {
     let expected: HashSet<String> = options
         .initial_prompt
         .iter()
-        .chain(&options.names)
-        .chain(&options.terms)
-        .flat_map(|expected| words(expected))
+        .flat_map(|p| words(p))
         .collect();
     words(text).all(|word| expected.contains(&word))
 }
 
-/// Whether anything is expected.
+/// Whether there is an initial prompt.
 pub(crate) fn has_words(options: &Options) -> bool {
     let prompt = options.initial_prompt.as_deref().unwrap_or_default();
-    !(prompt.trim().is_empty() && options.names.is_empty() && options.terms.is_empty())
+    !prompt.trim().is_empty()
 }
 
 /// Without case and punctuation.
 fn words(text: &str) -> impl Iterator<Item = String> {
     let words = text.split(|c: char| !c.is_alphanumeric());
     words.filter(|word| !word.is_empty()).map(str::to_lowercase)
-}
-
-/// The initial prompt, then names, then terms, as far as they fit.
-fn expected_words(vocabulary: &Vocabulary, options: &Options, room: usize) -> Vec<u32> {
-    let mut words = Vec::new();
-    if let Some(prompt) = options
-        .initial_prompt
-        .as_deref()
-        .map(str::trim)
-        .filter(|p| !p.is_empty())
-    {
-        let tokens = vocabulary.encode(&format!(" {prompt}"));
-        words.extend_from_slice(&tokens[tokens.len().saturating_sub(room)..]);
-    }
-    let mut separator = " ";
-    for word in options.names.iter().chain(&options.terms) {
-        let word = word.trim();
-        let tokens = vocabulary.encode(&format!("{separator}{word}"));
-        if word.is_empty() || words.len() + tokens.len() > room {
-            continue;
-        }
-        words.extend(tokens);
-        separator = ", ";
-    }
-    words
 }
 
 #[cfg(test)]
@@ -99,7 +88,8 @@ mod tests {
     fn check(options: &Options, previous: &str, expected: &str) {
         let vocabulary = vocabulary();
         let previous = vocabulary.encode(previous);
-        let found = prompt(&vocabulary, options, &previous, POSITIONS);
+        let words = initial_words(&vocabulary, options, POSITIONS);
+        let found = prompt(&vocabulary, &words, &previous, POSITIONS);
         assert!(found.len() <= POSITIONS / 2, "{} tokens", found.len());
         assert_eq!(vocabulary.decode(&found), expected);
         let first = (!expected.is_empty())
@@ -108,40 +98,29 @@ mod tests {
         assert_eq!(found.first().copied(), first);
     }
 
-    fn expecting(names: &[&str], terms: &[&str]) -> Options {
-        let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    fn prompted(prompt: &str) -> Options {
         Options {
-            names: owned(names),
-            terms: owned(terms),
+            initial_prompt: Some(prompt.to_owned()),
             ..Options::default()
         }
     }
 
     #[test]
-    fn nothing_to_expect_is_no_prompt() {
+    fn no_words_are_no_prompt() {
         check(&Options::default(), "", "");
-        check(&expecting(&["", " "], &[]), "", "");
+        check(&prompted("  "), "", "");
     }
 
     #[test]
-    fn names_come_before_terms_and_these_before_the_text_so_far() {
-        let mut options = expecting(&["Ada", " Grace "], &["lamp"]);
-        check(&options, " Good day.", " Ada, Grace, lamp Good day.");
-        options.initial_prompt = Some("At home.".to_owned());
-        check(&options, "", " At home. Ada, Grace, lamp");
-    }
-
-    #[test]
-    fn terms_give_way_to_names() {
-        let (name, term) = ("n".repeat(200), "t".repeat(30));
-        let options = expecting(&[&name], &[&term, "lamp"]);
-        check(&options, "", &format!(" {name}, lamp"));
+    fn the_initial_words_come_before_the_text_so_far() {
+        check(&Options::default(), " Good day.", " Good day.");
+        check(&prompted("At home. "), " Good day.", " At home. Good day.");
+        check(&prompted("At home."), "", " At home.");
     }
 
     #[test]
     fn an_echo_has_no_words_of_its_own() {
-        let mut options = expecting(&["Living Room"], &["lamp"]);
-        options.initial_prompt = Some("Kitchen, hall.".to_owned());
+        let options = prompted("Kitchen, hall; the lamp of the room.");
         assert!(is_echo(&options, " kitchen Kitchen, lamp, room!"));
         assert!(!is_echo(&options, " Kitchen lamp on."));
         assert!(has_words(&options) && !has_words(&Options::default()));
@@ -152,10 +131,6 @@ mod tests {
         let previous = format!("{}end", "x".repeat(300));
         let expected = format!("{}end", "x".repeat(220));
         check(&Options::default(), &previous, &expected);
-        let options = Options {
-            initial_prompt: Some(previous),
-            ..Options::default()
-        };
-        check(&options, "forgotten", &expected);
+        check(&prompted(&previous), "forgotten", &expected);
     }
 }

@@ -5,8 +5,8 @@
 //! come before them with what the name would be [worth](crate::names), and is dropped as soon as it could not, or its
 //! name is not finished.
 
+use super::hypothesis::Hypothesis;
 use super::naming::Track;
-use super::search::Hypothesis;
 use crate::model::Logits;
 use crate::names::Names;
 use crate::vocabulary::Vocabulary;

@@ -6,6 +6,7 @@
 
 use super::branches::{self, Candidate};
 use super::draw::{Random, best_token, best_tokens};
+use super::hypothesis::Hypothesis;
 use super::naming::{Expected, Track};
 use super::{Request, rules};
 use crate::model::{Best, Logits, Prediction, log_sum_exp};
@@ -26,20 +27,6 @@ pub(crate) struct Search {
     hypotheses: Vec<Hypothesis>,
     /// Hypotheses that reached the end of text, in the order they did.
     ended: Vec<Hypothesis>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct Hypothesis {
-    pub(super) tokens: Vec<u32>,
-    pub(super) sum_log_prob: f32,
-    pub(super) track: Track,
-}
-
-impl Hypothesis {
-    /// Log probability, and what the names are worth that it has.
-    fn score(&self) -> f32 {
-        self.sum_log_prob + self.track.credit()
-    }
 }
 
 /// What a search asks for next.

@@ -7,6 +7,7 @@ use kernels::{Input, IntMatrix, Level, Then};
 use rayon::prelude::*;
 
 use super::{
+    FRAMES_PER_POSITION,
     layers::{Linear, Source},
     matrix::Matrix,
     ops::{self, with_slices},
@@ -14,9 +15,6 @@ use super::{
     vector,
 };
 use crate::checkpoint::LoadError;
-
-/// Mel frames per position: the second convolution takes every other one.
-pub(super) const FRAMES_PER_POSITION: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Convolutions {

@@ -17,8 +17,11 @@ use super::{
 };
 use crate::{
     checkpoint::LoadError,
+    model::{
+        Span, State,
+        state::{HostCaches, PassCaches},
+    },
     precision::Arithmetic,
-    state::{HostCaches, PassCaches, Span, State},
 };
 
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use candle_transformers::models::whisper::Config;
 use kernels::Repeats;
 
 use super::{
-    attention,
-    convolutions::{Convolutions, FRAMES_PER_POSITION},
+    FRAMES_PER_POSITION, attention,
+    convolutions::Convolutions,
     layers::{FeedForward, Linear, Projection, Source},
     matrix::Room,
     norm::LayerNorm,

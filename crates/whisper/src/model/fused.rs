@@ -14,7 +14,7 @@
 //! [`check`] on its device. On a CPU the same operations are the loops of [`host`], by which tests see that the right
 //! things are handed over.
 
-mod check;
+pub(super) mod check;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod host;
@@ -22,19 +22,19 @@ mod host;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp3, Device, InplaceOp1, Layout, Result, Shape, Tensor, bail,
+    CpuStorage, CustomOp1, CustomOp3, InplaceOp1, Layout, Result, Shape, Tensor, bail,
 };
-use candle_transformers::models::whisper::Config;
 
-#[cfg(feature = "testing")]
-use super::ops;
-use super::ops::Then;
+use super::then::Then;
 
 /// More queries of a slot than this are a matrix that a blocked product reads less often.
 const FEW_QUERIES: usize = 16;
 
 /// Halves that a thread reads at once: rows must be so many, or a multiple.
 const LOAD: usize = 8;
+
+/// Whether this build has them.
+const ARE_BUILT: bool = cfg!(feature = "cuda");
 
 /// What became of this program's own kernels for GPUs when a model was loaded.
 #[derive(Debug, Default)]
@@ -58,31 +58,6 @@ pub enum Fused {
         error: candle_core::Error,
     },
 }
-
-/// Whether a model of this shape has kernels on this device, in f16.
-///
-/// # Errors
-/// What the device said, if it cannot be used any more after a kernel of ours.
-pub(super) fn check(config: &Config, device: &Device) -> Result<Fused> {
-    let width = config.d_model;
-    let head_widths = [
-        width / config.encoder_attention_heads,
-        width / config.decoder_attention_heads,
-    ];
-    let on_gpu = cfg!(feature = "cuda")
-        && device.is_cuda()
-        && head_widths.iter().all(|width| HEAD_WIDTHS.contains(width));
-    #[cfg(feature = "testing")]
-    let on_gpu = on_gpu || ops::elsewhere::has_fused();
-    if on_gpu {
-        check::check(device, head_widths)
-    } else {
-        Ok(Fused::None)
-    }
-}
-
-/// All checkpoints of OpenAI have heads of 64, the demo model has 32.
-const HEAD_WIDTHS: [usize; 2] = [32, 64];
 
 /// Whether [`attend_few`] is for slots of so many queries.
 pub(super) fn are_few(queries: usize) -> bool {

@@ -10,6 +10,8 @@
 pub(crate) mod attention;
 mod convolutions;
 mod decoder;
+#[cfg(feature = "testing")]
+pub(crate) mod elsewhere;
 mod encoder;
 mod error;
 mod fused;
@@ -23,12 +25,13 @@ mod plan;
 mod prediction;
 mod rest;
 mod rounding;
-pub(crate) mod shelf;
-pub(crate) mod text_keys;
+mod shelf;
+mod source;
+mod span;
+mod state;
+mod text_keys;
+mod then;
 mod vector;
-
-#[cfg(feature = "testing")]
-pub(crate) use ops::elsewhere;
 
 use candle_core::{DType, Device, Tensor};
 use candle_transformers::models::whisper::Config;
@@ -36,29 +39,26 @@ use kernels::Level;
 
 pub(crate) use self::{ops::are_host, rest::Rest, vector::log_sum_exp};
 
+use self::span::Span;
 use self::{
-    attention::CacheShape,
-    convolutions::FRAMES_PER_POSITION,
-    decoder::Decoder,
-    encoder::Encoder,
-    layers::{Source, computing},
-    ops::BestTokens,
-    output::Output,
-    prediction::Asked,
+    attention::CacheShape, decoder::Decoder, encoder::Encoder, layers::computing, ops::BestTokens,
+    output::Output, prediction::Asked, source::Source,
 };
-pub use self::{error::ModelError, fused::Fused};
+pub use self::{error::ModelError, fused::Fused, state::State};
 pub(crate) use self::{
-    layers::Kept,
     logits::Logits,
     prediction::{Best, Prediction},
+    source::Kept,
 };
 use crate::{
     Cancel,
     checkpoint::{Checkpoint, LoadError},
     mel::LogMel,
     precision::{Arithmetic, Precision},
-    state::{Span, State},
 };
+
+/// Mel frames per position: the second convolution takes every other one.
+const FRAMES_PER_POSITION: usize = 2;
 
 /// Windows of 30 s that a device other than the host encodes in one pass, or so many more shorter ones as have as many
 /// frames. From some thousand positions on the products of a layer occupy a GPU, and more of them at once save little;
@@ -129,7 +129,8 @@ impl Model {
         };
         let config = checkpoint.config();
         let fused = if fused && matches!(arithmetic, Arithmetic::F16 { .. }) {
-            fused::check(config, device).map_err(|source| LoadError::OwnKernels { source })?
+            fused::check::check(config, device)
+                .map_err(|source| LoadError::OwnKernels { source })?
         } else {
             Fused::None
         };

@@ -2,8 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{layers::Source, ops};
-use crate::checkpoint::LoadError;
+use super::ops;
 
 /// A layer norm over the last dimension.
 #[derive(Debug)]
@@ -13,13 +12,6 @@ pub(super) struct LayerNorm {
 }
 
 impl LayerNorm {
-    pub(super) fn load(source: &Source<'_>, width: usize) -> std::result::Result<Self, LoadError> {
-        Ok(Self {
-            weight: source.tensor("weight", &[width])?,
-            bias: source.tensor("bias", &[width])?,
-        })
-    }
-
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         ops::layer_norm(x, &self.weight, &self.bias)
     }

@@ -10,7 +10,11 @@ use candle_core::{
 use half::{f16, slice::HalfFloatSliceExt};
 use rayon::prelude::*;
 
+#[cfg(feature = "testing")]
+use super::elsewhere;
 use super::{fused, prediction::Best, vector};
+
+pub(super) use super::then::Then;
 
 /// Below this many multiplications an operation stays on one thread: waking another one costs 10 to 50 µs.
 pub(super) const PARALLEL_FROM: usize = 1 << 20;
@@ -20,17 +24,6 @@ const PARALLEL_PRODUCTS_FROM: usize = 1 << 16;
 
 /// Up to this many rows a linear layer is read row by row; above, Candle's blocked product is faster.
 const FEW_ROWS: usize = 16;
-
-/// What follows the product of a linear layer, in the same pass over its result.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Then<'a> {
-    /// Nothing.
-    Nothing,
-    /// The exact GELU.
-    Gelu,
-    /// Adding this tensor, of the result's shape.
-    Add(&'a Tensor),
-}
 
 /// `x · weightᵀ + bias`, and what follows. `x`: `(rows, in)`, `weight`: `(out, in)`, `bias`: `(out)`. `has_fused`: whether
 /// there are [kernels of our own](fused) for these tensors.
@@ -405,59 +398,6 @@ impl<F: Fn(&mut [f32])> InplaceOp1 for InPlace<F> {
             bail!("expected a contiguous tensor, found {layout:?}");
         };
         (self.0)(&mut values[start..end]);
-        Ok(())
-    }
-}
-
-/// Lets tests run on the CPU what is otherwise computed on other devices only.
-#[cfg(feature = "testing")]
-pub(crate) mod elsewhere {
-    use std::cell::Cell;
-
-    thread_local! {
-        static PRETENDED: Cell<bool> = const { Cell::new(false) };
-        static HAS_FUSED: Cell<bool> = const { Cell::new(false) };
-        #[cfg(test)]
-        static ROOM: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-
-    pub(super) fn is_pretended() -> bool {
-        PRETENDED.get()
-    }
-
-    pub(crate) fn pretend<R>(compute: impl FnOnce() -> R) -> R {
-        PRETENDED.set(true);
-        let result = compute();
-        PRETENDED.set(false);
-        result
-    }
-
-    pub(in crate::model) fn has_fused() -> bool {
-        HAS_FUSED.get()
-    }
-
-    /// As [`pretend`], as if the device had our own kernels.
-    pub(crate) fn pretend_fused<R>(compute: impl FnOnce() -> R) -> R {
-        HAS_FUSED.set(true);
-        let result = pretend(compute);
-        HAS_FUSED.set(false);
-        result
-    }
-
-    /// Runs `compute`, on this thread, as if there were memory for so many windows at once.
-    #[cfg(test)]
-    pub(crate) fn with_room_for<R>(windows: usize, compute: impl FnOnce() -> R) -> R {
-        ROOM.set(windows);
-        let result = compute();
-        ROOM.set(usize::MAX);
-        result
-    }
-
-    #[cfg(test)]
-    pub(crate) fn find_room(windows: usize) -> candle_core::Result<()> {
-        if windows > ROOM.get() {
-            candle_core::bail!("out of memory");
-        }
         Ok(())
     }
 }

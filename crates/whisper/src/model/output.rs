@@ -6,11 +6,11 @@ use candle_core::{Device, Result, Tensor};
 use kernels::{Input, Level, Norm, SplitMatrix};
 
 use super::{
-    layers::Source,
     logits::Logits,
     norm::LayerNorm,
     ops::{self, BestTokens, with_slices},
     prediction::Prediction,
+    source::Source,
 };
 use crate::{checkpoint::LoadError, precision::Arithmetic};
 

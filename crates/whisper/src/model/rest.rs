@@ -12,7 +12,7 @@
 
 use kernels::Repeats;
 
-use super::convolutions::FRAMES_PER_POSITION;
+use super::FRAMES_PER_POSITION;
 
 /// Places of the rest: two tiles of the matrix kernels. Of 60 orders (tiny.en, f32) 54 have the words of the whole window
 /// with one place for every 16 positions, 51 with one for 32 (and half of the margin), 48 with one for 64.

@@ -11,8 +11,8 @@ use super::{
     attention::{CacheShape, attend, split_heads, views_of_heads},
     fused,
     plan::{Group, Groups, Sight, Taker, Target},
+    span::Span,
 };
-use crate::state::Span;
 
 /// Keys and values of one layer for some slots: `(2, slots, heads, capacity, head_width)`.
 #[derive(Debug)]

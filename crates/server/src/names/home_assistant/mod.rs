@@ -18,6 +18,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use telemetry::chain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
@@ -28,7 +29,6 @@ pub use error::HomeAssistantError;
 use self::client::Client;
 use self::pauses::Pauses;
 use super::{Origin, Registry};
-use crate::app::chain;
 
 /// Events come in bursts: names are read when there was none for so long.
 const QUIET: Duration = Duration::from_secs(1);

@@ -2,8 +2,11 @@
 //! some are ten and more, and are off by a hundredth.
 
 use candle_core::{DType, Device, Result, Shape, Tensor};
+use candle_transformers::models::whisper::Config;
 
-use super::{Fused, Then, append_and_attend, attend_few, attend_to_all, finish};
+use super::{ARE_BUILT, Fused, Then, append_and_attend, attend_few, attend_to_all, finish};
+#[cfg(feature = "testing")]
+use crate::model::elsewhere;
 use crate::model::{attention, ops};
 
 /// Values are up to 2 and some sums up to 6, and f16 rounds those by up to 0.002. A kernel that is wrong is off by much
@@ -12,11 +15,36 @@ const TOLERANCE: f32 = 0.005;
 
 const HEADS: usize = 3;
 
+/// Whether a model of this shape has kernels on this device, in f16.
+///
+/// # Errors
+/// What the device said, if it cannot be used any more after a kernel of ours.
+pub(in crate::model) fn check(config: &Config, device: &Device) -> Result<Fused> {
+    let width = config.d_model;
+    let head_widths = [
+        width / config.encoder_attention_heads,
+        width / config.decoder_attention_heads,
+    ];
+    let on_gpu = ARE_BUILT
+        && device.is_cuda()
+        && head_widths.iter().all(|width| HEAD_WIDTHS.contains(width));
+    #[cfg(feature = "testing")]
+    let on_gpu = on_gpu || elsewhere::has_fused();
+    if on_gpu {
+        compare(device, head_widths)
+    } else {
+        Ok(Fused::None)
+    }
+}
+
+/// All checkpoints of OpenAI have heads of 64, the demo model has 32.
+const HEAD_WIDTHS: [usize; 2] = [32, 64];
+
 /// Takes some milliseconds, and on a GPU as long again as the driver needs to compile the kernels.
 ///
 /// # Errors
 /// What Candle said when its own operations failed.
-pub(super) fn check(device: &Device, head_widths: [usize; 2]) -> Result<Fused> {
+fn compare(device: &Device, head_widths: [usize; 2]) -> Result<Fused> {
     let mut random = Random::new(device);
     for head_width in head_widths {
         for (kernel, difference) in [
@@ -203,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_loops_that_stand_in_for_the_kernels_pass() {
-        let found = check(&Device::Cpu, [32, 64]);
+        let found = compare(&Device::Cpu, [32, 64]);
         assert!(matches!(found, Ok(Fused::Used)), "{found:?}");
     }
 

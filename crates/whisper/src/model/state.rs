@@ -5,15 +5,14 @@ use std::ops::Range;
 use candle_core::{Device, Tensor};
 use kernels::Repeats;
 
-use crate::{
-    model::{
-        ModelError, are_host,
-        attention::{AudioKeys, CacheShape},
-        shelf::{Plan, Shelves},
-        text_keys::TextKeys,
-    },
-    precision::Arithmetic,
+use super::{
+    ModelError, are_host,
+    attention::{AudioKeys, CacheShape},
+    shelf::{Plan, Shelves},
+    span::Span,
+    text_keys::TextKeys,
 };
+use crate::precision::Arithmetic;
 
 /// Key and value caches of the rows of one batch.
 ///
@@ -49,15 +48,6 @@ pub(crate) struct HostCaches {
     text: Vec<Vec<TextKeys>>,
     rows_per_item: usize,
     shape: CacheShape,
-}
-
-/// Tokens that a pass appends to one row.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Span<'a> {
-    pub(crate) row: usize,
-    /// Tokens that the row already has.
-    pub(crate) length: usize,
-    pub(crate) tokens: &'a [u32],
 }
 
 impl State {
