@@ -119,7 +119,7 @@ def servers(places: Places) -> list[Contender]:
     """On the wire, all decoding greedily."""
     wyoming_stt = (
         *(str(places.server), "serve", "--uri", "tcp://127.0.0.1:{port}", "--admin", "off", "--model", "{model}/hf"),
-        *("--language", "en", "--cpu-threads", "{threads}"),
+        *("--language", "en", "--beam-size", "1", "--cpu-threads", "{threads}"),
     )
     int8 = (*wyoming_stt, "--precision", "int8")
     wyoming_faster_whisper = (

@@ -10,7 +10,7 @@ import recordings
 
 MODELS = ("tiny.en", "base")
 # As the reference computes: f32, the whole window, no detector, a single attempt.
-REFERENCE = ("--precision", "f32", "--window", "exact", "--speech-threshold", "0", "--temperature-fallback", "false")
+REFERENCE = ("--precision", "f32", "--window", "exact", "--speech-threshold", "0", "--beam-size", "1", "--temperature-fallback", "false")
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ WAYS = {
     "as it comes": (),
     "int8, 30 s": ("--window", "exact"),
     "int8, audio and margin": ("--window", "dynamic"),
+    "int8, one hypothesis": ("--beam-size", "1"),
 }
 
 

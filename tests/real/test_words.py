@@ -36,7 +36,7 @@ def test_other_languages_are_detected_heard_and_translated(transcribe, shared):
     paths = [shared / "languages" / name for name in said]
     errors = Errors()
     for name, heard, exact, english in zip(
-        said, transcribe("base", paths), transcribe("base", paths, *REFERENCE), transcribe("base", paths, "--task", "translate")
+        said, transcribe("base", paths, "--beam-size", "1"), transcribe("base", paths, *REFERENCE), transcribe("base", paths, "--task", "translate")
     ):
         language = name.partition(".")[0]
         assert heard["language"] == exact["language"] == language

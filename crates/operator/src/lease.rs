@@ -152,7 +152,6 @@ impl Candidate {
         let mut watched = Watched::default();
         // The lease as we wrote it last, and when that was asked for.
         let mut ours: Option<(Lease, Instant)> = None;
-        let mut said = String::new();
         while !stop.is_cancelled() {
             vitals.beat();
             let left = ours
@@ -180,8 +179,8 @@ impl Candidate {
                     });
                 }
                 Ok(Ok(Looked::Held(_))) => LOOK,
-                Ok(Err(error)) => self.again(&with_causes(&error), ours.is_some(), &mut said),
-                Err(_) => self.again("no answer in time", ours.is_some(), &mut said),
+                Ok(Err(error)) => self.again(&with_causes(&error), ours.is_some()),
+                Err(_) => self.again("no answer in time", ours.is_some()),
             };
             let left = ours
                 .as_ref()
@@ -198,13 +197,11 @@ impl Candidate {
         Ok(())
     }
 
-    /// Who waits says once why it cannot see the lease: nothing else tells that it will never lead.
-    fn again(&self, why: &str, is_ours: bool, said: &mut String) -> Duration {
+    fn again(&self, why: &str, is_ours: bool) -> Duration {
         if is_ours {
             tracing::warn!(lease = self.name, why, "lease not renewed; trying again");
-        } else if said != why {
-            tracing::warn!(lease = self.name, why, "lease not reached; trying again");
-            why.clone_into(said);
+        } else {
+            tracing::debug!(lease = self.name, why, "lease not reached");
         }
         AGAIN
     }

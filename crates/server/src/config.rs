@@ -167,7 +167,20 @@ mod tests {
             assert!(error.starts_with(flags[0]), "{error}");
             assert!(error.contains("leave the flag out"), "{error}");
         }
-        let zero = checked(&["--beam-size", "0"]).unwrap();
-        assert_eq!(zero.options.beam_size, 1);
+        for (flags, beams) in [
+            (&["--beam-size", "0", "--device", "cpu"][..], 5),
+            (&["--beam-size", "0", "--device", "cuda"], 1),
+            (
+                &["--beam-size", "0", "--device", "cpu", "--window", "dynamic"],
+                1,
+            ),
+            (&["--beam-size", "3", "--device", "cuda"], 3),
+        ] {
+            assert_eq!(
+                checked(flags).unwrap().options.beam_size,
+                beams,
+                "{flags:?}"
+            );
+        }
     }
 }

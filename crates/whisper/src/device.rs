@@ -17,6 +17,17 @@ pub enum DeviceChoice {
     Cuda(usize),
 }
 
+impl DeviceChoice {
+    /// Whether this may turn out to be a GPU.
+    pub fn may_be_gpu(self) -> bool {
+        match self {
+            Self::Auto => cfg!(feature = "cuda"),
+            Self::Cpu => false,
+            Self::Cuda(_) => true,
+        }
+    }
+}
+
 /// A device that was opened, and what there is to say about it.
 #[derive(Debug)]
 pub struct Opened {

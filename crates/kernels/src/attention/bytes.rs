@@ -12,9 +12,9 @@ mod weights;
 
 use super::{Out, Repeats, Rows, Shape};
 use crate::{
-    int8::{self, Int8Matrix, Sums, Tiles, tile_rows},
+    int8::{Int8Matrix, Sums, Tiles, tile_rows},
     level::{Isa, Kernel, Level},
-    linear::{Inputs, PANEL, Tile},
+    linear::{self, Inputs, PANEL, Tile},
     memory::prefetch,
 };
 use weights::{Soften, Weights};
@@ -154,7 +154,7 @@ impl Head {
             let part = &panel.weights[first * PANEL..][..weights.stride() * PANEL];
             let mut row = 0;
             while row < count {
-                let rows = int8::Rows {
+                let rows = linear::Rows {
                     bytes: weights.bytes(row),
                     stride: weights.stride(),
                 };

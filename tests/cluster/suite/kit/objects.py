@@ -8,7 +8,6 @@ from kit.api import Object
 # The operator's names.
 MANAGER = "wyoming-stt-operator"
 STATUS_MANAGER = "wyoming-stt-operator-status"
-SCALER = "wyoming-stt-operator-fleet"
 CONDITIONS = {
     "Ready",
     "Available",
@@ -17,7 +16,6 @@ CONDITIONS = {
     "ModelReady",
     "AutoscalingActive",
     "CapacityLimited",
-    "Degraded",
 }
 
 

@@ -5,8 +5,7 @@ use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
 use k8s_openapi::api::core::v1::{
-    Affinity, PodAffinity, PodAffinityTerm, PodResourceClaim, PodSecurityContext, PodSpec,
-    PodTemplateSpec, TopologySpreadConstraint,
+    PodResourceClaim, PodSecurityContext, PodSpec, PodTemplateSpec, TopologySpreadConstraint,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -15,18 +14,18 @@ use super::container::{self, GPU_CLAIM};
 use super::{metadata, selector, signed, storage};
 use crate::api::DeviceType;
 use crate::controller::names::SERVER;
-use crate::controller::validate::{Sharing, ValidStt};
+use crate::controller::validate::ValidStt;
 
 /// The user of the image.
 const USER: i64 = 65532;
 /// Seconds that a rollout may take longer than a start before it is said to be stuck.
 const ROLLOUT_SLACK_S: i32 = 60;
 
-pub(super) fn build(stt: &ValidStt, replicas: Option<u32>) -> Deployment {
+pub(super) fn build(stt: &ValidStt, replicas: u32) -> Deployment {
     Deployment {
         metadata: metadata(stt),
         spec: Some(DeploymentSpec {
-            replicas: replicas.map(signed),
+            replicas: Some(signed(replicas)),
             selector: selector(stt),
             strategy: Some(strategy(stt)),
             progress_deadline_seconds: Some(
@@ -41,14 +40,11 @@ pub(super) fn build(stt: &ValidStt, replicas: Option<u32>) -> Deployment {
     }
 }
 
-/// One more on CPUs; on GPUs one fewer, since there may be none to spare for a rollout, and where one pod alone can
-/// mount the volume.
+/// One more on CPUs; on GPUs one fewer, since there may be none to spare for a rollout.
 fn strategy(stt: &ValidStt) -> DeploymentStrategy {
-    let is_alone = stt.sharing == Sharing::OnePod;
-    let (surge, unavailable) = match (&stt.spec.rollout, &stt.spec.device.type_) {
-        (Some(rollout), _) if !is_alone => (rollout.max_surge, rollout.max_unavailable),
-        (None, DeviceType::Cpu) if !is_alone => (1, 0),
-        _ => (0, 1),
+    let (surge, unavailable) = match stt.spec.device.type_ {
+        DeviceType::Cpu => (1, 0),
+        DeviceType::Cuda => (0, 1),
     };
     DeploymentStrategy {
         type_: Some("RollingUpdate".to_owned()),
@@ -90,7 +86,6 @@ fn pod(stt: &ValidStt) -> PodSpec {
         .clone()
         .unwrap_or_else(|| stt.names.name.clone());
     PodSpec {
-        affinity: together(stt),
         automount_service_account_token: Some(false),
         // Hundreds of variables that nothing reads.
         enable_service_links: Some(false),
@@ -129,34 +124,15 @@ fn some<T: Clone>(items: &[T]) -> Option<Vec<T>> {
     (!items.is_empty()).then(|| items.to_vec())
 }
 
-/// All on the node that has the volume, those of a rollout too.
-fn together(stt: &ValidStt) -> Option<Affinity> {
-    (stt.sharing == Sharing::OneNode).then(|| Affinity {
-        pod_affinity: Some(PodAffinity {
-            required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
-                label_selector: Some(selector(stt)),
-                topology_key: HOST.to_owned(),
-                ..PodAffinityTerm::default()
-            }]),
-            ..PodAffinity::default()
-        }),
-        ..Affinity::default()
-    })
-}
-
-/// The label of a node that no other has.
-const HOST: &str = "kubernetes.io/hostname";
-
 /// Over hosts where it can be; GPUs are better packed, so that whole nodes can go.
 fn spread(stt: &ValidStt) -> Vec<TopologySpreadConstraint> {
     let given = &stt.spec.topology_spread_constraints;
-    let is_packed = stt.spec.device.type_ == DeviceType::Cuda || stt.sharing != Sharing::AnyNode;
-    if !given.is_empty() || is_packed {
+    if !given.is_empty() || stt.spec.device.type_ == DeviceType::Cuda {
         return given.clone();
     }
     vec![TopologySpreadConstraint {
         max_skew: 1,
-        topology_key: HOST.to_owned(),
+        topology_key: "kubernetes.io/hostname".to_owned(),
         when_unsatisfiable: "ScheduleAnyway".to_owned(),
         label_selector: Some(selector(stt)),
         ..TopologySpreadConstraint::default()
