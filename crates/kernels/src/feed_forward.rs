@@ -21,8 +21,8 @@ pub struct Layer<'a> {
 
 /// `x + narrow(gelu(widen(norm(x))))`: `(rows, ins of widen)`, in place.
 ///
-/// The values are those of two calls of [`IntMatrix::products`]. With many rows, what is between the layers stays in
-/// the cache of a thread: in Whisper it is four times as wide as what comes and goes.
+/// Two calls of [`IntMatrix::products`] give the same values. With many rows, what is between the layers stays in the
+/// cache of a thread: in Whisper it is four times as wide as what comes and goes.
 ///
 /// # Panics
 /// When the lengths do not fit together, or one matrix has inputs of one byte and the other of two.

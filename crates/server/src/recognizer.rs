@@ -65,7 +65,7 @@ pub(crate) mod fake {
 
     /// Does as it is told, one order for all that run; waits for orders. As Whisper does, it lets others
     /// join where there are places, lets go of those that are cancelled before it does anything, and
-    /// rests when nobody is left and nobody comes.
+    /// rests when no job runs and none waits.
     pub(crate) struct FakeRecognizer {
         orders: Receiver<Order>,
         batches: Sender<usize>,

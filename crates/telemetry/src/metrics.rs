@@ -11,7 +11,7 @@ use prometheus::{Registry, TextEncoder};
 use crate::error::{TelemetryError, check_endpoint};
 
 /// The process's meters; clones share them. [`Guard::hold`](crate::Guard::hold) sends the last readings at
-/// the end: where nobody does, dropping the last clone blocks while it tries.
+/// the end; without that call, dropping the last clone sends them and blocks meanwhile.
 #[derive(Clone)]
 pub struct Meters {
     provider: SdkMeterProvider,

@@ -1,8 +1,7 @@
 //! Weights of one byte or two, for inputs of two.
 //!
-//! Sums are integers of 32 bits, as those of bytes are. Weights of two bytes use 12 bits of them; inputs use what is
-//! left, so that no sum can be too large: the sizes of an output's weights together, times the largest input, stay below
-//! 2^31. Whisper's matrices leave 11 to 16 bits.
+//! Sums are integers of 32 bits. Weights of two bytes have 12 bits; inputs have as many as no sum can exceed: the sizes
+//! of an output's weights together, times the largest input, stay below 2^31.
 //!
 //! ```text
 //! packed weights:  panel 0                        panel 1 …

@@ -80,6 +80,27 @@ impl<'a> Input<'a> {
         level.dispatch(ToRows { x: self, ins })
     }
 
+    /// Calls `each` with every row, or its norm in `memory`, and with what `outs` has for it.
+    #[inline(always)]
+    fn for_each_row<I: Isa, T>(
+        self,
+        ins: usize,
+        memory: &mut Vec<f32>,
+        outs: impl Iterator<Item = T>,
+        mut each: impl FnMut(&[f32], T),
+    ) {
+        let apart = self.stride.unwrap_or(ins);
+        memory.resize(if self.norm.is_some() { ins } else { 0 }, 0.0);
+        for (row, out) in outs.enumerate() {
+            let mut x = &self.values[row * apart..][..ins];
+            if let Some(Norm { weight, bias }) = self.norm {
+                math::layer_norm::<I>(x, weight, bias, memory);
+                x = memory;
+            }
+            each(x, out);
+        }
+    }
+
     /// Up to `count` rows of `ins` values from `row` on.
     pub(crate) fn part(&self, ins: usize, row: usize, count: usize) -> Self {
         let stride = self.stride.unwrap_or(ins);
@@ -196,17 +217,12 @@ impl Kernel for Quantise<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let inputs = self.inputs;
-        let rows = self.x.rows(self.ins);
-        let Input { values, norm, .. } = self.x;
-        let apart = self.x.stride.unwrap_or(self.ins);
-        let stride = inputs.start(self.ins);
+        let Self { x, ins, inputs } = self;
+        let stride = inputs.start(ins);
         // Padding keeps what was there: its weights are zero.
-        inputs.bytes.resize(rows * stride, 0);
-        let normed = &mut inputs.normed;
-        normed.resize(if norm.is_some() { self.ins } else { 0 }, 0.0);
-        for (row, bytes) in inputs.bytes.chunks_exact_mut(stride).enumerate() {
-            let x = normed_row::<I>(&values[row * apart..][..self.ins], norm, normed);
+        inputs.bytes.resize(x.rows(ins) * stride, 0);
+        let rows = inputs.bytes.chunks_exact_mut(stride);
+        x.for_each_row::<I, _>(ins, &mut inputs.normed, rows, |x, bytes| {
             let (least, largest) = extremes(x);
             // Halves first: the difference could be too large for a number.
             let (low, high) = (least * 0.5, largest * 0.5);
@@ -217,7 +233,7 @@ impl Kernel for Quantise<'_> {
             }
             inputs.scales.push(scale);
             inputs.centres.push(centre);
-        }
+        });
     }
 }
 
@@ -232,31 +248,11 @@ impl Kernel for ToRows<'_> {
     #[inline(always)]
     fn run<I: Isa>(self) -> Vec<f32> {
         let Self { x, ins } = self;
-        let rows = x.rows(ins);
-        let mut out = vec![0.0; rows * ins];
-        for (row, out) in out.chunks_exact_mut(ins).enumerate() {
-            let x_row = &x.values[row * x.stride.unwrap_or(ins)..][..ins];
-            match x.norm {
-                None => out.copy_from_slice(x_row),
-                Some(Norm { weight, bias }) => math::layer_norm::<I>(x_row, weight, bias, out),
-            }
-        }
+        let mut out = vec![0.0; x.rows(ins) * ins];
+        let rows = out.chunks_exact_mut(ins);
+        x.for_each_row::<I, _>(ins, &mut Vec::new(), rows, |x, out| out.copy_from_slice(x));
         out
     }
-}
-
-/// The norm of a row, in `memory` of its width, or the row itself where there is no norm.
-#[inline(always)]
-fn normed_row<'a, I: Isa>(
-    x: &'a [f32],
-    norm: Option<Norm<'_>>,
-    memory: &'a mut [f32],
-) -> &'a [f32] {
-    let Some(Norm { weight, bias }) = norm else {
-        return x;
-    };
-    math::layer_norm::<I>(x, weight, bias, memory);
-    memory
 }
 
 struct QuantiseToWords<'a> {
@@ -271,27 +267,28 @@ impl Kernel for QuantiseToWords<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let inputs = self.inputs;
-        let rows = self.x.rows(self.ins);
-        let Input { values, norm, .. } = self.x;
-        let apart = self.x.stride.unwrap_or(self.ins);
-        inputs.start(self.ins);
-        let stride = self.ins.next_multiple_of(2);
+        let Self {
+            x,
+            ins,
+            most,
+            inputs,
+        } = self;
+        inputs.start(ins);
+        let rows = x.rows(ins);
+        let stride = ins.next_multiple_of(2);
         inputs.stride = stride;
-        // Padding keeps what was there: its weights are zero.
+        // As above.
         inputs.words.resize(rows * stride, 0);
         inputs.centres.resize(rows, 0.0);
-        let normed = &mut inputs.normed;
-        normed.resize(if norm.is_some() { self.ins } else { 0 }, 0.0);
-        for (row, words) in inputs.words.chunks_exact_mut(stride).enumerate() {
-            let x = normed_row::<I>(&values[row * apart..][..self.ins], norm, normed);
-            let scale = largest(x) / self.most;
+        let rows = inputs.words.chunks_exact_mut(stride);
+        x.for_each_row::<I, _>(ins, &mut inputs.normed, rows, |x, words| {
+            let scale = largest(x) / most;
             let inverse = inverse(scale);
             for (word, value) in words.iter_mut().zip(x) {
                 *word = round_to_integer(value * inverse);
             }
             inputs.scales.push(scale);
-        }
+        });
     }
 }
 
