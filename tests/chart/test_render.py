@@ -367,3 +367,17 @@ def test_the_package_works_as_a_part_of_another_chart(tmp_path: Path) -> None:
     within = {(thing["kind"], thing["metadata"]["name"]) for thing in Rendered(whole.stdout).objects}
     alone = render({"instances": INSTANCES, "replicas": 2}).objects
     assert within == {(thing["kind"], thing["metadata"]["name"]) for thing in alone}
+
+
+def test_releases_that_watch_other_namespaces_have_other_leases() -> None:
+    def lease(*namespaces: str) -> str:
+        rendered = render({"watchNamespaces": list(namespaces)})
+        role = next(each for each in rendered.all("Role") if each["metadata"]["name"].endswith("-lease"))
+        names = [rule["resourceNames"] for rule in role["rules"] if "resourceNames" in rule]
+        name = rendered.environment.get("OPERATOR_LEASE", "wyoming-stt-operator")
+        assert names == [[name]]
+        return str(name)
+
+    assert lease() == "wyoming-stt-operator"
+    assert lease("a", "b") == lease("b", "a")
+    assert len({lease(), lease("a"), lease("b"), lease("a", "b")}) == 4

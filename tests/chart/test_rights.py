@@ -78,7 +78,7 @@ def test_leases_are_written_in_the_operators_own_namespace_only() -> None:
         if is_own:
             create, use = leases
             assert create["verbs"] == ["create"]
-            assert (use["verbs"], use["resourceNames"]) == (["get", "update"], ["wyoming-stt-operator"])
+            assert (use["verbs"], use["resourceNames"]) == (["get", "update"], [rendered.environment["OPERATOR_LEASE"]])
 
 
 @pytest.mark.parametrize("watched", [["home"], ["home", "office"], [NAMESPACE]])

@@ -29,6 +29,14 @@ app.kubernetes.io/name: wyoming-stt-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* The lease of operators that watch the same namespaces: releases that watch others do not wait for each other. */}}
+{{- define "wyoming-stt.lease" -}}
+wyoming-stt-operator
+{{- with .Values.watchNamespaces -}}
+-{{ sortAlpha . | join "," | sha256sum | trunc 8 }}
+{{- end -}}
+{{- end -}}
+
 {{/* Labels of an object, ours before the user's: (dict "context" $), and "app", "labels" where it has its own. */}}
 {{- define "wyoming-stt.labels" -}}
 {{- $context := .context -}}

@@ -26,13 +26,11 @@
 )]
 
 mod attention;
-mod feed_forward;
 mod int16;
 mod int8;
 mod level;
 mod linear;
 pub mod math;
-mod matrix;
 mod memory;
 mod panel;
 mod split;
@@ -41,9 +39,7 @@ mod testing;
 
 pub use attention::{KeysValues, Repeats, attend_to_all};
 
-pub use feed_forward::{Layer, feed_forward};
 pub use level::{Instructions, Isa, Level, Plain};
-pub use linear::{Input, Norm, Then};
-pub use matrix::{IntMatrix, Rounding};
+pub use linear::{Input, IntMatrix, Layer, Norm, Rounding, Then, feed_forward};
 pub use memory::zeros;
 pub use split::{Estimates, SplitMatrix};

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::controller::names::MANAGER;
+
 /// Keeps speech-to-text endpoints as they were declared.
 #[derive(Debug, Parser)]
 #[command(name = "wyoming-stt-operator", version, arg_required_else_help = true)]
@@ -21,7 +23,7 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Print the definition of WyomingStt as YAML.
     Crd,
-    /// Compare the scaling rule with others on made-up loads, and print a table.
+    /// Compare the scaling rule with others on made-up loads and troubles, or on a recorded load, and print tables.
     Simulate(SimulateArgs),
 }
 
@@ -31,6 +33,37 @@ pub struct SimulateArgs {
     /// Also draw load, replicas and wait.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+    /// A recorded load instead: CSV with arrival and length in seconds, one utterance a line.
+    #[arg(long, value_name = "FILE")]
+    pub load: Option<PathBuf>,
+    /// With `--load`: seconds that a replica takes to start.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(..=86_400), value_name = "S")]
+    pub startup_seconds: u32,
+    /// With `--load`: seconds that a replica works on one utterance.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds, value_name = "S")]
+    pub service_seconds: f64,
+    /// With `--load`: further seconds of work for each second of speech.
+    #[arg(long, default_value_t = 0.0, value_parser = seconds, value_name = "S")]
+    pub service_per_second: f64,
+    /// With `--load`: utterances that a replica recognises together.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64), value_name = "N")]
+    pub slots: u16,
+    /// With `--load`: replicas at most.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+    pub max_replicas: u32,
+    /// With `--load`: seconds from the last word to the words that count as in time.
+    #[arg(long, default_value_t = 10.0, value_parser = seconds, value_name = "S")]
+    pub wait_seconds: f64,
+}
+
+/// Seconds that a simulation can work with.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=3600.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("not within 0 to 3600".to_owned())
+    }
 }
 
 /// `run`.
@@ -60,6 +93,9 @@ pub struct RunArgs {
         value_name = "NAME"
     )]
     pub namespace: String,
+    /// Name of the lease. Operators that watch the same objects share one, so that one of them writes.
+    #[arg(long, env = "OPERATOR_LEASE", default_value = MANAGER, value_name = "NAME")]
+    pub lease: String,
     /// What this process calls itself in the lease, different from every other: the pod's name. Made up when
     /// unset.
     #[arg(long, env = "POD_NAME", default_value_t = made_up_identity(), hide_default_value = true, value_name = "NAME")]
@@ -86,6 +122,14 @@ pub struct RunArgs {
     /// Let objects mount folders of their node.
     #[arg(long, env = "OPERATOR_ALLOW_HOST_PATH", value_parser = BoolishValueParser::new())]
     pub allow_host_path: bool,
+    /// Endpoints that replace their replicas at once, such as after an upgrade of the operator; 0 is no bound.
+    #[arg(
+        long,
+        env = "OPERATOR_MAX_ROLLOUTS",
+        default_value_t = 10,
+        value_name = "N"
+    )]
+    pub max_rollouts: usize,
     /// Tell metrics of each object by namespace and name, not only sums.
     #[arg(long, env = "OPERATOR_METRICS_PER_OBJECT", value_parser = BoolishValueParser::new())]
     pub metrics_per_object: bool,

@@ -152,6 +152,7 @@ impl Candidate {
         let mut watched = Watched::default();
         // The lease as we wrote it last, and when that was asked for.
         let mut ours: Option<(Lease, Instant)> = None;
+        let mut said = String::new();
         while !stop.is_cancelled() {
             vitals.beat();
             let left = ours
@@ -179,8 +180,8 @@ impl Candidate {
                     });
                 }
                 Ok(Ok(Looked::Held(_))) => LOOK,
-                Ok(Err(error)) => self.again(&with_causes(&error), ours.is_some()),
-                Err(_) => self.again("no answer in time", ours.is_some()),
+                Ok(Err(error)) => self.again(&with_causes(&error), ours.is_some(), &mut said),
+                Err(_) => self.again("no answer in time", ours.is_some(), &mut said),
             };
             let left = ours
                 .as_ref()
@@ -197,11 +198,13 @@ impl Candidate {
         Ok(())
     }
 
-    fn again(&self, why: &str, is_ours: bool) -> Duration {
+    /// Who waits says once why it cannot see the lease: nothing else tells that it will never lead.
+    fn again(&self, why: &str, is_ours: bool, said: &mut String) -> Duration {
         if is_ours {
             tracing::warn!(lease = self.name, why, "lease not renewed; trying again");
-        } else {
-            tracing::debug!(lease = self.name, why, "lease not reached");
+        } else if said != why {
+            tracing::warn!(lease = self.name, why, "lease not reached; trying again");
+            why.clone_into(said);
         }
         AGAIN
     }

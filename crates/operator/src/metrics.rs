@@ -25,6 +25,10 @@ pub struct Figures {
     pub ready: i32,
     /// Replicas that fit on no node.
     pub unschedulable: i32,
+    /// Ready replicas that do not tell their load, with autoscaling.
+    pub silent: Option<i32>,
+    /// Ready replicas that are of no use, with autoscaling.
+    pub sick: Option<i32>,
     /// Utterances waiting and running, with autoscaling.
     pub queue_depth: Option<i32>,
 }
@@ -47,6 +51,8 @@ impl Figures {
                 .unwrap_or(status.replicas),
             ready: status.ready_replicas,
             unschedulable: status.unschedulable_replicas,
+            silent: auto.map(|auto| auto.silent_replicas),
+            sick: auto.map(|auto| auto.sick_replicas),
             queue_depth: auto.map(|auto| auto.queue_depth),
         }
     }
@@ -174,7 +180,7 @@ impl Metrics {
 
 type Read = fn(&Figures) -> Option<i32>;
 
-const GAUGES: [(&str, &str, Read); 4] = [
+const GAUGES: [(&str, &str, Read); 6] = [
     ("replicas_desired", "Replicas that are ordered.", |it| {
         Some(it.desired)
     }),
@@ -185,6 +191,16 @@ const GAUGES: [(&str, &str, Read); 4] = [
         "replicas_unschedulable",
         "Replicas that fit on no node.",
         |it| Some(it.unschedulable),
+    ),
+    (
+        "replicas_silent",
+        "Ready replicas that do not report their load.",
+        |it| it.silent,
+    ),
+    (
+        "replicas_sick",
+        "Ready replicas that accept utterances and do not answer them, or far slower than the others.",
+        |it| it.sick,
     ),
     (
         "queue_depth",
@@ -266,6 +282,8 @@ mod tests {
                 desired: 3,
                 ready,
                 unschedulable: 3 - ready,
+                silent: Some(1),
+                sick: Some(0),
                 queue_depth: Some(ready),
             };
             metrics.seen(&owner(name), figures);
@@ -290,6 +308,8 @@ mod tests {
             "stt_operator_replicas_desired 6",
             "stt_operator_replicas_ready 5",
             "stt_operator_replicas_unschedulable 1",
+            "stt_operator_replicas_silent 2",
+            "stt_operator_replicas_sick 0",
             "stt_operator_queue_depth 5",
         ] {
             assert!(

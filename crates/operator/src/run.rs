@@ -10,7 +10,7 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Config};
 use telemetry::admin::{self, Pages};
-use telemetry::load::LoadReport;
+use telemetry::load::{LoadReport, SCHEMA};
 use telemetry::{Meters, TelemetryError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -18,18 +18,20 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::RunArgs;
+use crate::controller::fleet::{self, Fleets, HttpLoads};
 use crate::controller::memory::Memories;
 use crate::controller::mirror::Owner;
+use crate::controller::mirrors::Mirrors;
 use crate::controller::names::MANAGER;
-use crate::controller::observe::HttpLoads;
 use crate::controller::reconcile::{Context, Said, reconcile, retry};
+use crate::controller::rollouts::Rollouts;
 use crate::controller::validate::Defaults;
-use crate::controller::watch::{Guarded, Mirrors, Triggers, objects};
+use crate::controller::watch::{Guarded, Triggers, follow_all, objects};
 use crate::lease::{Candidate, Lost};
 use crate::metrics::Metrics;
 use crate::vitals::Vitals;
 
-/// Objects that are reconciled at once. Most of a round's time is waiting for pods that do not answer.
+/// Objects that are reconciled at once. A round's time is waiting for the API server.
 const CONCURRENCY: u16 = 32;
 /// Rounds that go on when the process is told to stop have this long to end.
 const STOP: Duration = Duration::from_secs(10);
@@ -103,6 +105,7 @@ impl Pages for Admin {
 
     fn load(&self) -> LoadReport {
         LoadReport {
+            schema: SCHEMA,
             ready: *self.leader.borrow(),
             ..LoadReport::default()
         }
@@ -117,6 +120,7 @@ impl Pages for Admin {
 struct Shared {
     client: Client,
     defaults: Defaults,
+    max_rollouts: usize,
     loads: Arc<HttpLoads>,
     recorder: Recorder,
     metrics: Metrics,
@@ -155,6 +159,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
             server_image_cuda: args.server_image_cuda,
             allow_host_path: args.allow_host_path,
         },
+        max_rollouts: args.max_rollouts,
         loads: Arc::new(HttpLoads::new().map_err(|source| RunError::Loads { source })?),
         recorder: Recorder::new(
             client.clone(),
@@ -170,7 +175,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let candidate = Candidate {
         client,
         namespace: args.namespace,
-        name: MANAGER.to_owned(),
+        name: args.lease,
         identity: args.identity,
     };
     // The lease outlives the controllers: it is given back when they have ended.
@@ -281,11 +286,20 @@ async fn lead(
 async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationToken) {
     let mirrors = Arc::new(Mirrors::default());
     shared.vitals.watching(namespace, Arc::clone(&mirrors));
+    let triggers = Arc::new(Triggers::default());
     let context = Arc::new(Context {
         client: shared.client.clone(),
         mirrors: Arc::clone(&mirrors),
         defaults: shared.defaults.clone(),
-        loads: Arc::clone(&shared.loads) as _,
+        fleets: Fleets::new(fleet::Shared {
+            client: shared.client.clone(),
+            mirrors: Arc::clone(&mirrors),
+            loads: Arc::clone(&shared.loads) as _,
+            metrics: shared.metrics.clone(),
+            triggers: Arc::clone(&triggers),
+            started: shared.started,
+        }),
+        rollouts: Rollouts::new(shared.max_rollouts),
         recorder: shared.recorder.clone(),
         metrics: shared.metrics.clone(),
         vitals: Arc::clone(&shared.vitals),
@@ -293,7 +307,6 @@ async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationTo
         memories: Memories::default(),
         said: Said::default(),
     });
-    let triggers = Arc::new(Triggers::default());
     let (vitals, place) = (Arc::clone(&shared.vitals), namespace.map(str::to_owned));
     let (store, touched) = objects(&shared.client, namespace, move |why| {
         vitals.set_trouble(place.as_deref(), why);
@@ -330,7 +343,7 @@ async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationTo
     // Cancel-safe: whatever is left when rounds have ended, or should have, is dropped with the process.
     tokio::select! {
         () = rounds => {}
-        () = mirrors.follow(&shared.client, namespace, &triggers) => {}
+        () = follow_all(&mirrors, &shared.client, namespace, &triggers) => {}
         () = late => tracing::warn!("rounds did not end in time"),
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::controller::mirrors::Mirrors;
 use crate::controller::reconcile::{PATIENCE, QUIET};
-use crate::controller::watch::Mirrors;
 
 /// Rounds are bounded by themselves; twice that is past hope.
 const HANGS: Duration = Duration::from_secs(2 * PATIENCE.as_secs());

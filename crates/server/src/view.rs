@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 use telemetry::BuildInfo;
 use telemetry::admin::Pages;
-use telemetry::load::{LoadReport, ModelReport};
+use telemetry::load::{LoadReport, ModelReport, SCHEMA};
 
 use crate::names::Names;
 use crate::queue::ModelState;
@@ -43,6 +43,7 @@ impl Pages for View {
 
     fn load(&self) -> LoadReport {
         let mut report = LoadReport {
+            schema: SCHEMA,
             ready: self.ready().is_ok(),
             draining: self.draining.load(Ordering::Relaxed),
             slots: self.slots,

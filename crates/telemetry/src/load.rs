@@ -4,10 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::BuildInfo;
 
+/// What [`LoadReport::schema`] is now. It is raised when a field changes its meaning; a reader takes a report with a
+/// higher number than it knows for none.
+pub const SCHEMA: u32 = 1;
+
 /// Load of one process now, and its totals since it started. JSON on `/load`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LoadReport {
+    /// [`SCHEMA`] of the process; 0 of one that does not say.
+    pub schema: u32,
     /// Whether utterances are transcribed now.
     pub ready: bool,
     /// Whether the process is shutting down.
@@ -30,6 +36,8 @@ pub struct LoadReport {
     pub accepted_total: u64,
     /// Utterances answered, with words or an error.
     pub finished_total: u64,
+    /// Of `finished_total`, those whose error was that their deadline went by: no service was done for them.
+    pub expired_total: u64,
     /// Utterances refused because the queue was full.
     pub refused_total: u64,
     /// Utterances whose client went away.

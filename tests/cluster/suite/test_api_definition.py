@@ -54,7 +54,8 @@ def test_a_minimal_object_gets_its_defaults(api: Api, namespace: str) -> None:
     assert spec["disruption"] == {"maxUnavailable": 1}
     assert spec["managementState"] == "Managed"
     assert spec["networkPolicy"] == {"mode": "Disabled"}
-    assert "replicas" not in spec
+    # The scale subresource cannot be read without it, and a HorizontalPodAutoscaler reads it first.
+    assert spec["replicas"] == 1
     autoscaling = spec["autoscaling"]
     assert (autoscaling["minReplicas"], autoscaling["maxPendingReplicas"], autoscaling["drainTargetSeconds"]) == (
         1,
@@ -259,4 +260,9 @@ def test_a_scale_request_cannot_go_around_the_rules(api: Api, namespace: str) ->
     api.create(stt(namespace, autoscaling={"maxReplicas": 3}))
     with pytest.raises(Refused):
         api.patch("WyomingStt", "speech", namespace, {"spec": {"replicas": 2}}, subresource="scale")
-    assert "replicas" not in api.get("WyomingStt", "speech", namespace)["spec"]
+    assert api.get("WyomingStt", "speech", namespace)["spec"]["replicas"] == 1
+
+
+def test_the_scale_subresource_can_be_read_where_no_replicas_were_given(api: Api, namespace: str) -> None:
+    api.create(stt(namespace))
+    assert api.get("WyomingStt", "speech", namespace, subresource="scale")["spec"]["replicas"] == 1

@@ -201,7 +201,7 @@ def test_children_that_are_no_longer_wanted_go(api: Api, namespace: str, operato
     eventually("all children exist", lambda: _assert_kinds(api, namespace, set(CHILDREN)), within=20)
     change = {"spec": {"replicas": 1, "networkPolicy": {"mode": "Disabled"}, "serviceAccountName": "default"}}
     api.patch("WyomingStt", "speech", namespace, change)
-    left = {"Deployment", "Service", "PersistentVolumeClaim"}
+    left = {"Deployment", "Service", "PersistentVolumeClaim", "PodDisruptionBudget"}
     eventually("only what is wanted is left", lambda: _assert_kinds(api, namespace, left), within=40)
     assert operator.is_running()
 

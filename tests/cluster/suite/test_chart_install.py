@@ -171,7 +171,7 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(
 
     helm("rollback", "wyoming-stt", "2")
     assert api.get("WyomingStt", "kitchen", namespace)["metadata"]["uid"] == kept
-    assert "replicas" not in api.get("WyomingStt", "kitchen", namespace)["spec"]
+    assert api.get("WyomingStt", "kitchen", namespace)["spec"]["replicas"] == 1
     helm("rollback", "wyoming-stt", "1")
     assert endpoints(api, namespace) == set()
     assert api.find("PodDisruptionBudget", "wyoming-stt-operator", namespace) is None
@@ -289,7 +289,7 @@ def test_an_upgrade_may_use_a_field_that_it_brings(api: Api, helm: Helm, namespa
 
 def test_the_server_refuses_what_the_schema_cannot_see_in_the_rules_words(helm: Helm) -> None:
     helm.install()
-    both = {"model": {"name": "demo"}, "replicas": 1, "autoscaling": {"maxReplicas": 2}}
+    both = {"model": {"name": "demo"}, "replicas": 2, "autoscaling": {"maxReplicas": 2}}
     said = helm.refuses("upgrade", "wyoming-stt", str(CHART), values={"instances": {"kitchen": both}})
     assert "replicas and autoscaling exclude each other: remove one" in said, said
     # The next good one goes on from there.

@@ -12,9 +12,9 @@ mod weights;
 
 use super::{Out, Repeats, Rows, Shape};
 use crate::{
-    int8::{Int8Matrix, Sums, Tiles, tile_rows},
+    int8::{self, Int8Matrix, Sums, Tiles, tile_rows},
     level::{Isa, Kernel, Level},
-    linear::{self, Inputs, PANEL, Tile},
+    linear::{Inputs, PANEL, Tile},
     memory::prefetch,
 };
 use weights::{Soften, Weights};
@@ -154,7 +154,7 @@ impl Head {
             let part = &panel.weights[first * PANEL..][..weights.stride() * PANEL];
             let mut row = 0;
             while row < count {
-                let rows = linear::Rows {
+                let rows = int8::Rows {
                     bytes: weights.bytes(row),
                     stride: weights.stride(),
                 };

@@ -11,6 +11,8 @@
 mod pack;
 mod tile;
 
+pub(crate) use tile::WordRows;
+
 use crate::{
     level::Level,
     linear::{Columns, Input, Inputs, PANEL, Product, Tile},

@@ -3,11 +3,18 @@
 use super::PAIR;
 use crate::{
     level::{Instructions, Level},
-    linear::{PANEL, Tile, WordRows},
+    linear::{PANEL, Tile},
 };
 
 /// Rows of the largest tile: as many as have sums in registers beside the weights, 24 of 32 vector registers.
 pub(super) const MOST_ROWS: usize = 12;
+
+/// Rows of words, each `stride` long, a whole number of pairs.
+#[derive(Clone, Copy)]
+pub(crate) struct WordRows<'a> {
+    pub(crate) words: &'a [i16],
+    pub(crate) stride: usize,
+}
 
 /// A weight, of which a vector is read as words.
 pub(super) trait Weight: Copy + Into<i32> {

@@ -19,8 +19,10 @@ use std::{
     marker::PhantomData,
 };
 
-use super::{GROUP, PANEL, tile::Sums};
-use crate::linear::Rows;
+use super::{
+    GROUP, PANEL,
+    tile::{Rows, Sums},
+};
 
 /// Rows and outputs of a register of sums.
 pub(super) const ROWS: usize = 16;

@@ -12,12 +12,12 @@
 mod amx;
 mod pack;
 mod pack_audio;
-mod sums;
+mod rows;
 mod tile;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use tile::x86::group;
-pub(crate) use tile::{Sums, Tiles, rows as tile_rows};
+pub(crate) use tile::{Rows, Sums, Tiles, rows as tile_rows};
 
 use crate::{
     level::Level,

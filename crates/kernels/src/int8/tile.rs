@@ -5,10 +5,10 @@ use super::amx;
 use super::{GROUP, OFFSET, PANEL};
 use crate::{
     level::{Instructions, Level},
-    linear::{MOST_TILE_ROWS as MOST_ROWS, Rows},
+    linear::MOST_TILE_ROWS as MOST_ROWS,
 };
 
-pub(crate) use super::sums::Sums;
+pub(crate) use super::rows::{Rows, Sums};
 
 /// Rows of the largest tile of a level: as many as have sums in registers beside the weights. They fill 24 of 32 vector
 /// registers, and four of the eight of AMX.

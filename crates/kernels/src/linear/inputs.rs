@@ -2,6 +2,8 @@
 
 use super::GROUP;
 use crate::{
+    int8::Rows,
+    int16::WordRows,
     level::{Isa, Kernel, Level},
     math,
 };
@@ -190,20 +192,6 @@ impl Inputs {
             stride: self.stride,
         }
     }
-}
-
-/// Rows of bytes with the offset, each `stride` long, a whole number of groups.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub(crate) bytes: &'a [u8],
-    pub(crate) stride: usize,
-}
-
-/// Rows of words, each `stride` long, a whole number of pairs.
-#[derive(Clone, Copy)]
-pub(crate) struct WordRows<'a> {
-    pub(crate) words: &'a [i16],
-    pub(crate) stride: usize,
 }
 
 struct Quantise<'a> {

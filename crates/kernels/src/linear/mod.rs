@@ -6,17 +6,20 @@
 //! A panel of weights is read from start to end while a tile of rows has its sums in registers, so the same packing
 //! serves one token, where the weights come from memory, and a window of audio, where they come from the caches.
 
-mod bytes;
+mod feed_forward;
 mod finish;
 mod inputs;
+mod matrix;
 
 use rayon::prelude::*;
 
-pub(crate) use bytes::{from_le_bytes, to_le_bytes};
+pub use feed_forward::{Layer, feed_forward};
 pub(crate) use finish::Columns;
 use finish::Finish;
 pub use inputs::{Input, Norm};
-pub(crate) use inputs::{Inputs, Rows, WordRows, inverse, largest, round_to_integer, to_byte};
+pub(crate) use inputs::{Inputs, inverse, largest, round_to_integer, to_byte};
+pub use matrix::{IntMatrix, Rounding};
+pub(crate) use matrix::{from_le_bytes, to_le_bytes};
 
 use crate::level::Level;
 
@@ -30,7 +33,7 @@ pub(crate) const OFFSET: i32 = 128;
 pub(crate) const MOST_TILE_ROWS: usize = 32;
 
 /// Up to this many rows threads share the outputs; above, the rows.
-pub(crate) const FEW_ROWS: usize = 24;
+const FEW_ROWS: usize = 24;
 /// Products of one task, at least, where threads share the outputs of few rows. Weights come from memory then, and one
 /// thread gets little more than half of what two do; so many take it some 5 µs. With tasks of 2^23 products, which left
 /// all layers of a single token to one thread, a command of 3 s took a third longer or more.
@@ -143,7 +146,7 @@ fn many<P: Product>(matrix: &P, level: Level, x: Input<'_>, rest: Rest<'_>, out:
 }
 
 /// All outputs of the rows of one task.
-pub(crate) fn all_outputs(
+fn all_outputs(
     matrix: &impl Product,
     level: Level,
     inputs: &Inputs,
@@ -233,7 +236,7 @@ pub(crate) fn share_outputs(
 }
 
 /// Rows of one task where threads share `rows` rows: whole tiles, so many that the threads end about together.
-pub(crate) fn task_rows(tile: usize, rows: usize) -> usize {
+fn task_rows(tile: usize, rows: usize) -> usize {
     // Bytes of 48 rows of 1536 inputs stay in the second-level cache beside the panel, and CPUs with AMX have more of it.
     const MOST: usize = 48;
     let threads = rayon::current_num_threads();
@@ -248,3 +251,6 @@ pub(crate) fn task_rows(tile: usize, rows: usize) -> usize {
     let sizes = (1..=MOST.div_ceil(tile)).rev().map(|tiles| tiles * tile);
     sizes.min_by_key(longest).unwrap_or(tile)
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,11 +35,16 @@ pub use network::{
 };
 pub use placement::PodTemplate;
 pub use runtime::{
-    Image, Lifecycle, LogFormat, LogLevel, ManagementState, PullPolicy, TelemetrySettings,
+    Image, Lifecycle, LogFormat, LogLevel, ManagementState, PullPolicy, RolloutSettings,
+    TelemetrySettings,
 };
-pub use scaling::{Autoscaling, ScaleDown, ScaleUp};
+pub use scaling::{Autoscaling, ScaleDown, ScaleUp, ScalingSchedule, ScalingTarget};
 pub use status::{AutoscalingStatus, Endpoint, LimitedBy, ModelStatus, WyomingSttStatus};
 pub use storage::{AccessMode, Cache, EmptyDir, ExistingClaim, HostPath, VolumeClaimTemplate};
+
+fn one() -> i32 {
+    1
+}
 
 /// A speech-to-text endpoint: replicas of the wyoming-stt server behind one Service.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -96,7 +101,7 @@ pub use storage::{AccessMode, Cache, EmptyDir, ExistingClaim, HostPath, VolumeCl
     )
 )]
 #[x_kube(
-    validation = ("!(has(self.replicas) && has(self.autoscaling))",
+    validation = ("!has(self.autoscaling) || !has(self.replicas) || self.replicas == 1",
         "replicas and autoscaling exclude each other: remove one"),
     validation = ("self.lifecycle.terminationGracePeriodSeconds >= self.capacity.queueTimeoutSeconds + 15",
         "lifecycle.terminationGracePeriodSeconds must be at least capacity.queueTimeoutSeconds + 15, or a stopping replica drops what it has accepted: fifteen seconds go into being noticed and into ending"),
@@ -130,18 +135,22 @@ pub struct WyomingSttSpec {
     /// Requests and limits of the server's container; requests come from the size of the model when unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Number of replicas without autoscaling; 1 when unset, 0 to stop. The scale subresource (`kubectl scale`, an
-    /// own HorizontalPodAutoscaler) writes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Number of replicas without autoscaling; 0 to stop. The scale subresource (`kubectl scale`, an own
+    /// HorizontalPodAutoscaler, KEDA) writes it.
+    #[serde(default = "one")]
     #[schemars(range(min = 0, max = 1000))]
-    pub replicas: Option<i32>,
-    /// Lets the operator choose the number of replicas by how many utterances wait and run. Excludes `replicas`.
+    pub replicas: i32,
+    /// Lets the operator choose the number of replicas by how many utterances wait and run; `replicas` stays 1 then,
+    /// and has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
-    /// Where downloaded models are kept; one kind of volume. An emptyDir of 5Gi when unset, so that each new pod
-    /// downloads anew. Not used with `model.source.persistentVolumeClaim` or `model.source.image`.
+    /// Where downloaded models are kept; one kind of volume. An emptyDir when unset, so that each new pod downloads
+    /// anew. Not used with `model.source.persistentVolumeClaim` or `model.source.image`.
     #[serde(default)]
     pub cache: Cache,
+    /// How replicas of a changed spec take the place of the older ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutSettings>,
     /// The Service that clients such as Home Assistant connect to.
     #[serde(default)]
     pub service: ServiceSettings,

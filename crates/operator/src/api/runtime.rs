@@ -145,3 +145,21 @@ pub enum ManagementState {
     /// It changes nothing, and only reports.
     Paused,
 }
+
+/// How replicas of a changed spec take the place of the older ones.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(
+    validation = ("self.maxSurge > 0 || self.maxUnavailable > 0",
+        "rollout.maxSurge and rollout.maxUnavailable must not both be 0: no replica could be replaced")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RolloutSettings {
+    /// Replicas beyond their number while it goes on. On GPUs each needs one that is free.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_surge: i32,
+    /// Replicas that may be missing while it goes on. With one replica, 1 is an outage as long as a start.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_unavailable: i32,
+}

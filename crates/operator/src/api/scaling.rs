@@ -36,6 +36,19 @@ pub struct Autoscaling {
     /// How fast replicas are taken away.
     #[serde(default)]
     pub scale_down: ScaleDown,
+    /// How soon how many answers should come: fewer seconds and a larger share order more replicas. When unset, 999 of
+    /// 1000 utterances should be answered before `capacity.queueTimeoutSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<ScalingTarget>,
+    /// Utterances that find room at once beside the load, whenever they come: replicas for them are kept ready. It is
+    /// the only cure for a first wait as long as a replica's start.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10000))]
+    pub spare: i32,
+    /// More replicas at some times, such as before people come home.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub schedules: Vec<ScalingSchedule>,
     /// Pods without a node that are kept ordered, so that a cluster autoscaler sees the demand.
     #[serde(default = "one")]
     #[schemars(range(min = 0, max = 100))]
@@ -44,6 +57,52 @@ pub struct Autoscaling {
     #[serde(default = "startup_hint")]
     #[schemars(range(min = 1, max = 7200))]
     pub startup_seconds_hint: i32,
+}
+
+/// How soon how many answers should come.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingTarget {
+    /// Seconds from the last word to the words.
+    #[schemars(range(min = 1, max = 600))]
+    pub wait_seconds: i32,
+    /// Percent of the utterances that are answered within them.
+    #[serde(default = "most")]
+    #[schemars(range(min = 50, max = 99))]
+    pub share: i32,
+}
+
+/// A least number of replicas for some time.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ScalingSchedule {
+    /// When it begins: minute, hour, day, month and weekday, as cron has them. Replicas begin to start earlier, so that
+    /// they are ready then.
+    #[schemars(length(min = 9, max = 120))]
+    pub cron: String,
+    /// Never fewer replicas while it lasts; `maxReplicas` still holds.
+    #[schemars(range(min = 1, max = 1000))]
+    pub min_replicas: i32,
+    /// How long it lasts.
+    #[serde(default = "hour")]
+    #[schemars(range(min = 60, max = 86400))]
+    pub duration_seconds: i32,
+    /// Whose clock counts, such as Europe/Berlin.
+    #[serde(default = "utc")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: String,
+}
+
+fn hour() -> i32 {
+    3600
+}
+
+fn utc() -> String {
+    "Etc/UTC".to_owned()
+}
+
+fn most() -> i32 {
+    99
 }
 
 fn one() -> i32 {

@@ -42,8 +42,8 @@ pub struct WyomingSttStatus {
     /// What the autoscaler saw and did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingStatus>,
-    /// `Ready` sums up; `Available`, `Progressing`, `SpecValid`, `ModelReady`, `AutoscalingActive` and `CapacityLimited`
-    /// tell more. Each message says what to change.
+    /// `Ready` sums up; `Available`, `Progressing`, `SpecValid`, `ModelReady`, `AutoscalingActive`, `CapacityLimited`
+    /// and `Degraded` tell more. Each message says what to change.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -88,10 +88,19 @@ pub struct AutoscalingStatus {
     pub queue_depth: i32,
     /// Utterances that arrive in 1000 seconds.
     pub arrival_rate_milli: i32,
-    /// Utterances that one busy replica finishes in 1000 seconds; 0 until measured.
+    /// Utterances that one replica finishes in 1000 seconds with all its slots; 0 until measured.
     pub service_rate_milli: i32,
     /// Seconds that a replica takes to start.
     pub startup_seconds: i32,
+    /// Ready replicas that do not tell their load.
+    #[serde(default)]
+    pub silent_replicas: i32,
+    /// Ready replicas that take work and do not do it, or far slower than the others; they are replaced.
+    #[serde(default)]
+    pub sick_replicas: i32,
+    /// Of 1000 utterances of the last ten minutes, those that were answered before `capacity.queueTimeoutSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attained_share_milli: Option<i32>,
     /// What kept the order away from the recommendation.
     pub limited_by: LimitedBy,
     /// When the order changed last.
@@ -112,7 +121,7 @@ pub enum LimitedBy {
     MinReplicas,
     /// The upper bound.
     MaxReplicas,
-    /// Pods that fit on no node.
+    /// Pods that fit on no node, or that a quota refuses.
     Capacity,
     /// A window in which the recommendation must hold, or a start or rollout that must end first.
     Stabilization,

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The volume of downloads; an emptyDir of 5 GiB when nothing is chosen.
+/// The volume of downloads; an emptyDir when nothing is chosen.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[x_kube(
     validation = (
@@ -30,28 +30,17 @@ pub struct Cache {
 }
 
 /// A folder that lives as long as the pod.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct EmptyDir {
-    /// Size, such as `5Gi`, beyond which the pod is evicted.
-    #[serde(default = "five_gibibytes")]
+    /// Size, such as `5Gi`, beyond which the pod is evicted. By the model's size when unset: 12Gi for large ones, 5Gi
+    /// for all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 32),
         regex(pattern = r"^[0-9]+(\.[0-9]+)?([KMGTPE]i?|k|m)?$")
     )]
-    pub size_limit: String,
-}
-
-impl Default for EmptyDir {
-    fn default() -> Self {
-        Self {
-            size_limit: five_gibibytes(),
-        }
-    }
-}
-
-fn five_gibibytes() -> String {
-    "5Gi".to_owned()
+    pub size_limit: Option<String>,
 }
 
 /// A claim that exists.
@@ -113,4 +102,15 @@ pub struct HostPath {
     #[schemars(length(min = 2, max = 512), regex(pattern = "^/"))]
     #[x_kube(validation = ("!self.split('/').exists(part, part == '..')", "path must not contain '..'"))]
     pub path: String,
+}
+
+impl AccessMode {
+    /// As Kubernetes has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ReadWriteOnce => "ReadWriteOnce",
+            Self::ReadWriteOncePod => "ReadWriteOncePod",
+            Self::ReadWriteMany => "ReadWriteMany",
+        }
+    }
 }

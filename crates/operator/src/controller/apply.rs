@@ -12,13 +12,18 @@ use serde_json::Value;
 
 use super::build::Resources;
 use super::difference::missing;
-use super::kept::{Child as Found, Mirrored};
+use super::kept::Child as Found;
+use super::mirrors::{Mirrored, Mirrors};
 use super::names::{MANAGER, Names};
-use super::watch::Mirrors;
+use super::rollouts::Rollouts;
+use crate::causes::with_causes;
 use crate::metrics::Metrics;
 
 /// What was applied last, so that a field that is no longer wanted counts as a difference.
 const APPLIED: &str = "wyoming-stt.dev/applied";
+
+/// The same of the pod template: another one is a rollout.
+const TEMPLATE: &str = "wyoming-stt.dev/template";
 
 /// Why the cluster does not have what was built.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,9 @@ pub enum ApplyError {
         /// What the API server said.
         message: String,
     },
+    /// Too many other endpoints replace their replicas.
+    #[error("a rollout waits for those of other endpoints")]
+    Waits,
     /// The API server could not be asked.
     #[error("cannot {verb} the {kind}")]
     Request {
@@ -86,20 +94,22 @@ pub struct Target<'a> {
     pub names: &'a Names,
     /// Of the object.
     pub uid: &'a str,
+    /// Asked before another pod template is written.
+    pub rollouts: &'a Rollouts,
 }
 
-/// Writes in the order in which things need each other, the replicas last. The mirrors have what was written
-/// when it returns.
+/// Writes in the order in which things need each other, the replicas last; one child that cannot be settled does not
+/// hold back the others. The mirrors have what was written when it returns.
 ///
 /// # Errors
-/// The first child that could not be settled; those before it are.
-#[tracing::instrument(name = "apply", skip_all, err(level = "debug"))]
+/// Every child that could not be settled.
+#[tracing::instrument(name = "apply", skip_all)]
 pub async fn apply(
     client: &Client,
     target: &Target<'_>,
     built: Resources,
     unkept: &mut Unkept,
-) -> Result<(), ApplyError> {
+) -> Result<(), Vec<ApplyError>> {
     // No `..`: a new kind must be settled as well.
     let Resources {
         service_account,
@@ -114,13 +124,24 @@ pub async fn apply(
         target,
         unkept,
     };
-    to.settle(service_account).await?;
-    to.settle(claim).await?;
-    to.settle(network_policy).await?;
-    to.settle(Some(service)).await?;
-    to.settle(disruption_budget).await?;
     // A Deployment is large, and so is what handles it.
-    Box::pin(to.settle(Some(deployment))).await
+    let results = [
+        to.settle(service_account).await,
+        to.settle(claim).await,
+        to.settle(network_policy).await,
+        to.settle(Some(service)).await,
+        to.settle(Some(disruption_budget)).await,
+        Box::pin(to.settle(Some(deployment))).await,
+    ];
+    let errors: Vec<ApplyError> = results.into_iter().filter_map(Result::err).collect();
+    for error in &errors {
+        tracing::debug!(error = with_causes(error), "child not settled");
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
 }
 
 struct Settler<'a> {
@@ -197,6 +218,14 @@ impl Settler<'_> {
             .is_some_and(|refusal| refusal.covers(&wanted, &lacking));
         if lacking.is_empty() || is_known {
             return Ok(());
+        }
+        if is_rollout(found, &wanted)
+            && !self
+                .target
+                .rollouts
+                .may_begin(&self.target.names.owner(), self.target.mirrors)
+        {
+            return Err(ApplyError::Waits);
         }
         tracing::debug!(kind = %K::kind(&()), ?lacking, "child differs");
         self.write::<K>(wanted).await
@@ -302,7 +331,29 @@ fn marked<K: Child>(wanted: &K) -> Value {
     let mut value = serde_json::json!(wanted);
     let mark = format!("{:016x}", hash(&value.to_string()));
     value["metadata"]["annotations"][APPLIED] = Value::String(mark);
+    if let Some(template) = value.pointer("/spec/template") {
+        let mark = format!("{:016x}", hash(&template.to_string()));
+        value["metadata"]["annotations"][TEMPLATE] = Value::String(mark);
+    }
     value
+}
+
+/// Whether `wanted` has another pod template than `found`, which has replicas.
+fn is_rollout(found: &Found, wanted: &Value) -> bool {
+    let template = |value: &Value| value["metadata"]["annotations"][TEMPLATE].clone();
+    let (wanted_mark, value) = (template(wanted), found.value());
+    if wanted_mark.is_null() || value["spec"]["replicas"] == 0 {
+        return false;
+    }
+    match template(&value) {
+        // An older operator wrote it.
+        Value::Null => {
+            let now = value.pointer("/spec/template").unwrap_or(&Value::Null);
+            let wanted = wanted.pointer("/spec/template").unwrap_or(&Value::Null);
+            !missing(now, wanted).is_empty()
+        }
+        mark => mark != wanted_mark,
+    }
 }
 
 fn mark_of(marked: &Value) -> &str {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{Api, Client};
 
-use super::validate::{Fault, ModelFiles, ValidStt};
+use super::validate::{Fault, ModelFiles, Sharing, ValidStt};
 
 /// How long an answer is believed.
 const FRESH: Duration = Duration::from_secs(240);
@@ -96,7 +96,7 @@ fn named(stt: &ValidStt) -> Vec<&str> {
 pub fn check(mut stt: ValidStt, found: &Found) -> Result<ValidStt, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut warnings = Vec::new();
-    for name in named(&stt) {
+    for name in named(&stt.clone()) {
         let is_written = matches!(stt.model, ModelFiles::Hub { .. });
         let field = if is_written {
             "cache.persistentVolumeClaim"
@@ -113,6 +113,7 @@ pub fn check(mut stt: ValidStt, found: &Found) -> Result<ValidStt, Vec<Fault>> {
             ));
             continue;
         };
+        stt.sharing = Sharing::of(modes);
         let only = |mode: &str| modes.iter().all(|it| it == mode);
         let is_shared = stt.replicas.most() > 1;
         if only("ReadWriteOncePod") && is_shared {
@@ -186,6 +187,18 @@ mod tests {
         assert_eq!(warnings(&cache(1)), []);
         assert_eq!(warnings(&cache(2))[0].reason, "VolumeOnOneNode");
         assert_eq!(warnings(&source(3))[0].reason, "VolumeOnOneNode");
+    }
+
+    #[test]
+    fn access_modes_tell_which_pods_can_share() {
+        for (modes, sharing) in [
+            (&["ReadWriteOnce"][..], Sharing::OneNode),
+            (&["ReadWriteOncePod"], Sharing::OnePod),
+            (&["ReadWriteOnce", "ReadWriteMany"], Sharing::AnyNode),
+        ] {
+            let stt = checked(&cache(1), Some(modes)).unwrap();
+            assert_eq!(stt.sharing, sharing, "{modes:?}");
+        }
     }
 
     #[test]

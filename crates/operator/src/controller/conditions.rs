@@ -2,10 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::facts::Facts;
 use super::rollout::Rollout;
-use super::status::Facts;
 use super::validate::{Fault, ModelFiles};
-use crate::scale;
 
 /// A condition before it knows its time.
 struct Claim {
@@ -37,6 +36,7 @@ pub(super) fn conditions(facts: &Facts<'_>, before: &[Condition]) -> Vec<Conditi
         model_ready(facts),
         autoscaling_active(facts),
         capacity_limited(facts),
+        degraded(facts),
     ];
     let generation = facts.object.metadata.generation;
     claims
@@ -165,6 +165,9 @@ fn advice(reason: &str) -> &'static str {
         "PodSecurityViolated" => {
             "change podTemplate or the cache, or label the namespace with a level that allows it"
         }
+        "PodsEvicted" => {
+            "give the cache more room (cache.emptyDir.sizeLimit), or the replicas' requests what they use"
+        }
         "PodsRefused" => "change what the message names",
         "StartupTimeout" => {
             "raise lifecycle.startupTimeoutSeconds if the model needs longer, else look at the pods"
@@ -189,6 +192,14 @@ fn progressing(facts: &Facts<'_>) -> Claim {
             false,
             "StartupTimeout",
             advised(message, advice("StartupTimeout")),
+        );
+    }
+    if facts.is_waiting {
+        return claim(
+            type_,
+            true,
+            "RolloutWaits",
+            "so many other endpoints replace their replicas that this one waits: the operator's --max-rollouts bounds them",
         );
     }
     if facts.rollout.is_some_and(Rollout::is_going_on) {
@@ -250,11 +261,29 @@ fn autoscaling_active(facts: &Facts<'_>) -> Claim {
     match facts.decision {
         _ if !is_configured => claim(type_, false, "NotConfigured", "spec.autoscaling is not set"),
         _ if facts.is_paused => claim(type_, false, "Paused", "spec.managementState is Paused"),
-        Some(decision) if decision.limited_by == scale::LimitedBy::MetricsUnavailable => claim(
+        Some(decision) if decision.blind_for.is_some() => claim(
+            type_,
+            false,
+            "MetricsSilent",
+            format!(
+                "no ready replica has told its load for {} s, so more are ordered, up to maxReplicas: let the operator reach their admin port",
+                decision.blind_for.map_or(0, |silent| silent.as_secs())
+            ),
+        ),
+        Some(decision) if decision.figures.silent > 0 => claim(
             type_,
             false,
             "MetricsStale",
-            "ready replicas do not tell their load, so none is taken away: let the operator reach their admin port",
+            format!(
+                "ready replicas that do not tell their load: {}: they are taken to have what the others have, and none is taken away: let the operator reach their admin port",
+                decision.figures.silent
+            ),
+        ),
+        Some(decision) if decision.is_beyond_help => claim(
+            type_,
+            true,
+            "BeyondHelp",
+            "what waits cannot be answered in time by any number of replicas, because it cannot move to others: keep room for it with autoscaling.spare or autoscaling.schedules",
         ),
         Some(_) => claim(type_, true, "Active", "replicas follow the queue"),
         None => claim(
@@ -285,7 +314,38 @@ fn capacity_limited(facts: &Facts<'_>) -> Claim {
             advised(&message, advice("PodsUnschedulable")),
         );
     }
+    let refused = facts.rollout.and_then(|rollout| rollout.failure.as_ref());
+    if let Some(message) = refused {
+        let reason = refused_reason(message);
+        let message = advised(message, advice(reason));
+        return claim("CapacityLimited", true, reason, message);
+    }
     claim("CapacityLimited", false, "Fits", "every replica has a node")
+}
+
+/// What does not keep the endpoint from serving, and should not be so.
+fn degraded(facts: &Facts<'_>) -> Claim {
+    let type_ = "Degraded";
+    if let Some(message) = facts.rollout.and_then(|rollout| rollout.stuck.as_ref()) {
+        let message = advised(message, advice("StartupTimeout"));
+        return claim(type_, true, "RolloutStuck", message);
+    }
+    let sick = facts.decision.map_or(&[][..], |it| &it.figures.sick);
+    if !sick.is_empty() {
+        let message = format!(
+            "replicas that take work and do not do it, or far slower than the others: {}: they are replaced; look at their logs and nodes",
+            sick.join(", ")
+        );
+        return claim(type_, true, "ReplicasSick", message);
+    }
+    if facts.pods.broken > 0 {
+        let trouble = facts.pods.trouble.as_ref();
+        let said = trouble.map_or("they took too long to start", |it| it.message.as_str());
+        let advice = advice(trouble.map_or("StartupTimeout", |it| reason_of(it.reason, facts)));
+        let message = format!("replicas that do not start: {}: {said}", facts.pods.broken);
+        return claim(type_, true, "ReplicasBroken", advised(&message, advice));
+    }
+    claim(type_, false, "Healthy", "every replica does its part")
 }
 
 fn ready(facts: &Facts<'_>, valid: &Claim, available: &Claim) -> Claim {

@@ -13,10 +13,44 @@ pub fn events(
     new: &WyomingSttStatus,
     decision: Option<&Decision>,
 ) -> Vec<Event> {
+    let warned = |type_, trouble| warned(old, new, type_, trouble);
     ready(old, new)
         .into_iter()
+        .chain(warned("AutoscalingActive", "False"))
+        .chain(warned("CapacityLimited", "True"))
+        .chain(warned("Degraded", "True"))
         .chain(decision.and_then(|decision| scaled(old, new, decision)))
         .collect()
+}
+
+/// A condition that came to say trouble, with another reason than before. An autoscaler that is not meant to work is
+/// none.
+fn warned(
+    old: Option<&WyomingSttStatus>,
+    new: &WyomingSttStatus,
+    type_: &str,
+    trouble: &str,
+) -> Option<Event> {
+    let find = |status: &WyomingSttStatus| {
+        let mut all = status.conditions.iter();
+        all.find(|it| it.type_ == type_ && it.status == trouble)
+            .cloned()
+    };
+    let now = find(new)?;
+    let is_meant = matches!(
+        now.reason.as_str(),
+        "NotConfigured" | "Paused" | "NotDecided"
+    );
+    let is_same = old
+        .and_then(find)
+        .is_some_and(|old| old.reason == now.reason);
+    (!is_meant && !is_same).then(|| Event {
+        type_: EventType::Warning,
+        reason: now.reason,
+        note: Some(note(&now.message)),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    })
 }
 
 fn ready(old: Option<&WyomingSttStatus>, new: &WyomingSttStatus) -> Option<Event> {

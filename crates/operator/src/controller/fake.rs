@@ -17,6 +17,8 @@ pub(crate) struct Fake(Arc<Mutex<State>>);
 struct State {
     objects: BTreeMap<String, Value>,
     version: u64,
+    /// Of Deployments that are applied.
+    generation: Option<i64>,
     /// Paths of fields that this server does not know, such as `spec.template`.
     unknown: Vec<String>,
     /// `METHOD path`, without the query.
@@ -71,6 +73,11 @@ impl Fake {
         std::mem::take(&mut self.0.lock().unwrap().calls)
     }
 
+    /// From now on a Deployment that is applied is of a generation that its controller has not seen.
+    pub(crate) fn bump_generation(&self) {
+        self.0.lock().unwrap().generation = Some(2);
+    }
+
     /// Calls since the last time, that write anything.
     pub(crate) fn writes(&self) -> Vec<String> {
         let calls = self.calls().into_iter();
@@ -121,17 +128,64 @@ impl Fake {
                 reply(&json!({"metadata": {"name": "pod"}}))
             }
             Method::PATCH => {
-                let mut object = body.clone();
+                let manager = query(&parts, "fieldManager");
+                let mut object = applied(state.objects.get(&path), &body, &manager);
                 for field in &state.unknown {
                     remove(&mut object, field);
                 }
                 object["metadata"]["resourceVersion"] = version;
+                if let Some(generation) = state.generation {
+                    object["metadata"]["generation"] = json!(generation);
+                }
                 state.objects.insert(path, object.clone());
                 reply(&object)
             }
             _ => reply(&body),
         }
     }
+}
+
+fn query(parts: &http::request::Parts, name: &str) -> String {
+    let pairs = parts.uri.query().unwrap_or_default().split('&');
+    let mut values = pairs.filter_map(|pair| pair.split_once('='));
+    let value = values.find(|(key, _)| *key == name);
+    value.map_or("", |(_, value)| value).to_owned()
+}
+
+/// `body`, as `manager` applies it to `found`. Of a Deployment's fields the number of replicas can have another owner
+/// than the rest: it is kept when one applies the rest, and without an owner it is 1.
+fn applied(found: Option<&Value>, body: &Value, manager: &str) -> Value {
+    if body["kind"] != "Deployment" {
+        return body.clone();
+    }
+    let scaler = super::names::SCALER;
+    let owner = json!([{"manager": scaler, "operation": "Apply", "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:spec": {"f:replicas": {}}}}]);
+    let mut object = if manager == scaler {
+        let mut object = found.cloned().unwrap_or_else(|| body.clone());
+        object["spec"]["replicas"] = body["spec"]["replicas"].clone();
+        object["metadata"]["managedFields"] = owner;
+        object
+    } else {
+        let mut object = body.clone();
+        if let Some(status) = found.and_then(|it| it.get("status")) {
+            object["status"] = status.clone();
+        }
+        let known = found.map(|it| it["metadata"]["managedFields"].clone());
+        match known.filter(Value::is_array) {
+            Some(owner) if object["spec"]["replicas"].is_null() => {
+                object["spec"]["replicas"] = found.unwrap_or(body)["spec"]["replicas"].clone();
+                object["metadata"]["managedFields"] = owner;
+            }
+            _ if object["spec"]["replicas"].is_null() => object["spec"]["replicas"] = json!(1),
+            _ => {}
+        }
+        object
+    };
+    if object["metadata"]["uid"].is_null() {
+        object["metadata"]["uid"] = json!("d-1");
+    }
+    object
 }
 
 /// Takes out the field at `path`; a part that is a number is a place in a list.

@@ -9,10 +9,9 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
-use super::mirror::{Kept, Mirror, Owner, Source, version};
-use super::names::{INSTANCE, MANAGED_BY, MANAGER};
+use super::mirror::{Kept, Owner, Source, version};
+use super::names::{INSTANCE, MANAGED_BY, MANAGER, SCALER};
 use super::rollout::Rollout;
-use super::watch::Mirrors;
 
 /// A child as it is in the cluster.
 #[derive(Clone, Debug)]
@@ -26,6 +25,8 @@ pub struct Child {
     pub is_labelled: bool,
     /// Whether it is being deleted.
     pub is_leaving: bool,
+    /// Whether a Deployment's number of replicas is written apart from the rest.
+    pub is_scaled_apart: bool,
     /// How far a Deployment has come.
     pub rollout: Option<Rollout>,
     json: Box<str>,
@@ -48,14 +49,19 @@ impl Kept for Child {
     }
 }
 
-/// A kind of child, and where its copy is.
-pub trait Mirrored: Source<Kept = Child> {
-    /// The copy of this kind.
-    fn mirror(mirrors: &Mirrors) -> &Mirror<Child>;
+/// Whether the fleet owns `spec.replicas`.
+fn is_scaled_apart(metadata: &ObjectMeta) -> bool {
+    let mut managers = metadata.managed_fields.iter().flatten();
+    managers.any(|entry| {
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        entry.manager.as_deref() == Some(SCALER)
+            && fields.is_some_and(|fields| fields["f:spec"].get("f:replicas").is_some())
+    })
 }
 
 fn child(
     metadata: &ObjectMeta,
+    is_scaled_apart: bool,
     rollout: Option<Rollout>,
     json: String,
 ) -> Option<(Owner, String, Child)> {
@@ -76,19 +82,21 @@ fn child(
         is_labelled: label(MANAGED_BY).is_some_and(|it| it == MANAGER)
             && label(INSTANCE) == Some(&name),
         is_leaving: metadata.deletion_timestamp.is_some(),
+        is_scaled_apart,
         rollout,
         json: json.into_boxed_str(),
     };
     Some((owner, name, child))
 }
 
-macro_rules! mirrored {
-    ($kind:ty, $field:ident, $slim:expr, $rollout:expr) => {
+macro_rules! kept {
+    ($kind:ty, $slim:expr, $rollout:expr) => {
         impl Source for $kind {
             type Kept = Child;
 
             fn keep(mut self) -> Option<(Owner, String, Child)> {
-                // Half of an object's size, and of no use here.
+                let is_scaled_apart = is_scaled_apart(&self.metadata);
+                // Half of an object's size, and of no further use here.
                 self.metadata.managed_fields = None;
                 let rollout: fn(&Self) -> Option<Rollout> = $rollout;
                 let rollout = rollout(&self);
@@ -96,30 +104,17 @@ macro_rules! mirrored {
                 slim(&mut self);
                 // Objects of the API are JSON.
                 let json = serde_json::to_string(&self).unwrap_or_default();
-                child(&self.metadata, rollout, json)
-            }
-        }
-
-        impl Mirrored for $kind {
-            fn mirror(mirrors: &Mirrors) -> &Mirror<Child> {
-                &mirrors.$field
+                child(&self.metadata, is_scaled_apart, rollout, json)
             }
         }
     };
 }
 
-mirrored!(Deployment, deployments, |it| it.status = None, |it| Some(
-    Rollout::of(it)
-));
-mirrored!(Service, services, |it| it.status = None, |_| None);
-mirrored!(ServiceAccount, service_accounts, |_| {}, |_| None);
-mirrored!(PersistentVolumeClaim, claims, |it| it.status = None, |_| {
-    None
-});
-mirrored!(NetworkPolicy, network_policies, |_| {}, |_| None);
-mirrored!(
-    PodDisruptionBudget,
-    disruption_budgets,
-    |it| it.status = None,
-    |_| None
-);
+kept!(Deployment, |it| it.status = None, |it| Some(Rollout::of(
+    it
+)));
+kept!(Service, |it| it.status = None, |_| None);
+kept!(ServiceAccount, |_| {}, |_| None);
+kept!(PersistentVolumeClaim, |it| it.status = None, |_| { None });
+kept!(NetworkPolicy, |_| {}, |_| None);
+kept!(PodDisruptionBudget, |it| it.status = None, |_| None);

@@ -7,17 +7,11 @@ use std::time::Duration;
 use super::apply::Unkept;
 use super::claims::Claims;
 use super::mirror::{Owner, version};
-use super::observe::Reports;
 use crate::api::{WyomingStt, WyomingSttStatus};
-use crate::scale;
 
 /// Of one object.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// The autoscaler's averages and windows.
-    pub scaling: scale::State,
-    /// What pods told.
-    pub reports: Reports,
     /// Volumes that somebody else made.
     pub claims: Claims,
     /// The status that was written last.
@@ -45,8 +39,8 @@ pub struct Written {
 pub struct Settled {
     /// Of the spec.
     pub generation: Option<i64>,
-    /// Replicas that were ordered.
-    pub replicas: u32,
+    /// Replicas that were written; none where the fleet does that.
+    pub replicas: Option<u32>,
     /// Of the children.
     pub versions: [Option<u64>; 6],
 }

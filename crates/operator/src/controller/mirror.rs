@@ -101,6 +101,15 @@ impl<T: Kept> Mirror<T> {
         entries.map(|(_, entry)| Arc::clone(&entry.value)).collect()
     }
 
+    /// Owners of objects that are `so`.
+    pub fn owners_where(&self, so: impl Fn(&T) -> bool) -> Vec<Owner> {
+        let state = self.state();
+        let all = state.owners.iter();
+        all.filter(|(_, named)| named.values().any(|entry| so(&entry.value)))
+            .map(|(owner, _)| owner.clone())
+            .collect()
+    }
+
     /// Takes in what the API server answered to a write of ours.
     pub fn put(&self, source: impl Source<Kept = T>) {
         if let Some((owner, name, value)) = source.keep() {

@@ -14,6 +14,9 @@ pub const INSTANCE: &str = "app.kubernetes.io/instance";
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Who writes what users declared.
 pub const MANAGER: &str = "wyoming-stt-operator";
+/// Who writes the number of replicas where it follows the load: another than who writes the rest, so that each leaves
+/// alone what is the other's.
+pub const SCALER: &str = "wyoming-stt-operator-fleet";
 
 /// Names of everything that belongs to one object. All children bear its name: kinds keep them apart.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 use kube::ResourceExt;
 
 use super::mirror::{Kept, Owner, Source, version};
@@ -21,6 +21,9 @@ pub struct PodView {
     /// Since when it has been ready; none when it is not.
     ready_since: Option<Timestamp>,
     placement: Placement,
+    created: Option<Timestamp>,
+    /// Whether the operator may ask it: a ReplicaSet of the object's Deployment made it, and its address is its own.
+    may_be_asked: bool,
     has_restarted: bool,
     deletion_cost: Option<i32>,
     trouble: Option<Trouble>,
@@ -85,6 +88,8 @@ impl PodView {
             is_leaving: pod.metadata.deletion_timestamp.is_some() || is_over,
             ready_since: ready.map(|ready| at(ready).unwrap_or(Timestamp::UNIX_EPOCH)),
             placement: condition("PodScheduled").map(placement).unwrap_or_default(),
+            created: pod.metadata.creation_timestamp.as_ref().map(|it| it.0),
+            may_be_asked: may_be_asked(pod),
             has_restarted: containers
                 .iter()
                 .any(|container| container.restart_count > 0),
@@ -92,13 +97,43 @@ impl PodView {
                 .annotations()
                 .get(DELETION_COST)
                 .and_then(|cost| cost.parse().ok()),
-            trouble: containers
-                .iter()
-                .find(|container| container.name == SERVER)
-                .or_else(|| containers.first())
-                .and_then(trouble),
+            trouble: evicted(&status).or_else(|| {
+                containers
+                    .iter()
+                    .find(|container| container.name == SERVER)
+                    .or_else(|| containers.first())
+                    .and_then(trouble)
+            }),
         }
     }
+}
+
+/// A pod that its node threw out stays as it was then, beside the one that came in its place.
+fn evicted(status: &PodStatus) -> Option<Trouble> {
+    let is_evicted = status.reason.as_deref() == Some("Evicted");
+    is_evicted.then(|| Trouble {
+        reason: "PodsEvicted",
+        message: status.message.clone().unwrap_or_default(),
+    })
+}
+
+/// Labels alone are anybody's to set, and a pod on its node's network has the node's address.
+fn may_be_asked(pod: &Pod) -> bool {
+    let label = |name: &str| pod.labels().get(name).map(String::as_str);
+    let (Some(instance), Some(hash)) = (label(INSTANCE), label(TEMPLATE_HASH)) else {
+        return false;
+    };
+    let replica_set = format!("{instance}-{hash}");
+    let is_ours = pod.owner_references().iter().any(|owner| {
+        owner.controller == Some(true)
+            && (owner.api_version.as_str(), owner.kind.as_str()) == ("apps/v1", "ReplicaSet")
+            && owner.name == replica_set
+    });
+    let is_on_host = pod
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.host_network == Some(true));
+    is_ours && !is_on_host
 }
 
 fn placement(scheduled: &PodCondition) -> Placement {
@@ -122,6 +157,10 @@ pub struct Pods {
     pub starting: u32,
     /// How long the first of these has been at it.
     pub starting_for: Duration,
+    /// Those that have a node and will not be ready: something keeps them, or they took too long.
+    pub broken: u32,
+    /// How long each of those that have a node waited for it.
+    pub placements: Vec<(String, Duration)>,
     /// Those that fit on no node.
     pub unschedulable: u32,
     /// Why one does not start, in the words of its node, of the scheduler or of the server itself.
@@ -131,7 +170,10 @@ pub struct Pods {
 impl Pods {
     /// How many there are.
     pub fn count(&self) -> u32 {
-        u32::try_from(self.ready.len()).unwrap_or(u32::MAX) + self.starting + self.unschedulable
+        u32::try_from(self.ready.len()).unwrap_or(u32::MAX)
+            + self.starting
+            + self.broken
+            + self.unschedulable
     }
 }
 
@@ -144,6 +186,8 @@ pub struct ReadyPod {
     pub ip: String,
     /// How long it took from its node to being ready; none after a restart, which hides the first start.
     pub startup: Option<Duration>,
+    /// Whether the operator may ask it for its load.
+    pub may_be_asked: bool,
     /// What deleting it costs, as it was written last.
     pub deletion_cost: Option<i32>,
 }
@@ -160,33 +204,51 @@ pub struct Trouble {
 /// Where the ReplicaSet reads which pods to delete first.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// Sorts `pods` as they are at `now`.
-pub fn sort(pods: &[Arc<PodView>], now: Timestamp) -> Pods {
+/// Where a Deployment's controller writes which template a pod is of.
+const TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// Sorts `pods` as they are at `now`. One that is not ready `patience` after it got its node is broken, and so is one
+/// whose container does not run.
+pub fn sort(pods: &[Arc<PodView>], patience: Duration, now: Timestamp) -> Pods {
     let mut sorted = Pods::default();
     for pod in pods.iter().filter(|pod| !pod.is_leaving) {
+        if let (Placement::Placed(Some(at)), Some(created)) = (&pod.placement, pod.created) {
+            let waited = between(created, *at);
+            sorted.placements.push((pod.name.clone(), waited));
+        }
         if let Some(since) = pod.ready_since {
             sorted.ready.push(ready_pod(pod, since));
             continue;
         }
-        match &pod.placement {
+        let since = match &pod.placement {
             Placement::Refused(message) => {
                 sorted.unschedulable += 1;
                 sorted.trouble.get_or_insert_with(|| Trouble {
                     reason: "PodsUnschedulable",
                     message: message.clone(),
                 });
+                continue;
             }
-            Placement::Placed(_) | Placement::Unknown => {
-                sorted.starting += 1;
-                let since = match pod.placement {
-                    Placement::Placed(Some(since)) => since,
-                    _ => now,
-                };
-                sorted.starting_for = sorted.starting_for.max(between(since, now));
-                // What keeps a container from running says more than that there is no node.
-                sorted.trouble = pod.trouble.clone().or(sorted.trouble);
-            }
+            Placement::Placed(since) => since.unwrap_or(now),
+            Placement::Unknown => now,
+        };
+        let age = between(since, now);
+        if pod.trouble.is_some() || age > patience {
+            sorted.broken += 1;
+        } else {
+            sorted.starting += 1;
+            sorted.starting_for = sorted.starting_for.max(age);
         }
+        // What keeps a container from running says more than that there is no node.
+        sorted.trouble = pod.trouble.clone().or(sorted.trouble);
+    }
+    // Why the one before went tells why the next one will.
+    if sorted.starting > 0 && sorted.trouble.is_none() {
+        let mut gone = pods.iter().filter(|pod| pod.is_leaving);
+        sorted.trouble = gone.find_map(|pod| {
+            let trouble = pod.trouble.as_ref();
+            trouble.filter(|it| it.reason == "PodsEvicted").cloned()
+        });
     }
     sorted
 }
@@ -204,6 +266,7 @@ fn ready_pod(pod: &PodView, ready_since: Timestamp) -> ReadyPod {
         name: pod.name.clone(),
         ip: pod.ip.clone(),
         startup: placed_since.map(|from| between(from, ready_since)),
+        may_be_asked: pod.may_be_asked,
         deletion_cost: pod.deletion_cost,
     }
 }

@@ -1,32 +1,36 @@
-//! One round for one object: validate → observe → decide → build → apply → status.
+//! One round for one object: validate → build → apply → status. It reads memory and writes to the API server; pods are
+//! the business of `fleet`, whose snapshot the status tells.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
+use telemetry::load::LoadReport;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::apply::{Target, apply};
+use super::apply::{ApplyError, Target, apply};
 use super::build::build;
 use super::claims;
 use super::events::{events, publish};
+use super::facts::Facts;
+use super::fleet::{Orders, Snapshot, mark};
 use super::memory::{Memory, Settled, Written};
 use super::mirror::version;
+use super::mirrors::Missing;
 use super::names::{MANAGER, Names};
-use super::observe::{self, Seen};
-use super::pods::{DELETION_COST, Pods};
-use super::status::{Facts, interrupted, is_news, news_in, status};
+use super::pods::{self, Pods};
+use super::rollout::Rollout;
+use super::status::{interrupted, is_news, news_in, status};
 use super::validate::{Fault, Replicas, ValidStt, is_paused, validate};
-use super::watch::{Guarded, Missing};
+use super::watch::Guarded;
 use crate::api::{WyomingStt, WyomingSttStatus};
 use crate::metrics::Figures;
-use crate::scale::{self, Decision};
+use crate::scale;
 
 mod context;
 mod error;
@@ -38,14 +42,14 @@ pub use error::ReconcileError;
 use refusal::{dropped, refusal};
 pub use retry::{Said, retry};
 
-/// How often the load of pods is asked for.
-const ROUND: Duration = Duration::from_secs(5);
 /// How often an object is looked at when nothing happens.
 pub const QUIET: Duration = Duration::from_secs(300);
 /// The longest that one reconcile may take: the client itself tries again when it is told to slow down.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How soon what was refused is tried again.
 const REFUSED: Duration = Duration::from_secs(20);
+/// How soon a rollout that waits for others tries again.
+const WAITING: Duration = Duration::from_secs(5);
 /// How soon the first lists are looked for again.
 const NOT_YET: Duration = Duration::from_secs(1);
 
@@ -128,24 +132,36 @@ async fn round(
     if let Some(missing) = context.mirrors.missing() {
         return wait_for(missing, object, context, memory, now).await;
     }
-    let (valid, seen) = observe(object, context, &names, memory, clock, now).await?;
+    let valid = validate(object, &context.defaults);
+    follow(object, &valid, context, &names);
+    let valid = with_claims(valid, context, memory, clock).await?;
     let mut round = Round {
+        seen: read(object, context, &names, now),
+        snapshot: context.fleets.snapshot(&names.owner()).unwrap_or_default(),
         object,
         context,
         names,
-        seen,
-        decision: None,
         refusal: None,
+        is_waiting: false,
         outcome: "settled",
     };
-    match &valid {
-        Err(_) => round.outcome = "invalid",
-        Ok(_) if is_paused(object) => round.outcome = "paused",
-        Ok(stt) => Box::pin(round.act(stt, memory, clock)).await?,
-    }
+    let applied = match &valid {
+        Err(_) => {
+            round.outcome = "invalid";
+            Ok(())
+        }
+        Ok(_) if is_paused(object) => {
+            round.outcome = "paused";
+            Ok(())
+        }
+        Ok(stt) => Box::pin(round.act(stt, memory)).await,
+    };
+    // What was applied is not yet rolled out.
+    round.seen = read(object, context, &round.names, now);
     let is_late = round
         .report(valid.as_ref().map_err(Vec::as_slice), memory, clock, now)
         .await?;
+    applied?;
     let span = tracing::Span::current();
     span.record("replicas", round.seen.ordered());
     span.record("ready", round.seen.pods.ready.len());
@@ -153,6 +169,7 @@ async fn round(
     let rest = match &round.refusal {
         // Nothing tells when a quota was raised or a name became free.
         Some(_) => retry::spread(REFUSED, &object.uid().unwrap_or_default()),
+        None if round.is_waiting => retry::spread(WAITING, &object.uid().unwrap_or_default()),
         None => rest(object, &valid),
     };
     Ok(Action::requeue(is_late.map_or(rest, |late| late.min(rest))))
@@ -161,7 +178,6 @@ async fn round(
 /// When to look again although nothing happens.
 fn rest(object: &WyomingStt, valid: &Result<ValidStt, Vec<Fault>>) -> Duration {
     match valid {
-        Ok(_) if object.spec.autoscaling.is_some() => ROUND,
         Err(faults) if faults.iter().any(|fault| fault.reason == "ClaimMissing") => {
             claims::LOOK_AGAIN
         }
@@ -195,35 +211,75 @@ async fn wait_for(
     Err(ReconcileError::Unknown { kind, why })
 }
 
-/// What the object means, and what is there.
-#[tracing::instrument(skip_all)]
-async fn observe(
+/// Lets the fleet follow what the object means. With a spec that is not valid it goes on as before; while the object is
+/// paused it only looks.
+fn follow(
     object: &WyomingStt,
+    valid: &Result<ValidStt, Vec<Fault>>,
     context: &Context,
     names: &Names,
+) {
+    let Ok(stt) = valid else { return };
+    let seconds = u64::try_from(object.spec.lifecycle.startup_timeout_seconds).unwrap_or(0);
+    let orders = Orders {
+        names: names.clone(),
+        uid: object.uid().unwrap_or_default(),
+        replicas: if is_paused(object) {
+            Replicas::Fixed(0)
+        } else {
+            stt.replicas.clone()
+        },
+        port: u16::try_from(object.spec.telemetry.admin_port).unwrap_or_default(),
+        startup_timeout: Duration::from_secs(seconds),
+    };
+    context.fleets.follow(&names.owner(), orders);
+}
+
+/// `valid`, if the volumes that it names are as it needs them.
+async fn with_claims(
+    valid: Result<ValidStt, Vec<Fault>>,
+    context: &Context,
     memory: &mut Memory,
     clock: Duration,
-    now: Timestamp,
-) -> Result<(Result<ValidStt, Vec<Fault>>, Seen), ReconcileError> {
-    let valid = match validate(object, &context.defaults) {
-        Err(faults) => Err(faults),
-        Ok(stt) => {
-            let found = memory.claims.of(&context.client, &stt, clock).await;
-            let found = found.map_err(|source| ReconcileError::Claims { source })?;
-            claims::check(stt, found)
-        }
+) -> Result<Result<ValidStt, Vec<Fault>>, ReconcileError> {
+    let stt = match valid {
+        Ok(stt) => stt,
+        Err(faults) => return Ok(Err(faults)),
     };
-    let seen = observe::read(&context.mirrors, names, now);
-    let port = u16::try_from(object.spec.telemetry.admin_port).unwrap_or_default();
-    observe::ask(
-        context.loads.as_ref(),
-        &seen.pods,
-        port,
-        &mut memory.reports,
-        clock,
-    )
-    .await;
-    Ok((valid, seen))
+    let found = memory.claims.of(&context.client, &stt, clock).await;
+    let found = found.map_err(|source| ReconcileError::Claims { source })?;
+    Ok(claims::check(stt, found))
+}
+
+/// What was seen.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    /// How far the Deployment has come.
+    rollout: Option<Rollout>,
+    /// Whether the fleet owns its number of replicas.
+    is_scaled_apart: bool,
+    /// By how far they have come.
+    pods: Pods,
+}
+
+impl Seen {
+    /// Replicas that are ordered.
+    fn ordered(&self) -> u32 {
+        self.rollout.as_ref().map_or(0, Rollout::ordered)
+    }
+}
+
+/// Deployment and pods, from memory.
+fn read(object: &WyomingStt, context: &Context, names: &Names, now: Timestamp) -> Seen {
+    let owner = names.owner();
+    let deployment = context.mirrors.deployments.get(&owner, &names.name);
+    let seconds = u64::try_from(object.spec.lifecycle.startup_timeout_seconds).unwrap_or(0);
+    let patience = Duration::from_secs(seconds);
+    Seen {
+        is_scaled_apart: deployment.as_ref().is_some_and(|it| it.is_scaled_apart),
+        rollout: deployment.and_then(|it| it.rollout.clone()),
+        pods: pods::sort(&context.mirrors.pods.all(&owner), patience, now),
+    }
 }
 
 struct Round<'a> {
@@ -231,21 +287,17 @@ struct Round<'a> {
     context: &'a Context,
     names: Names,
     seen: Seen,
-    decision: Option<Decision>,
+    snapshot: Arc<Snapshot>,
     refusal: Option<Fault>,
+    /// Whether its rollout waits for those of other endpoints.
+    is_waiting: bool,
     outcome: &'static str,
 }
 
 impl Round<'_> {
-    /// Decide, build, apply.
-    async fn act(
-        &mut self,
-        stt: &ValidStt,
-        memory: &mut Memory,
-        clock: Duration,
-    ) -> Result<(), ReconcileError> {
-        let observation = observe::observation(&self.seen, &memory.reports);
-        let replicas = self.decide(stt, &observation, memory, clock);
+    /// Build and apply.
+    async fn act(&mut self, stt: &ValidStt, memory: &mut Memory) -> Result<(), ReconcileError> {
+        let replicas = self.replicas(stt);
         let owner = self.names.owner();
         let settled = Settled {
             generation: self.object.metadata.generation,
@@ -257,8 +309,10 @@ impl Round<'_> {
             return Ok(());
         }
         memory.settled = None;
-        if replicas < observation.ordered {
-            self.mark_idle(&observation).await?;
+        if let Some(fewer) = replicas.and_then(|it| self.seen.ordered().checked_sub(it))
+            && fewer > 0
+        {
+            self.mark(fewer).await?;
         }
         let built = tracing::info_span!("build").in_scope(|| build(stt, replicas));
         let uid = self.object.uid().unwrap_or_default();
@@ -267,6 +321,7 @@ impl Round<'_> {
             metrics: &self.context.metrics,
             names: &self.names,
             uid: &uid,
+            rollouts: &self.context.rollouts,
         };
         let applied = Box::pin(apply(
             &self.context.client,
@@ -287,64 +342,59 @@ impl Round<'_> {
                 self.refusal = dropped(stt, &memory.unkept);
                 Ok(())
             }
-            Err(error) => {
-                let fault = refusal(stt, &error);
-                let fault = fault.ok_or(ReconcileError::Apply { source: error })?;
-                self.outcome = "refused";
-                self.refusal = Some(fault);
-                Ok(())
+            Err(errors) => self.refused(stt, errors),
+        }
+    }
+
+    /// What is written of the number of replicas: nothing once the fleet does that, and before what is there.
+    fn replicas(&self, stt: &ValidStt) -> Option<u32> {
+        match &stt.replicas {
+            Replicas::Fixed(replicas) => Some(*replicas),
+            Replicas::Auto(_) if self.seen.is_scaled_apart => None,
+            Replicas::Auto(auto) => {
+                let (least, most) = (auto.policy.min, auto.policy.max);
+                Some(self.seen.ordered().clamp(least, most))
             }
         }
     }
 
-    #[tracing::instrument(skip_all)]
-    fn decide(
-        &mut self,
-        stt: &ValidStt,
-        observation: &scale::Observation,
-        memory: &mut Memory,
-        clock: Duration,
-    ) -> u32 {
-        match &stt.replicas {
-            Replicas::Fixed(replicas) => *replicas,
-            Replicas::Auto(policy) => {
-                let (decision, scaling) =
-                    scale::decide(policy, observation, &memory.scaling, clock);
-                memory.scaling = scaling;
-                self.context.metrics.decided(decision.limited_by);
-                let replicas = decision.replicas;
-                self.decision = Some(decision);
-                replicas
+    /// What a person must change is told; what may pass is tried again.
+    fn refused(&mut self, stt: &ValidStt, errors: Vec<ApplyError>) -> Result<(), ReconcileError> {
+        self.outcome = "refused";
+        let mut passing = None;
+        for error in errors {
+            if matches!(error, ApplyError::Waits) {
+                self.is_waiting = true;
+                continue;
             }
+            match (refusal(stt, &error), &mut self.refusal) {
+                (Some(fault), None) => self.refusal = Some(fault),
+                (Some(fault), Some(first)) => {
+                    first.message = format!("{}; {}", first.message, fault.message);
+                }
+                (None, _) => passing = Some(error),
+            }
+        }
+        match passing {
+            Some(source) => Err(ReconcileError::Apply { source }),
+            None => Ok(()),
         }
     }
 
     /// Tells the ReplicaSet which pods cost least, just before it takes some away.
-    async fn mark_idle(&self, observation: &scale::Observation) -> Result<(), ReconcileError> {
-        let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.names.namespace);
-        let told = |name: &str| observation.replicas.iter().any(|it| it.pod == name);
-        let ready = self.seen.pods.ready.iter();
-        let silent: Vec<String> = ready
-            .filter(|pod| !told(&pod.name))
-            .map(|pod| pod.name.clone())
-            .collect();
-        for victim in scale::victims(observation, &silent) {
-            if cost_of(&self.seen.pods, &victim.pod) == Some(victim.cost) {
-                continue;
-            }
-            let patch =
-                json!({"metadata": {"annotations": {DELETION_COST: victim.cost.to_string()}}});
-            match pods
-                .patch(&victim.pod, &PatchParams::default(), &Patch::Merge(patch))
-                .await
-            {
-                // It is gone already.
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
-                Err(source) => return Err(ReconcileError::Mark { source }),
-                Ok(pod) => self.context.mirrors.pods.put(pod),
-            }
-        }
-        Ok(())
+    async fn mark(&self, fewer: u32) -> Result<(), ReconcileError> {
+        let figures = self.snapshot.decision.as_ref().map(|it| it.figures.clone());
+        let figures: scale::Figures = figures.unwrap_or_default();
+        mark(
+            &self.context.client,
+            &self.context.mirrors,
+            &self.names.namespace,
+            &self.seen.pods,
+            (&self.snapshot.observation, &figures),
+            fewer,
+        )
+        .await
+        .map_err(|source| ReconcileError::Mark { source })
     }
 
     /// Writes the status if it is news, and events on transitions. Returns when figures that differ may be
@@ -357,18 +407,22 @@ impl Round<'_> {
         clock: Duration,
         now: Timestamp,
     ) -> Result<Option<Duration>, ReconcileError> {
-        let reports: Vec<_> = memory.reports.latest().cloned().collect();
+        let reports: Vec<LoadReport> = self.snapshot.reports().cloned().collect();
         let before = memory.status(self.object);
         let new = status(&Facts {
             object: self.object,
             before,
             is_paused: is_paused(self.object),
+            is_waiting: self.is_waiting,
             valid,
             rollout: self.seen.rollout.as_ref(),
             pods: &self.seen.pods,
             reports: &reports,
-            decision: self.decision.as_ref(),
-            refusal: self.refusal.clone(),
+            decision: self.snapshot.decision.as_ref(),
+            refusal: self
+                .refusal
+                .clone()
+                .or_else(|| self.snapshot.refusal.clone()),
             now,
         });
         let figures = Figures::of(&new, valid.ok());
@@ -380,7 +434,7 @@ impl Round<'_> {
         if !is_news(before, &new, ago) {
             return Ok(news_in(before, &new, ago));
         }
-        let events = events(before, &new, self.decision.as_ref());
+        let events = events(before, &new, self.snapshot.decision.as_ref());
         write(self.object, self.context, memory, new, clock).await?;
         publish(&self.context.recorder, self.object, events).await;
         Ok(None)
@@ -423,13 +477,6 @@ async fn write(
         ahead: Some((version(made.as_deref()), status)),
     });
     Ok(())
-}
-
-fn cost_of(pods: &Pods, name: &str) -> Option<i32> {
-    pods.ready
-        .iter()
-        .find(|pod| pod.name == name)?
-        .deletion_cost
 }
 
 #[cfg(test)]

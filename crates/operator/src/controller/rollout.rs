@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rollout {
     /// Replicas that are ordered.
-    pub ordered: Option<i32>,
+    ordered: Option<i32>,
     /// Pods of the present template.
     pub updated: i32,
     /// Pods of any template.
@@ -37,6 +37,17 @@ impl Rollout {
             failure: said("ReplicaFailure", "True"),
             stuck: said("Progressing", "False"),
         }
+    }
+
+    /// Replicas that are ordered.
+    pub fn ordered(&self) -> u32 {
+        let ordered = self.ordered.and_then(|ordered| u32::try_from(ordered).ok());
+        ordered.unwrap_or(0)
+    }
+
+    /// Whether that gets on: a rollout that does not is no reason to keep anything.
+    pub fn gets_on(&self) -> bool {
+        self.is_going_on() && self.stuck.is_none()
     }
 
     /// Whether pods of an older template are being replaced.

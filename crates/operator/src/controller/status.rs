@@ -7,39 +7,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use telemetry::load::LoadReport;
 
 use super::conditions::{conditions, not_ready};
+use super::facts::Facts;
 use super::names::Names;
-use super::pods::Pods;
-use super::rollout::Rollout;
 use super::validate::{Fault, Replicas, ValidStt};
 use crate::api::{
     AutoscalingStatus, Endpoint, LimitedBy, ModelStatus, WyomingStt, WyomingSttStatus,
 };
 use crate::scale::{self, Decision};
-
-/// What a reconcile came upon.
-#[derive(Debug)]
-pub struct Facts<'a> {
-    /// The object.
-    pub object: &'a WyomingStt,
-    /// The status that it has.
-    pub before: Option<&'a WyomingSttStatus>,
-    /// Whether the operator may only look.
-    pub is_paused: bool,
-    /// What the object means, or its faults.
-    pub valid: Result<&'a ValidStt, &'a [Fault]>,
-    /// How far the Deployment has come.
-    pub rollout: Option<&'a Rollout>,
-    /// Its pods.
-    pub pods: &'a Pods,
-    /// What pods that answered told.
-    pub reports: &'a [LoadReport],
-    /// What the autoscaler decided.
-    pub decision: Option<&'a Decision>,
-    /// Why children could not be written.
-    pub refusal: Option<Fault>,
-    /// Now.
-    pub now: Timestamp,
-}
 
 /// The status to report.
 pub fn status(facts: &Facts<'_>) -> WyomingSttStatus {
@@ -68,6 +42,10 @@ pub fn status(facts: &Facts<'_>) -> WyomingSttStatus {
     }
     status.conditions = conditions(facts, &before.conditions);
     status
+}
+
+fn count(items: usize) -> i32 {
+    i32::try_from(items).unwrap_or(i32::MAX)
 }
 
 fn signed(count: u32) -> i32 {
@@ -99,6 +77,7 @@ fn autoscaling(
     if matches!(stt.replicas, Replicas::Fixed(_)) {
         return None;
     }
+    let is_first = before.autoscaling.is_none();
     let before = before.autoscaling.clone().unwrap_or_default();
     let Some(decision) = facts.decision else {
         let limited_by = if facts.is_paused {
@@ -112,8 +91,7 @@ fn autoscaling(
         });
     };
     let figures = &decision.figures;
-    let ordered = facts.rollout.and_then(|rollout| rollout.ordered);
-    let is_news = ordered.is_some_and(|ordered| ordered != signed(decision.replicas));
+    let is_news = !is_first && before.desired_replicas != signed(decision.replicas);
     Some(AutoscalingStatus {
         desired_replicas: signed(decision.replicas),
         recommended_replicas: signed(decision.recommended),
@@ -121,6 +99,9 @@ fn autoscaling(
         arrival_rate_milli: rounded(figures.arrival_rate * 1000.0),
         service_rate_milli: rounded(figures.service_rate.unwrap_or(0.0) * 1000.0),
         startup_seconds: rounded(figures.startup.as_secs_f64()),
+        silent_replicas: signed(figures.silent),
+        sick_replicas: count(figures.sick.len()),
+        attained_share_milli: figures.attained.map(|share| rounded(share * 1000.0)),
         limited_by: limited_by(decision.limited_by),
         last_scale_time: if is_news {
             Some(Time(facts.now))
@@ -218,7 +199,10 @@ fn without_figures(status: &WyomingSttStatus) -> WyomingSttStatus {
             auto.service_rate_milli,
         ) = (0, 0, 0);
         (auto.recommended_replicas, auto.startup_seconds) = (0, 0);
-        auto.limited_by = LimitedBy::None;
+        auto.attained_share_milli = None;
+        if auto.limited_by != LimitedBy::MetricsUnavailable {
+            auto.limited_by = LimitedBy::None;
+        }
     }
     status
 }

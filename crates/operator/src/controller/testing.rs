@@ -24,3 +24,15 @@ pub(crate) fn defaults() -> Defaults {
         allow_host_path: false,
     }
 }
+
+/// A policy as a spec without further words has it.
+pub(crate) fn policy() -> crate::scale::Policy {
+    let stt = super::validate::validate(
+        &object(&json!({"model": {"name": "demo"}, "autoscaling": {"maxReplicas": 4}})),
+        &defaults(),
+    );
+    match stt.unwrap().replicas {
+        super::validate::Replicas::Auto(auto) => auto.policy,
+        super::validate::Replicas::Fixed(_) => unreachable!("the spec has autoscaling"),
+    }
+}

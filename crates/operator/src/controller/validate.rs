@@ -11,11 +11,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use super::names::Names;
+use super::schedule::{Auto, Schedule, ScheduleError};
 use crate::api::{
-    AccessMode, Autoscaling, DeviceType, HuggingFace, ManagementState, ModelSource, WyomingStt,
-    WyomingSttSpec,
+    AccessMode, Autoscaling, DeviceType, HuggingFace, ManagementState, ModelSource,
+    ScalingSchedule, WyomingStt, WyomingSttSpec,
 };
-use crate::scale::{DownSteps, Policy, UpSteps};
+use crate::scale::{DownSteps, Policy, Target, UpSteps};
 
 /// What the operator was started with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct ValidStt {
     pub model: ModelFiles,
     /// Requests and limits of the server's container.
     pub resources: ResourceRequirements,
+    /// Which pods can mount the volume with the model at once.
+    pub sharing: Sharing,
     /// What is merged over the pod template.
     pub pod_template: Option<PodTemplateSpec>,
     /// What works, and may not be what was meant.
@@ -58,8 +61,8 @@ pub struct ValidStt {
 pub enum Replicas {
     /// As many as were written down.
     Fixed(u32),
-    /// By queue depth.
-    Auto(Policy),
+    /// By queue depth and clock.
+    Auto(Box<Auto>),
 }
 
 impl Replicas {
@@ -67,7 +70,7 @@ impl Replicas {
     pub fn least(&self) -> u32 {
         match self {
             Self::Fixed(replicas) => *replicas,
-            Self::Auto(policy) => policy.min,
+            Self::Auto(auto) => auto.policy.min,
         }
     }
 
@@ -75,7 +78,32 @@ impl Replicas {
     pub fn most(&self) -> u32 {
         match self {
             Self::Fixed(replicas) => *replicas,
-            Self::Auto(policy) => policy.max,
+            Self::Auto(auto) => auto.policy.max,
+        }
+    }
+}
+
+/// Which pods can mount a volume at once; while a rollout goes on there are more of them than replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Pods of any nodes, or there is none.
+    AnyNode,
+    /// Pods of one node.
+    OneNode,
+    /// One pod.
+    OnePod,
+}
+
+impl Sharing {
+    /// With these access modes.
+    pub fn of(modes: &[impl AsRef<str>]) -> Self {
+        let has = |mode: &str| modes.iter().any(|it| it.as_ref() == mode);
+        if has("ReadWriteMany") || has("ReadOnlyMany") || modes.is_empty() {
+            Self::AnyNode
+        } else if has("ReadWriteOnce") {
+            Self::OneNode
+        } else {
+            Self::OnePod
         }
     }
 }
@@ -135,6 +163,7 @@ pub fn validate(object: &WyomingStt, defaults: &Defaults) -> Result<ValidStt, Ve
     keep(check_volume(spec));
     keep(check_zero(spec));
     keep(check_names(spec));
+    keep(check_schedules(spec));
     let model = kept(model_files(spec), &mut keep);
     let resources = kept(needs::resources(spec), &mut keep);
     let pod_template = kept(pod_template::pod_template(spec, defaults), &mut keep);
@@ -157,6 +186,13 @@ pub fn validate(object: &WyomingStt, defaults: &Defaults) -> Result<ValidStt, Ve
         replicas: replicas(spec, slots),
         slots,
         image: image(spec, defaults),
+        sharing: match (&model, &spec.cache.volume_claim_template) {
+            (ModelFiles::Hub { .. }, Some(template)) => {
+                let modes = template.access_modes.iter();
+                Sharing::of(&modes.map(AccessMode::name).collect::<Vec<_>>())
+            }
+            _ => Sharing::AnyNode,
+        },
         model,
         resources,
         pod_template,
@@ -239,7 +275,7 @@ fn warnings(spec: &WyomingSttSpec) -> Vec<Fault> {
     if is_one_node && replicas(spec, slots(spec)).most() > 1 {
         warnings.push(Fault::new(
             "VolumeOnOneNode",
-            "a volume with access mode ReadWriteOnce holds all replicas on one node: use ReadWriteMany or emptyDir to spread them",
+            "a volume with access mode ReadWriteOnce holds all replicas on one node, whose room is then the most that there can be: use ReadWriteMany or emptyDir to spread them",
         ));
     }
     // Home Assistant's pipeline ends after 300 s by default.
@@ -335,13 +371,35 @@ fn duration(seconds: i32) -> Duration {
 
 fn replicas(spec: &WyomingSttSpec, slots: u32) -> Replicas {
     match &spec.autoscaling {
-        None => Replicas::Fixed(spec.replicas.map_or(1, unsigned)),
-        Some(auto) => Replicas::Auto(policy(auto, spec.device.type_, slots)),
+        None => Replicas::Fixed(unsigned(spec.replicas)),
+        Some(auto) => Replicas::Auto(Box::new(Auto {
+            policy: policy(auto, spec, slots),
+            // Those that are not understood are faults.
+            schedules: auto.schedules.iter().flat_map(schedule).collect(),
+        })),
     }
 }
 
-fn policy(auto: &Autoscaling, device: DeviceType, slots: u32) -> Policy {
-    let window = match device {
+fn schedule(spec: &ScalingSchedule) -> Result<Schedule, ScheduleError> {
+    let lasts = duration(spec.duration_seconds);
+    let min = unsigned(spec.min_replicas);
+    Schedule::new(&spec.cron, &spec.time_zone, min, lasts)
+}
+
+fn check_schedules(spec: &WyomingSttSpec) -> Result<(), Fault> {
+    let schedules = spec.autoscaling.iter().flat_map(|auto| &auto.schedules);
+    for (index, spec) in schedules.enumerate() {
+        if let Err(error) = schedule(spec) {
+            let message = format!("autoscaling.schedules[{index}]: {error}");
+            return Err(Fault::new("ScheduleInvalid", message));
+        }
+    }
+    Ok(())
+}
+
+fn policy(auto: &Autoscaling, spec: &WyomingSttSpec, slots: u32) -> Policy {
+    let deadline = duration(spec.capacity.queue_timeout_seconds);
+    let window = match spec.device.type_ {
         DeviceType::Cpu => 300,
         DeviceType::Cuda => 600,
     };
@@ -362,6 +420,17 @@ fn policy(auto: &Autoscaling, device: DeviceType, slots: u32) -> Policy {
         },
         max_pending: unsigned(auto.max_pending_replicas),
         startup_hint: duration(auto.startup_seconds_hint),
+        slots,
+        max_queue: unsigned(spec.capacity.max_queue),
+        deadline,
+        target: auto.target.as_ref().map_or_else(
+            || Target::of_deadline(deadline),
+            |target| Target {
+                wait: duration(target.wait_seconds),
+                share: f64::from(target.share) / 100.0,
+            },
+        ),
+        spare: unsigned(auto.spare),
     }
 }
 

@@ -19,10 +19,9 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use super::kept::Child;
 use super::mirror::{Kept, Mirror, Owner, Source};
+use super::mirrors::Mirrors;
 use super::names::{MANAGED_BY, MANAGER};
-use super::pods::PodView;
 use crate::api::WyomingStt;
 use crate::causes::with_causes;
 
@@ -38,120 +37,53 @@ const PAGE: u32 = 100;
 /// An object as it is read; one that is not understood does not stop the others.
 pub type Guarded = DeserializeGuard<WyomingStt>;
 
-/// Copies of what belongs to objects.
-#[derive(Debug, Default)]
-pub struct Mirrors {
-    /// Replicas.
-    pub deployments: Mirror<Child>,
-    /// Addresses.
-    pub services: Mirror<Child>,
-    /// Who the pods are.
-    pub service_accounts: Mirror<Child>,
-    /// Downloads.
-    pub claims: Mirror<Child>,
-    /// Who may connect.
-    pub network_policies: Mirror<Child>,
-    /// What node drains may take away.
-    pub disruption_budgets: Mirror<Child>,
-    /// Pods, in few words.
-    pub pods: Mirror<PodView>,
-}
-
-/// A kind that is not known yet, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// Its plural.
-    pub kind: String,
-    /// What the API server said; none while the first list is on its way.
-    pub why: Option<String>,
-}
-
-impl Missing {
-    fn of<T: Kept>(mirror: &Mirror<T>, kind: &str) -> Option<Self> {
-        (!mirror.is_complete()).then(|| Self {
-            kind: kind.to_owned(),
-            why: mirror.trouble(),
-        })
-    }
-}
-
-impl Mirrors {
-    /// The first kind that has not been listed yet; nothing can be decided before.
-    pub fn missing(&self) -> Option<Missing> {
-        // No `..`: a new kind must be waited for as well.
-        let Self {
-            deployments,
-            services,
-            service_accounts,
-            claims,
-            network_policies,
-            disruption_budgets,
-            pods,
-        } = self;
-        Missing::of(deployments, "deployments")
-            .or_else(|| Missing::of(services, "services"))
-            .or_else(|| Missing::of(service_accounts, "serviceaccounts"))
-            .or_else(|| Missing::of(claims, "persistentvolumeclaims"))
-            .or_else(|| Missing::of(network_policies, "networkpolicies"))
-            .or_else(|| Missing::of(disruption_budgets, "poddisruptionbudgets"))
-            .or_else(|| Missing::of(pods, "pods"))
-    }
-
-    /// Versions of all children of `owner`, which bear its name.
-    pub fn versions(&self, owner: &Owner) -> [Option<u64>; 6] {
-        [
-            self.deployments.version(owner, &owner.name),
-            self.services.version(owner, &owner.name),
-            self.service_accounts.version(owner, &owner.name),
-            self.claims.version(owner, &owner.name),
-            self.network_policies.version(owner, &owner.name),
-            self.disruption_budgets.version(owner, &owner.name),
-        ]
-    }
-
-    /// Watches everything in `namespace`, or everywhere, for as long as it is polled.
-    pub async fn follow(&self, client: &Client, namespace: Option<&str>, triggers: &Triggers) {
-        let all = &format!("{MANAGED_BY}={MANAGER}");
-        tokio::join!(
-            follow(
-                &self.deployments,
-                api::<Deployment>(client, namespace),
-                all,
-                triggers
-            ),
-            follow(
-                &self.services,
-                api::<Service>(client, namespace),
-                all,
-                triggers
-            ),
-            follow(
-                &self.service_accounts,
-                api::<ServiceAccount>(client, namespace),
-                all,
-                triggers
-            ),
-            follow(
-                &self.claims,
-                api::<PersistentVolumeClaim>(client, namespace),
-                all,
-                triggers
-            ),
-            follow(
-                &self.network_policies,
-                api::<NetworkPolicy>(client, namespace),
-                all,
-                triggers
-            ),
-            follow(
-                &self.disruption_budgets,
-                api::<PodDisruptionBudget>(client, namespace),
-                all,
-                triggers
-            ),
-            follow(&self.pods, api::<Pod>(client, namespace), all, triggers),
-        );
-    }
+/// Watches everything in `namespace`, or everywhere, for as long as it is polled.
+pub async fn follow_all(
+    mirrors: &Mirrors,
+    client: &Client,
+    namespace: Option<&str>,
+    triggers: &Triggers,
+) {
+    let all = &format!("{MANAGED_BY}={MANAGER}");
+    tokio::join!(
+        follow(
+            &mirrors.deployments,
+            api::<Deployment>(client, namespace),
+            all,
+            triggers
+        ),
+        follow(
+            &mirrors.services,
+            api::<Service>(client, namespace),
+            all,
+            triggers
+        ),
+        follow(
+            &mirrors.service_accounts,
+            api::<ServiceAccount>(client, namespace),
+            all,
+            triggers
+        ),
+        follow(
+            &mirrors.claims,
+            api::<PersistentVolumeClaim>(client, namespace),
+            all,
+            triggers
+        ),
+        follow(
+            &mirrors.network_policies,
+            api::<NetworkPolicy>(client, namespace),
+            all,
+            triggers
+        ),
+        follow(
+            &mirrors.disruption_budgets,
+            api::<PodDisruptionBudget>(client, namespace),
+            all,
+            triggers
+        ),
+        follow(&mirrors.pods, api::<Pod>(client, namespace), all, triggers),
+    );
 }
 
 /// Keeps `mirror` as the API server has it.

@@ -3,50 +3,58 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::{BELIEVED, Observation, Policy};
+use super::health::{Health, Step};
+use super::room::Room;
+use super::service::Service;
+use super::{Observation, Policy, Replica, count};
 
 /// Over which the arrival rate is averaged: seven rounds. Longer, and a step is believed late; shorter, and a spike
 /// is taken for one (`simulate` has both).
 const ARRIVALS: Duration = Duration::from_secs(35);
+/// Rounds of which the largest counts as much as the second largest: what comes at once and does not go on is over
+/// before a replica starts.
+const TRIMMED: usize = 7;
+/// Rounds in each of which a rate must have been reached to count at once.
+const LASTING: usize = 4;
 /// Over which the depth is averaged: two or three rounds.
 const DEPTH: Duration = Duration::from_secs(10);
-/// Utterances after which half of the measured service rate is new.
-const SERVED_HALF_LIFE: f64 = 200.0;
 /// Starts that the startup time is taken from.
 const STARTS: usize = 10;
 /// How long a demand of twice the replicas is remembered.
 const BURST: Duration = Duration::from_secs(60);
-/// How long pods must have had no node before fewer are ordered.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// When more is tried again although no pending pod shows that there is room.
-const TRY_AGAIN: Duration = Duration::from_secs(300);
+/// Over which the part of utterances is told that was answered in time.
+const ATTAINED: Duration = Duration::from_secs(600);
 
 /// Memory of one instance's scaling. It is lost with the process, and a new one is careful.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     since: Option<Duration>,
     last: Option<Duration>,
-    totals: BTreeMap<String, Totals>,
+    totals: BTreeMap<String, Replica>,
     held: u32,
     arrivals: Average,
-    served: f64,
-    busy_s: f64,
-    finished: f64,
+    rates: VecDeque<f64>,
+    service: Service,
+    health: Health,
+    lost: Average,
+    ended: Average,
     starts: VecDeque<(String, Duration)>,
-    depths: VecDeque<(Duration, f64, f64)>,
+    depths: VecDeque<Depth>,
     wanted: VecDeque<(Duration, u32)>,
     ups: VecDeque<(Duration, u32)>,
     last_down: Option<Duration>,
     burst: Option<Duration>,
-    crowded_since: Option<Duration>,
-    capped_at: Option<Duration>,
+    room: Room,
+    /// Since when all pods have been silent, and what was ordered or wanted then.
+    blind: Option<(Duration, u32)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Totals {
-    arrived: u64,
-    finished: u64,
-    busy_s: f64,
+struct Depth {
+    at: Duration,
+    all: f64,
+    queue: f64,
+    held: f64,
 }
 
 /// An average whose past fades; exact from its first sample on.
@@ -75,16 +83,28 @@ impl Average {
 /// What a decision rests on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figures {
-    /// Utterances waiting, running and held, averaged over 10 s.
+    /// Utterances waiting, running and held, averaged over 10 s; those of silent pods are estimated.
     pub depth: f64,
-    /// Of these, those that wait.
-    pub waiting: f64,
+    /// Of these, those that wait in one replica on average.
+    pub queue: f64,
+    /// Of these, those that a gateway holds.
+    pub held: f64,
     /// Utterances that arrive in a second.
     pub arrival_rate: f64,
-    /// Utterances that a busy replica finishes in a second; none until 20 were finished.
+    /// Utterances that a replica finishes in a second with all its slots; none until 20 were finished.
     pub service_rate: Option<f64>,
     /// How long nine of ten starts took at most.
     pub startup: Duration,
+    /// Ready replicas that are not known to be sick.
+    pub able: u32,
+    /// Ready pods that do not tell their load.
+    pub silent: u32,
+    /// Replicas that take work and do not do it, or far slower than the others.
+    pub sick: Vec<String>,
+    /// Replicas that nobody speaks to while the others are spoken to.
+    pub unreached: Vec<String>,
+    /// Part of the utterances of the last ten minutes that was answered before its deadline; none without any.
+    pub attained: Option<f64>,
 }
 
 impl State {
@@ -96,75 +116,164 @@ impl State {
         now: Duration,
     ) -> Figures {
         self.since.get_or_insert(now);
-        self.count_traffic(seen, now);
+        self.count_traffic(policy, seen, now);
         self.learn_starts(seen);
-        let queued: u32 = seen.replicas.iter().map(|replica| replica.queued).sum();
-        let running: u32 = seen.replicas.iter().map(|replica| replica.running).sum();
-        let waiting = f64::from(queued + seen.held);
-        self.depths
-            .push_back((now, waiting + f64::from(running), waiting));
-        while self
-            .depths
-            .front()
-            .is_some_and(|(at, ..)| now.saturating_sub(*at) >= DEPTH)
-        {
-            self.depths.pop_front();
-        }
+        let fit = self.service.fit(policy.slots);
+        let sick = self.health.sick(fit, policy);
+        let able = seen.ready().saturating_sub(count(sick.len()));
+        self.look(seen, &sick, now);
         let samples = self.depths.len().max(1) as f64;
+        let mean = |of: fn(&Depth) -> f64| self.depths.iter().map(of).sum::<f64>() / samples;
         Figures {
-            depth: self.depths.iter().map(|(_, depth, _)| depth).sum::<f64>() / samples,
-            waiting: self.depths.iter().map(|(.., waiting)| waiting).sum::<f64>() / samples,
-            arrival_rate: self.arrivals.get().max(0.0),
-            service_rate: (self.finished >= BELIEVED && self.busy_s > 0.0)
-                .then(|| self.served / self.busy_s)
-                .filter(|rate| *rate > 0.0),
+            depth: mean(|it| it.all),
+            queue: mean(|it| it.queue),
+            held: mean(|it| it.held),
+            arrival_rate: self.arrivals.get().max(self.lasting()).max(0.0),
+            service_rate: self.service.rate(policy.slots),
             // A start that goes on for longer is already known to take longer.
-            startup: self
-                .startup()
-                .unwrap_or(policy.startup_hint)
-                .max(seen.starting_for),
+            startup: self.start_takes(policy).max(seen.starting_for),
+            able,
+            silent: count(seen.silent.len()),
+            sick,
+            unreached: self.health.unreached(),
+            attained: (self.ended.get() > 0.0)
+                .then(|| 1.0 - (self.lost.get() / self.ended.get()).clamp(0.0, 1.0)),
         }
     }
 
-    fn count_traffic(&mut self, seen: &Observation, now: Duration) {
-        let mut arrived = 0.0;
-        for replica in &seen.replicas {
-            let new = Totals {
-                arrived: replica.arrived,
-                finished: replica.finished,
-                busy_s: replica.busy_s,
-            };
-            if let Some(old) = self.totals.insert(replica.pod.clone(), new) {
-                // Totals that went back belong to a process that started anew.
-                let since = |new: u64, old: u64| new.saturating_sub(old) as f64;
-                arrived += since(replica.arrived, old.arrived);
-                self.count_served(
-                    since(replica.finished, old.finished),
-                    replica.busy_s - old.busy_s,
-                );
-            }
+    /// Keeps the depth of now. What waits in a sick replica is no reason for more of them; a silent pod is taken to
+    /// have what the others have, or what it told last, if that was more.
+    fn look(&mut self, seen: &Observation, sick: &[String], now: Duration) {
+        let told: Vec<&Replica> = seen
+            .replicas
+            .iter()
+            .filter(|it| !sick.contains(&it.pod))
+            .collect();
+        let replicas = told.len().max(1) as f64;
+        let sum = |of: fn(&Replica) -> f64| told.iter().map(|it| of(it)).sum::<f64>();
+        let (depth, queued) = (sum(Replica::depth), sum(|it| f64::from(it.queued)));
+        let guess = |pod: &String| {
+            let last = self.totals.get(pod).map_or(0.0, Replica::depth);
+            last.max(depth / replicas)
+        };
+        let silent: f64 = seen.silent.iter().map(guess).sum();
+        let held = f64::from(seen.held);
+        self.depths.push_back(Depth {
+            at: now,
+            all: depth + silent + held,
+            queue: queued / replicas,
+            held,
+        });
+        while self
+            .depths
+            .front()
+            .is_some_and(|it| now.saturating_sub(it.at) >= DEPTH)
+        {
+            self.depths.pop_front();
         }
-        self.totals
-            .retain(|pod, _| seen.replicas.iter().any(|replica| replica.pod == *pod));
+    }
+
+    fn count_traffic(&mut self, policy: &Policy, seen: &Observation, now: Duration) {
+        let over = self.last.map(|last| now.saturating_sub(last));
+        let fit = self.service.fit(policy.slots);
+        let sick = self.health.sick(fit, policy);
+        let (mut arrived, mut lost, mut ended) = (0.0, 0.0, 0.0);
+        let mut steps = BTreeMap::new();
+        for replica in &seen.replicas {
+            let old = self.totals.insert(replica.pod.clone(), replica.clone());
+            let Some(old) = old else { continue };
+            // Totals that went back belong to a process that started anew.
+            let since = |new: u64, old: u64| new.saturating_sub(old) as f64;
+            let expired = since(replica.expired, old.expired);
+            let finished = since(replica.finished, old.finished);
+            let step = Step {
+                served: (finished - expired).max(0.0),
+                expired,
+                busy_s: (replica.busy_s - old.busy_s).max(0.0),
+                arrived: since(replica.arrived, old.arrived),
+                together: (replica.running + old.running).div_ceil(2).max(1),
+            };
+            arrived += step.arrived;
+            let refused = since(replica.refused, old.refused);
+            lost += expired + refused;
+            ended += finished + refused;
+            if !sick.contains(&replica.pod) {
+                self.service.add(step.together, step.served, step.busy_s);
+            }
+            steps.insert(replica.pod.as_str(), step);
+        }
+        self.totals.retain(|pod, _| {
+            seen.replicas.iter().any(|it| it.pod == *pod) || seen.silent.contains(pod)
+        });
+        // Silent pods get as much as the others.
+        let told = seen.replicas.len().max(1) as f64;
+        arrived *= 1.0 + seen.silent.len() as f64 / told;
         // What a gateway took in counts when it comes, not when a replica takes it from there.
         arrived += f64::from(seen.held) - f64::from(self.held);
         self.held = seen.held;
-        if let Some(last) = self.last {
-            let over = now.saturating_sub(last);
-            // A silent pod's traffic is unknown, and a guess of none would look like a pause.
-            if over > Duration::ZERO && seen.silent == 0 {
-                self.arrivals
-                    .add(arrived / over.as_secs_f64(), over, ARRIVALS);
+        if let Some(over) = over.filter(|over| *over > Duration::ZERO) {
+            self.health.add(&steps, fit, seen, policy, over);
+            self.lost.add(lost, over, ATTAINED);
+            self.ended.add(ended, over, ATTAINED);
+            // With all of them silent the traffic is unknown, and a guess of none would look like a pause.
+            if !seen.replicas.is_empty() || seen.silent.is_empty() {
+                let rate = self.trimmed(arrived / over.as_secs_f64());
+                self.arrivals.add(rate, over, ARRIVALS);
             }
         }
         self.last = Some(now);
     }
 
-    fn count_served(&mut self, finished: f64, busy_s: f64) {
-        let kept = 0.5_f64.powf(finished / SERVED_HALF_LIFE);
-        self.served = self.served * kept + finished;
-        self.busy_s = self.busy_s * kept + busy_s.max(0.0);
-        self.finished += finished;
+    /// The rate that was reached in each of the last rounds: a step that lasts is believed before the average has it.
+    fn lasting(&self) -> f64 {
+        if self.rates.len() < LASTING {
+            return 0.0;
+        }
+        let last = self.rates.iter().rev().take(LASTING).copied();
+        last.fold(f64::INFINITY, f64::min)
+    }
+
+    /// `rate`, unless it is the largest of the last rounds: then the second largest.
+    fn trimmed(&mut self, rate: f64) -> f64 {
+        self.rates.push_back(rate);
+        if self.rates.len() > TRIMMED {
+            self.rates.pop_front();
+        }
+        // The first rounds have nothing to compare with.
+        let others = self.rates.iter().rev().skip(1).copied();
+        let largest = others.fold(0.0, f64::max);
+        if self.rates.len() < 2 {
+            rate
+        } else {
+            rate.min(largest)
+        }
+    }
+
+    /// Since when all pods have been silent, if they are, and what was ordered or wanted then.
+    pub(super) fn blind(
+        &mut self,
+        seen: &Observation,
+        wanted: u32,
+        now: Duration,
+    ) -> Option<(u32, Duration)> {
+        if seen.silent.is_empty() || !seen.replicas.is_empty() {
+            self.blind = None;
+            return None;
+        }
+        let last = self.wanted.back().map_or(0, |(_, wanted)| *wanted);
+        let from = wanted.max(last).max(count(seen.silent.len()));
+        let (since, from) = *self.blind.get_or_insert((now, from));
+        Some((from, now.saturating_sub(since)))
+    }
+
+    /// Replicas beyond which the cluster has no room, once that has shown itself for a while.
+    pub(super) fn ceiling(
+        &mut self,
+        policy: &Policy,
+        seen: &Observation,
+        now: Duration,
+    ) -> Option<u32> {
+        self.room.ceiling(policy, seen, now)
     }
 
     fn learn_starts(&mut self, seen: &Observation) {
@@ -177,6 +286,11 @@ impl State {
         while self.starts.len() > STARTS.max(seen.startups.len()) {
             self.starts.pop_front();
         }
+    }
+
+    /// How long a replica takes to start, as far as is known.
+    pub fn start_takes(&self, policy: &Policy) -> Duration {
+        self.startup().unwrap_or(policy.startup_hint)
     }
 
     /// Nine of ten of the last starts took this long at most; none before the first.
@@ -244,31 +358,6 @@ impl State {
     /// Whether twice the replicas were wanted a moment ago.
     pub(super) fn is_burst(&self, now: Duration) -> bool {
         self.burst.is_some_and(|at| now.saturating_sub(at) < BURST)
-    }
-
-    /// Replicas beyond which there is no node, once that has shown itself for a while. It holds as long as a
-    /// pod is pending; with none pending, more is tried from time to time.
-    pub(super) fn capacity(
-        &mut self,
-        policy: &Policy,
-        seen: &Observation,
-        now: Duration,
-    ) -> Option<u32> {
-        if seen.unschedulable > policy.max_pending {
-            let since = *self.crowded_since.get_or_insert(now);
-            if now.saturating_sub(since) >= PATIENCE {
-                self.capped_at = Some(now);
-            }
-        } else {
-            self.crowded_since = None;
-        }
-        if seen.unschedulable > 0 && self.capped_at.is_some() {
-            self.capped_at = Some(now);
-        }
-        let is_pending_kept = policy.max_pending > 0;
-        let hold = if is_pending_kept { PATIENCE } else { TRY_AGAIN };
-        self.capped_at = self.capped_at.filter(|at| now.saturating_sub(*at) < hold);
-        self.capped_at.map(|_| seen.placed() + policy.max_pending)
     }
 
     /// Replicas that were added within `period`.

@@ -4,23 +4,37 @@ use std::time::Duration;
 
 use super::{LimitedBy, Observation, Policy, State};
 
-/// What to order now, and what kept it away from `recommended`.
+/// What the load asks for, and what stands beside it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wish {
+    /// Replicas that the load asks for, within the bounds.
+    pub(super) recommended: u32,
+    /// Replicas beyond which there is no room.
+    pub(super) ceiling: Option<u32>,
+    /// Ready replicas that are of no use.
+    pub(super) sick: u32,
+}
+
+/// What to order now, and what kept it away from what is recommended.
 pub(super) fn order(
     policy: &Policy,
     seen: &Observation,
     state: &State,
-    recommended: u32,
-    ceiling: Option<u32>,
+    wish: Wish,
     now: Duration,
 ) -> (u32, LimitedBy) {
     // Bounds are a person's word and hold at once.
     let ordered = seen.ordered.clamp(policy.min, policy.max);
-    let (want, is_capped) = match ceiling {
+    let substitutes = in_place_of(seen, wish);
+    let recommended = wish.recommended.saturating_add(substitutes).min(policy.max);
+    let (want, is_capped) = match wish.ceiling {
         Some(ceiling) if ceiling < recommended => (ceiling.max(policy.min), true),
         _ => (recommended, false),
     };
-    let (replicas, limited_by) = if want > ordered {
-        up(policy, state, ordered, want, now)
+    let (replicas, limited_by) = if let Some(fewer) = replaced(policy, seen, wish, ordered) {
+        (fewer, LimitedBy::None)
+    } else if want > ordered {
+        up(policy, state, ordered, want, substitutes, now)
     } else if want < ordered && is_capped {
         // Only pods that run nowhere go.
         (want, LimitedBy::Capacity)
@@ -35,8 +49,46 @@ pub(super) fn order(
     }
 }
 
-fn up(policy: &Policy, state: &State, ordered: u32, want: u32, now: Duration) -> (u32, LimitedBy) {
-    let lasting = state.least_wanted(policy.up.stabilization, now).min(want);
+/// Replicas to add in the place of sick and broken ones, a quarter and one at most: where all are broken, more of them
+/// are no help.
+fn in_place_of(seen: &Observation, wish: Wish) -> u32 {
+    let useless = wish.sick + seen.broken;
+    let able = seen.placed().saturating_sub(wish.sick);
+    useless
+        .min(wish.recommended.saturating_sub(able))
+        .min(1 + wish.recommended / 4)
+}
+
+/// The order without the sick ones, when those that are able are enough; at the upper bound, where none can come
+/// before, one at a time.
+fn replaced(policy: &Policy, seen: &Observation, wish: Wish, ordered: u32) -> Option<u32> {
+    if wish.sick == 0 || seen.rolling_out {
+        return None;
+    }
+    let able = seen.ready().saturating_sub(wish.sick);
+    let fewer = if able >= wish.recommended {
+        ordered.saturating_sub(wish.sick).max(wish.recommended)
+    } else if ordered >= policy.max && able >= 1 && seen.starting + seen.unschedulable == 0 {
+        ordered - 1
+    } else {
+        return None;
+    };
+    (fewer < ordered && fewer >= policy.min).then_some(fewer)
+}
+
+/// `substitutes` of `want` stand in the place of useless replicas, and no load has to last for them.
+fn up(
+    policy: &Policy,
+    state: &State,
+    ordered: u32,
+    want: u32,
+    substitutes: u32,
+    now: Duration,
+) -> (u32, LimitedBy) {
+    let lasting = state
+        .least_wanted(policy.up.stabilization, now)
+        .saturating_add(substitutes)
+        .min(want);
     if lasting <= ordered {
         return (ordered, LimitedBy::Stabilization);
     }
@@ -61,7 +113,7 @@ fn down(
     ordered: u32,
     now: Duration,
 ) -> (u32, LimitedBy) {
-    if seen.silent > 0 {
+    if !seen.silent.is_empty() {
         return (ordered, LimitedBy::MetricsUnavailable);
     }
     if seen.starting > 0 || seen.rolling_out || state.is_burst(now) {

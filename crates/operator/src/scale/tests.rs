@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod troubles;
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -28,6 +30,11 @@ fn policy() -> Policy {
         },
         max_pending: 1,
         startup_hint: seconds(60),
+        slots: 1,
+        max_queue: 16,
+        deadline: seconds(25),
+        target: Target::of_deadline(seconds(25)),
+        spare: 0,
     }
 }
 
@@ -153,7 +160,7 @@ fn a_burst_is_load_and_not_a_lower_bound() {
 #[test]
 fn silent_replicas_are_kept_and_said() {
     let decisions = course(&policy(), 4, 100, |_, ordered| Observation {
-        silent: 1,
+        silent: vec!["silent".to_owned()],
         ..fleet(ordered, 0)
     });
     assert!(decisions.iter().all(|decision| decision.replicas == 4));
@@ -210,7 +217,7 @@ fn pods_without_a_node_end_the_ordering() {
         (7, LimitedBy::Capacity)
     );
     // It stays there: the pending one holds the place until there is room for it.
-    let orders = decisions.iter().skip(10).map(|decision| decision.replicas);
+    let orders = decisions.iter().skip(40).map(|decision| decision.replicas);
     assert!(
         orders.into_iter().all(|replicas| replicas == 7),
         "{decisions:?}"
@@ -279,23 +286,24 @@ fn rates_are_measured_and_bound_the_order_on_both_sides() {
         (figures.service_rate.unwrap() - 0.5).abs() < 0.01,
         "{figures:?}"
     );
-    // ceil((2 + 996 / 60) / (0.8 × 0.5)) = 47 are all that could be useful: the bound is 20.
-    assert_eq!(last(&long).recommended, 20);
+    // In 25 s a replica does 12.5 of what waits: 2 / (0.95 × 0.5 − 12.5 / 60) are all that can help.
+    assert_eq!(last(&long).recommended, 8);
     let short = course(&policy(), 4, 100, |round, _| working(4, 4, round, 0.5, 2.0));
-    assert_eq!(last(&short).recommended, 5);
+    // Busy for 73 % of their time one in a thousand misses 25 s: 2 / (0.73 × 0.5).
+    assert_eq!(last(&short).recommended, 6);
 }
 
 #[test]
-fn a_backlog_that_is_gone_before_a_replica_is_up_orders_none() {
-    // From round 20 on 56 wait, and 4 replicas have 1 a second to spare.
+fn queues_that_are_gone_before_a_replica_is_up_order_none() {
+    // From round 20 on 12.5 of each queue can be answered, and each of 4 replicas has 0.2 a second to spare.
     let after = |startup: u64| {
         let mut policy = policy();
         policy.startup_hint = seconds(startup);
         let seen =
-            |round: u32, _: u32| working(4, if round < 20 { 4 } else { 60 }, round, 0.5, 1.0);
+            |round: u32, _: u32| working(4, if round < 20 { 4 } else { 60 }, round, 0.5, 1.2);
         last(&course(&policy, 4, 30, seen)).replicas
     };
-    assert_eq!((after(60), after(40)), (4, 5));
+    assert_eq!((after(70), after(40)), (4, 5));
 }
 
 #[test]
@@ -310,16 +318,6 @@ fn refusals_and_restarts_are_counted_right() {
         figures.arrival_rate > 0.3 && figures.arrival_rate <= 0.55,
         "{figures:?}"
     );
-}
-
-#[test]
-fn idle_pods_go_first() {
-    let mut seen = fleet(3, 1);
-    seen.replicas[1].queued = 2;
-    seen.replicas[1].oldest_wait_s = 7.5;
-    let victims = victims(&seen, &["silent".to_owned()]);
-    let costs: Vec<i32> = victims.iter().map(|victim| victim.cost).collect();
-    assert_eq!(costs, [11, 19, 0, 11]);
 }
 
 prop_compose! {
@@ -346,7 +344,8 @@ prop_compose! {
     fn any_observation()(
         ready in 0_u32..20,
         loads in prop::collection::vec((0_u32..40, 0_u32..4, 0_u64..1000, 0_u64..1000, 0.0_f64..1000.0), 20),
-        silent in 0_u32..3,
+        silent in prop::collection::vec("[a-c]", 0..3),
+        broken in 0_u32..3,
         starting in 0_u32..4,
         unschedulable in 0_u32..4,
         rolling_out in any::<bool>(),
@@ -357,9 +356,9 @@ prop_compose! {
             replicas: (0..ready).zip(loads).map(|(index, (queued, running, arrived, finished, busy_s))| Replica {
                 pod: format!("pod-{index}"),
                 queued, running, arrived, finished, busy_s,
-                oldest_wait_s: 0.0,
+                ..Replica::default()
             }).collect(),
-            silent, starting, unschedulable, rolling_out, held,
+            silent, broken, starting, unschedulable, rolling_out, held,
             ..Observation::default()
         }
     }
@@ -383,8 +382,10 @@ proptest! {
             prop_assert!((policy.min..=policy.max).contains(&decision.replicas));
             let before = ordered.clamp(policy.min, policy.max);
             // Only pods that run nowhere may go while something is unknown or on its way.
-            let guarded = seen.silent > 0 || seen.starting > 0 || seen.rolling_out
+            let guarded = !seen.silent.is_empty() || seen.starting > 0 || seen.rolling_out
                 || now < policy.down.stabilization;
+            // But a replica that is of no use.
+            let guarded = guarded && decision.figures.sick.is_empty();
             let running = seen.placed().clamp(policy.min, policy.max);
             prop_assert!(!guarded || decision.replicas >= before.min(running));
             prop_assert!(decision.replicas <= before + policy.up.replicas);

@@ -1,38 +1,53 @@
 //! Which pods go when replicas are taken away.
 
-use super::Observation;
+use super::{Figures, Observation};
 
-/// A pod and what deleting it costs, as `controller.kubernetes.io/pod-deletion-cost` says it: the ReplicaSet
-/// deletes cheap ones first.
+/// A pod that should go, and what deleting it costs, as `controller.kubernetes.io/pod-deletion-cost` says it: the
+/// ReplicaSet deletes cheap ones first, and one without a mark costs 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Victim {
     /// Name of the pod.
     pub pod: String,
-    /// 0 for an idle one; more for one that works, and more the longer its oldest utterance has waited.
+    /// Below 0.
     pub cost: i32,
 }
 
-/// Work that would be cut off or waited for costs more than none, whatever its age.
-const BUSY: f64 = 10.0;
+/// The cheapest victim's.
+const CHEAPEST: i32 = -2000;
 
-/// The cost of every pod that told its load, and of the `silent` ones, which are taken for busy, because nobody
-/// knows.
-pub fn victims(seen: &Observation, silent: &[String]) -> Vec<Victim> {
-    let cost = |queued: u32, running: u32, oldest_wait_s: f64| {
-        if queued + running == 0 {
-            return 0;
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "clamped to a million")]
-        let cost = (BUSY + f64::from(queued + running) + oldest_wait_s).clamp(BUSY, 1e6) as i32;
-        cost
-    };
-    let told = seen.replicas.iter().map(|replica| Victim {
-        pod: replica.pod.clone(),
-        cost: cost(replica.queued, replica.running, replica.oldest_wait_s),
-    });
-    let untold = silent.iter().map(|pod| Victim {
-        pod: pod.clone(),
-        cost: cost(0, 1, 0.0),
-    });
-    told.chain(untold).collect()
+/// The ready pods to mark so that `fewer` pods can go: none for those that go by themselves, because they run nowhere
+/// or are not ready. First sick ones, then those that nobody speaks to, idle ones, those that listen, those with the
+/// least work, and silent ones, of which nobody knows.
+pub fn victims(seen: &Observation, figures: &Figures, fewer: u32) -> Vec<Victim> {
+    let unready = seen.unschedulable + seen.refused + seen.starting + seen.broken;
+    let wanted = usize::try_from(fewer.saturating_sub(unready)).unwrap_or(usize::MAX);
+    let mut ranked: Vec<(u8, u32, &str)> = seen
+        .replicas
+        .iter()
+        .map(|replica| {
+            let work = replica.queued + replica.running;
+            let rank = if figures.sick.contains(&replica.pod) {
+                0
+            } else if work == 0 && replica.open == 0 {
+                u8::from(!figures.unreached.contains(&replica.pod)) + 1
+            } else if work == 0 {
+                3
+            } else {
+                4
+            };
+            (rank, work + replica.open, replica.pod.as_str())
+        })
+        .chain(seen.silent.iter().map(|pod| (5, 0, pod.as_str())))
+        .collect();
+    ranked.sort_unstable();
+    let costs = CHEAPEST..0;
+    ranked
+        .into_iter()
+        .zip(costs)
+        .take(wanted)
+        .map(|((.., pod), cost)| Victim {
+            pod: pod.to_owned(),
+            cost,
+        })
+        .collect()
 }

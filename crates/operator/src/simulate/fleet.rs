@@ -1,109 +1,67 @@
-//! The fleet: arrivals, replicas that start, work and stop, and a rule that is asked now and then.
+//! The fleet: arrivals, replicas that start, work and stop, nodes that come, and a rule that is asked now and then.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{Rule, Scenario};
-use crate::scale::{Observation, Replica};
+use super::chance::Random;
+use super::nodes::Nodes;
+use super::outcome::{Outcome, Sample};
+use super::pod::{Ends, Pod, Utterance};
+use super::{Ailment, Balance, Rule, Scenario};
+use crate::scale::Observation;
 
-/// How finely time is cut; utterances take whole multiples of it.
-const TICK: Duration = Duration::from_millis(100);
-
-/// What a run was like.
-#[derive(Clone, Debug, Default)]
-pub struct Outcome {
-    /// Most replicas that were ordered.
-    pub peak_ordered: u32,
-    /// Longest time that an utterance waited for a replica.
-    pub worst_wait: Duration,
-    /// Time that nine of ten utterances waited at most.
-    pub p90_wait: Duration,
-    /// Utterances that waited, on average over time.
-    pub mean_backlog: f64,
-    /// Time that GPUs were held, of all together.
-    pub gpu_time: Duration,
-    /// How often the order changed.
-    pub changes: u32,
-    /// Utterances that were answered.
-    pub served: usize,
-    /// The course of it, every 5 s.
-    pub samples: Vec<Sample>,
-}
-
-/// One moment of a run.
-#[derive(Clone, Copy, Debug)]
-pub struct Sample {
-    /// When.
-    pub at: Duration,
-    /// Utterances a second.
-    pub rate: f64,
-    /// Replicas that were ordered.
-    pub ordered: u32,
-    /// Replicas that were ready.
-    pub ready: u32,
-    /// Utterances that waited.
-    pub waiting: usize,
-    /// How long the oldest of these had waited.
-    pub oldest_wait: Duration,
-}
-
-#[derive(Debug)]
-struct Pod {
-    name: String,
-    /// When it got a GPU; none while pending.
-    placed: Option<Duration>,
-    /// Until when it works on its utterance.
-    busy_until: Option<Duration>,
-    is_leaving: bool,
-    arrived: u64,
-    finished: u64,
-    busy_s: f64,
-}
+/// How finely time is cut.
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 struct Fleet<'a> {
     scenario: &'a Scenario,
     pods: Vec<Pod>,
+    nodes: Nodes,
     made: u32,
     ordered: u32,
-    queue: VecDeque<Duration>,
-    /// Whose turn it is to count the next arrival.
-    turn: usize,
+    /// What waits where all replicas share one queue.
+    shared: VecDeque<Utterance>,
+    chance: Random,
     waits: Vec<Duration>,
+    outcome: Outcome,
 }
 
-/// Lets `rule` size the fleet of `scenario`. It begins with one ready replica.
+/// Lets `rule` size the fleet of `scenario`.
 pub fn run(scenario: &Scenario, rule: &mut dyn Rule) -> Outcome {
     let mut fleet = Fleet::new(scenario);
-    let mut outcome = Outcome::default();
     let mut arrivals = scenario.load.arrivals().into_iter().peekable();
     let (mut now, mut backlog, mut ticks) = (Duration::ZERO, 0, 0_u32);
     while now < scenario.load.length() {
-        while arrivals.next_if(|at| *at <= now).is_some() {
-            fleet.arrive(now);
+        while let Some(arrival) = arrivals.next_if(|it| it.at <= now) {
+            fleet.arrive(now, arrival.length);
         }
         fleet.work(now);
         if is_multiple(now, rule.period()) {
             let ordered = rule.order(&fleet.observe(now), now);
-            outcome.changes += u32::from(ordered != fleet.ordered);
-            fleet.order(ordered, now);
+            fleet.outcome.changes += u32::from(ordered != fleet.ordered);
+            fleet.order(ordered, rule, now);
         }
         fleet.place(now);
-        outcome.peak_ordered = outcome.peak_ordered.max(fleet.ordered);
-        outcome.gpu_time += TICK * fleet.placed();
-        backlog += fleet.queue.len();
+        fleet.outcome.peak_ordered = fleet.outcome.peak_ordered.max(fleet.ordered);
+        fleet.outcome.gpu_time += TICK * fleet.placed();
+        backlog += fleet.waiting();
         if is_multiple(now, Duration::from_secs(5)) {
-            outcome.samples.push(fleet.sample(now));
+            let sample = fleet.sample(now);
+            fleet.outcome.samples.push(sample);
         }
         now += TICK;
         ticks += 1;
     }
-    outcome.mean_backlog = backlog as f64 / f64::from(ticks);
-    fleet.finish(&mut outcome, now);
-    outcome
+    fleet.outcome.mean_backlog = backlog as f64 / f64::from(ticks);
+    fleet.finish(now)
 }
 
 fn is_multiple(now: Duration, period: Duration) -> bool {
     now.as_millis().is_multiple_of(period.as_millis())
+}
+
+fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 impl<'a> Fleet<'a> {
@@ -111,86 +69,112 @@ impl<'a> Fleet<'a> {
         let mut fleet = Self {
             scenario,
             pods: Vec::new(),
+            nodes: Nodes::new(scenario),
             made: 0,
             ordered: 0,
-            queue: VecDeque::new(),
-            turn: 0,
+            shared: VecDeque::new(),
+            chance: Random::new(scenario.seed),
             waits: Vec::new(),
+            outcome: Outcome::default(),
         };
-        fleet.order(1, Duration::ZERO);
-        // The first one has been there for long.
-        if let Some(pod) = fleet.pods.first_mut() {
+        fleet.add(scenario.first, Duration::ZERO);
+        // The first ones have been there for long.
+        for pod in &mut fleet.pods {
             pod.placed = Some(Duration::ZERO);
+            pod.is_first = true;
         }
+        fleet.ordered = scenario.first;
         fleet
     }
 
     fn is_ready(&self, pod: &Pod, now: Duration) -> bool {
-        let is_first = pod.name == "pod-0";
-        pod.placed
-            .is_some_and(|at| is_first || now >= at + self.scenario.startup)
+        let is_up = |at| pod.is_first || now >= at + self.scenario.startup;
+        pod.ailment != Some(Ailment::NeverReady) && pod.placed.is_some_and(is_up)
     }
 
     fn placed(&self) -> u32 {
-        let placed = self.pods.iter().filter(|pod| pod.placed.is_some()).count();
-        u32::try_from(placed).unwrap_or(u32::MAX)
+        small(self.pods.iter().filter(|pod| pod.placed.is_some()).count())
     }
 
-    fn arrive(&mut self, now: Duration) {
-        self.queue.push_back(now);
-        let ready: Vec<usize> = (0..self.pods.len())
+    fn waiting(&self) -> usize {
+        self.shared.len() + self.pods.iter().map(|pod| pod.queue.len()).sum::<usize>()
+    }
+
+    /// Replicas that new connections can meet.
+    fn serving(&self, now: Duration) -> Vec<usize> {
+        (0..self.pods.len())
             .filter(|index| !self.pods[*index].is_leaving && self.is_ready(&self.pods[*index], now))
-            .collect();
-        if let Some(index) = ready.get(self.turn % ready.len().max(1)) {
-            self.pods[*index].arrived += 1;
-            self.turn += 1;
+            .collect()
+    }
+
+    fn arrive(&mut self, now: Duration, length: Duration) {
+        self.outcome.arrived += 1;
+        let serving = self.serving(now);
+        let chosen = match self.scenario.balance {
+            Balance::Shared => {
+                self.shared.push_back(Utterance {
+                    spoken: now,
+                    length,
+                });
+                return;
+            }
+            Balance::Random => serving.get(self.chance.below(serving.len())).copied(),
+            Balance::LeastLoaded => serving
+                .into_iter()
+                .min_by_key(|index| self.pods[*index].outstanding()),
+        };
+        match chosen {
+            Some(index) => self.pods[index].connect(Utterance {
+                spoken: now + length,
+                length,
+            }),
+            None => self.outcome.unserved += 1,
         }
     }
 
-    /// Ends what is done, lets those who leave go, and gives idle replicas work.
     fn work(&mut self, now: Duration) {
-        for pod in &mut self.pods {
-            if pod.busy_until.is_some_and(|until| until <= now) {
-                pod.busy_until = None;
-                pod.finished += 1;
-                pod.busy_s += self.scenario.service.as_secs_f64();
-            }
-        }
-        self.pods
-            .retain(|pod| !pod.is_leaving || pod.busy_until.is_some());
+        let mut ends = Ends::default();
         for index in 0..self.pods.len() {
-            let pod = &self.pods[index];
-            let is_free = !pod.is_leaving && pod.busy_until.is_none() && self.is_ready(pod, now);
-            if is_free && let Some(arrived) = self.queue.pop_front() {
-                self.waits.push(now.saturating_sub(arrived));
-                self.pods[index].busy_until = Some(now + self.scenario.service);
+            if self.is_ready(&self.pods[index], now) {
+                self.pods[index].work(self.scenario, &mut self.shared, now, &mut ends);
             }
         }
+        self.pods.retain(|pod| !pod.is_leaving || pod.is_at_work());
+        let in_time = ends.answered.iter().filter(|it| **it <= self.scenario.wait);
+        self.outcome.in_time += small(in_time.count());
+        self.outcome.answered += small(ends.answered.len());
+        self.outcome.expired += ends.expired;
+        self.outcome.refused += ends.refused;
+        self.waits.extend(ends.waits);
     }
 
-    /// Adds pods, or takes those away that cost least: pending, starting, idle, busy; the youngest first.
-    fn order(&mut self, ordered: u32, now: Duration) {
-        self.ordered = ordered;
-        let staying = self.pods.iter().filter(|pod| !pod.is_leaving).count();
-        let wanted = usize::try_from(ordered).unwrap_or(usize::MAX);
-        for _ in staying..wanted {
-            self.pods.push(Pod {
-                name: format!("pod-{}", self.made),
-                placed: None,
-                busy_until: None,
-                is_leaving: false,
-                arrived: 0,
-                finished: 0,
-                busy_s: 0.0,
-            });
+    fn add(&mut self, count: u32, now: Duration) {
+        for _ in 0..count {
+            let ailment = self.scenario.ailment_of(self.made);
+            let name = format!("pod-{}", self.made);
+            self.pods.push(Pod::new(name, now, ailment));
             self.made += 1;
         }
+    }
+
+    /// Adds pods as far as a quota lets them be, or takes some away as a ReplicaSet does: pending, not ready, by what
+    /// their deletion costs, those without work; the youngest first.
+    fn order(&mut self, ordered: u32, rule: &dyn Rule, now: Duration) {
+        let is_fewer = ordered < self.ordered;
+        self.ordered = ordered;
+        let staying = small(self.pods.iter().filter(|pod| !pod.is_leaving).count());
+        let wanted = ordered.min(self.scenario.quota.unwrap_or(u32::MAX));
+        self.add(wanted.saturating_sub(staying), now);
+        let costs = if is_fewer { rule.costs() } else { Vec::new() };
         for _ in wanted..staying {
             let cost = |pod: &Pod| {
+                let marked = costs.iter().find(|(name, _)| *name == pod.name);
+                let is_at_work = costs.is_empty() && pod.is_at_work();
                 (
                     pod.placed.is_some(),
                     self.is_ready(pod, now),
-                    pod.busy_until.is_some(),
+                    marked.map_or(0, |(_, cost)| *cost),
+                    is_at_work,
                 )
             };
             let cheapest = (0..self.pods.len())
@@ -201,19 +185,24 @@ impl<'a> Fleet<'a> {
                 self.pods[index].is_leaving = true;
             }
         }
-        self.pods
-            .retain(|pod| !pod.is_leaving || pod.busy_until.is_some());
+        self.pods.retain(|pod| !pod.is_leaving || pod.is_at_work());
     }
 
-    /// Gives pending pods the GPUs that are free.
+    /// Gives pending pods the GPUs that are free, and lets the node autoscaler see the rest.
     fn place(&mut self, now: Duration) {
-        let mut free = self.scenario.gpus.saturating_sub(self.placed());
+        let mut free = self.nodes.there(now).saturating_sub(self.placed());
+        let mut pending = 0;
         for pod in &mut self.pods {
-            if free > 0 && pod.placed.is_none() {
-                pod.placed = Some(now);
-                free -= 1;
+            if pod.placed.is_none() {
+                if free > 0 {
+                    pod.placed = Some(now);
+                    free -= 1;
+                } else {
+                    pending += 1;
+                }
             }
         }
+        self.nodes.look(pending, now);
     }
 
     fn observe(&self, now: Duration) -> Observation {
@@ -224,61 +213,67 @@ impl<'a> Fleet<'a> {
         let staying = self.pods.iter().filter(|pod| !pod.is_leaving);
         let (ready, rest): (Vec<&Pod>, Vec<&Pod>) =
             staying.partition(|pod| self.is_ready(pod, now));
+        seen.held = small(self.shared.len());
         for (index, pod) in ready.iter().enumerate() {
-            // The shared queue, as if it were dealt out.
-            let queued = self.queue.len() / ready.len()
-                + usize::from(index < self.queue.len() % ready.len());
-            seen.replicas.push(Replica {
-                pod: pod.name.clone(),
-                queued: u32::try_from(queued).unwrap_or(u32::MAX),
-                running: u32::from(pod.busy_until.is_some()),
-                arrived: pod.arrived,
-                finished: pod.finished,
-                busy_s: pod.busy_s,
-                oldest_wait_s: 0.0,
-            });
+            if self.scenario.is_silent(index, now) {
+                seen.silent.push(pod.name.clone());
+            } else {
+                seen.replicas.push(pod.report(self.scenario, now));
+            }
             // The first one's start was long ago, and still stands in its conditions.
             seen.startups
                 .push((pod.name.clone(), self.scenario.startup));
         }
-        let since = rest.iter().filter_map(|pod| pod.placed).min();
-        seen.starting_for = since.map_or(Duration::ZERO, |at| now.saturating_sub(at));
-        let starting = rest.iter().filter(|pod| pod.placed.is_some()).count();
-        seen.starting = u32::try_from(starting).unwrap_or(u32::MAX);
-        seen.unschedulable = u32::try_from(rest.len() - starting).unwrap_or(u32::MAX);
+        for pod in rest {
+            let Some(at) = pod.placed else {
+                seen.unschedulable += 1;
+                continue;
+            };
+            let age = now.saturating_sub(at);
+            if age > self.scenario.startup_timeout {
+                seen.broken += 1;
+            } else {
+                seen.starting += 1;
+                seen.starting_for = seen.starting_for.max(age);
+            }
+        }
+        let staying = self.pods.iter().filter(|pod| !pod.is_leaving);
+        seen.placements = staying
+            .filter_map(|pod| Some((pod.name.clone(), pod.placed?.saturating_sub(pod.created))))
+            .collect();
+        seen.refused = match self.scenario.quota {
+            Some(quota) => self.ordered.saturating_sub(quota),
+            None => 0,
+        };
         seen
     }
 
     fn sample(&self, now: Duration) -> Sample {
-        let ready = self
-            .pods
-            .iter()
-            .filter(|pod| self.is_ready(pod, now))
-            .count();
+        let ready = self.pods.iter().filter(|pod| self.is_ready(pod, now));
+        let queues = self.pods.iter().filter_map(|pod| pod.queue.front());
+        let oldest = queues.chain(self.shared.front()).map(|it| it.spoken).min();
         Sample {
             at: now,
             rate: self.scenario.load.rate(now),
             ordered: self.ordered,
-            ready: u32::try_from(ready).unwrap_or(u32::MAX),
-            waiting: self.queue.len(),
-            oldest_wait: self
-                .queue
-                .front()
-                .map_or(Duration::ZERO, |at| now.saturating_sub(*at)),
+            ready: small(ready.count()),
+            waiting: self.waiting(),
+            oldest_wait: oldest.map_or(Duration::ZERO, |at| now.saturating_sub(at)),
         }
     }
 
-    fn finish(mut self, outcome: &mut Outcome, now: Duration) {
-        outcome.served = self.waits.len();
+    fn finish(mut self, now: Duration) -> Outcome {
         // Those who still wait have waited that long at least.
-        self.waits
-            .extend(self.queue.iter().map(|at| now.saturating_sub(*at)));
+        let queues = self.pods.iter().flat_map(|pod| &pod.queue);
+        let waiting = queues.chain(&self.shared);
+        let waited: Vec<Duration> = waiting.map(|it| now.saturating_sub(it.spoken)).collect();
+        self.waits.extend(waited);
         self.waits.sort_unstable();
-        outcome.worst_wait = self.waits.last().copied().unwrap_or_default();
-        outcome.p90_wait = self
-            .waits
-            .get(self.waits.len() * 9 / 10)
-            .copied()
-            .unwrap_or_default();
+        let at = |index: usize| self.waits.get(index).copied().unwrap_or_default();
+        Outcome {
+            worst_wait: self.waits.last().copied().unwrap_or_default(),
+            p90_wait: at(self.waits.len() * 9 / 10),
+            ..self.outcome
+        }
     }
 }

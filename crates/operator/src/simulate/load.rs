@@ -1,8 +1,22 @@
-//! When utterances come.
+//! When utterances come, and how long they are.
 
 use std::time::Duration;
 
-/// A rate that changes at given times.
+use super::chance::Random;
+
+/// Speech of a short command.
+const COMMAND: Duration = Duration::from_secs(2);
+
+/// One utterance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Arrival {
+    /// When its client connects, which is when speech begins.
+    pub at: Duration,
+    /// How long the speech is.
+    pub length: Duration,
+}
+
+/// Utterances over time: a rate that changes at given times, or what was recorded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
     /// From when on, in seconds, and how many utterances a second.
@@ -10,7 +24,32 @@ pub struct Load {
     length_s: f64,
     /// Chance, if arrivals are not evenly spaced.
     seed: Option<u64>,
+    recorded: Option<Vec<Arrival>>,
 }
+
+/// Why a recorded load cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// A line is not two numbers.
+    #[error(
+        "line {line} is not ARRIVAL,LENGTH in seconds, both 0 or more and at most a year: {text:?}"
+    )]
+    Line {
+        /// Number of the line, from 1.
+        line: usize,
+        /// What it says.
+        text: String,
+    },
+    /// There is no utterance in it.
+    #[error("no line has an utterance: write ARRIVAL,LENGTH in seconds, one utterance a line")]
+    Empty,
+}
+
+/// Longest recorded load in seconds: a year.
+const LONGEST_S: f64 = 366.0 * 86_400.0;
+/// What a simulation goes on after the last recorded arrival.
+const AFTER_S: f64 = 60.0;
 
 impl Load {
     /// `steps`: from when on (s), utterances a second; the first from 0. Evenly spaced without a `seed`, as by
@@ -20,7 +59,38 @@ impl Load {
             steps,
             length_s: length.as_secs_f64(),
             seed,
+            recorded: None,
         }
+    }
+
+    /// What was recorded, as CSV: arrival and length in seconds, one utterance a line; a first line of words is a
+    /// heading.
+    ///
+    /// # Errors
+    /// [`LoadError`] for a line that is something else.
+    pub fn recorded(csv: &str) -> Result<Self, LoadError> {
+        let mut arrivals = Vec::new();
+        for (index, text) in csv.lines().enumerate() {
+            let is_heading = index == 0 && text.starts_with(|it: char| it.is_ascii_alphabetic());
+            if text.trim().is_empty() || is_heading {
+                continue;
+            }
+            let arrival = arrival(text).ok_or_else(|| LoadError::Line {
+                line: index + 1,
+                text: text.chars().take(80).collect(),
+            })?;
+            arrivals.push(arrival);
+        }
+        arrivals.sort_by_key(|arrival| arrival.at);
+        let last = arrivals.last().ok_or(LoadError::Empty)?;
+        let length_s = (last.at + last.length).as_secs_f64() + AFTER_S;
+        let rate = arrivals.len() as f64 / length_s;
+        Ok(Self {
+            steps: vec![(0.0, rate)],
+            length_s,
+            seed: None,
+            recorded: Some(arrivals),
+        })
     }
 
     /// How long it lasts.
@@ -28,16 +98,19 @@ impl Load {
         Duration::from_secs_f64(self.length_s)
     }
 
-    /// Utterances a second at `at`.
+    /// Utterances a second at `at`; of a recorded load the average.
     pub fn rate(&self, at: Duration) -> f64 {
         let at = at.as_secs_f64();
         let step = self.steps.iter().rev().find(|(from, _)| *from <= at);
         step.map_or(0.0, |(_, rate)| *rate)
     }
 
-    /// When each utterance comes, in order.
-    pub fn arrivals(&self) -> Vec<Duration> {
-        let mut random = self.seed.map(Random);
+    /// Each utterance, in order of arrival.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        if let Some(recorded) = &self.recorded {
+            return recorded.clone();
+        }
+        let mut random = self.seed.map(Random::new);
         let mut gap = move || random.as_mut().map_or(1.0, Random::exponential);
         let mut arrivals = Vec::new();
         // Integrate the rate until the next whole (or drawn) amount of it has gone by.
@@ -50,7 +123,10 @@ impl Load {
             now = f64::max(now, *from);
             while *rate > 0.0 && now + missing / rate <= until {
                 now += missing / rate;
-                arrivals.push(Duration::from_secs_f64(now));
+                arrivals.push(Arrival {
+                    at: Duration::from_secs_f64(now),
+                    length: COMMAND,
+                });
                 missing = gap();
             }
             missing -= (until - now).max(0.0) * rate;
@@ -58,6 +134,20 @@ impl Load {
         }
         arrivals
     }
+}
+
+fn arrival(line: &str) -> Option<Arrival> {
+    let seconds = |text: &str| {
+        let seconds: f64 = text.trim().parse().ok()?;
+        (0.0..=LONGEST_S)
+            .contains(&seconds)
+            .then(|| Duration::from_secs_f64(seconds))
+    };
+    let (at, length) = line.split_once(',')?;
+    Some(Arrival {
+        at: seconds(at)?,
+        length: seconds(length)?,
+    })
 }
 
 const HALF_HOUR: Duration = Duration::from_secs(1800);
@@ -101,19 +191,18 @@ pub(super) fn evening() -> Load {
     Load::new(steps.collect(), Duration::from_secs(18_000), Some(7))
 }
 
-/// A small generator (xorshift64*): the same seed gives the same run on every machine.
-#[derive(Debug)]
-struct Random(u64);
+/// `rate` utterances a second by chance.
+pub(super) fn steady(rate: f64, length_s: u64, seed: u64) -> Load {
+    Load::new(vec![(0.0, rate)], Duration::from_secs(length_s), Some(seed))
+}
 
-impl Random {
-    /// Mean 1.
-    fn exponential(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let bits = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
-        // In (0, 1], so that the logarithm is finite.
-        let uniform = (bits as f64 + 1.0) / (1_u64 << 53) as f64;
-        -uniform.ln()
-    }
+/// `before` a second, then `count` at once at `at_s`, then `after` a second.
+pub(super) fn at_once(before: f64, count: u32, at_s: f64, after: f64, length_s: u64) -> Load {
+    let moment = 0.1;
+    let steps = vec![
+        (0.0, before),
+        (at_s, f64::from(count) / moment),
+        (at_s + moment, after),
+    ];
+    Load::new(steps, Duration::from_secs(length_s), None)
 }

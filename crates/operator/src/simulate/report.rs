@@ -3,20 +3,20 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Row, Sample};
+use super::{Case, Row, Sample};
 
 /// One line for each rule and load, as Markdown.
 pub fn table(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| load | startup s | rule | peak ordered | worst wait s | p90 wait s | mean backlog | GPU-hours | changes |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
+        "| load | startup s | rule | peak ordered | worst wait s | p90 wait s | mean backlog | lost % | in time % | GPU-hours | in time per GPU-hour | changes |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let outcome = &row.outcome;
         // Writing to a String cannot fail.
         writeln!(
             text,
-            "| {} | {} | {} | {} | {:.0} | {:.0} | {:.1} | {:.1} | {} |",
+            "| {} | {} | {} | {} | {:.0} | {:.0} | {:.1} | {:.2} | {:.1} | {:.1} | {:.0} | {} |",
             row.scenario,
             row.startup.as_secs(),
             row.rule,
@@ -24,8 +24,40 @@ pub fn table(rows: &[Row]) -> String {
             outcome.worst_wait.as_secs_f64(),
             outcome.p90_wait.as_secs_f64(),
             outcome.mean_backlog,
-            outcome.gpu_time.as_secs_f64() / 3600.0,
+            outcome.lost_percent(),
+            outcome.in_time_percent(),
+            outcome.gpu_hours(),
+            outcome.in_time_per_gpu_hour(),
             outcome.changes,
+        )
+        .ok();
+    }
+    text
+}
+
+/// One line for each case, as Markdown: what was lost, and what it cost.
+pub fn case_table(rows: &[(Case, Row)]) -> String {
+    let mut text = String::from(
+        "| case | rule | utterances | lost % | in time % | peak ordered | 20 ready at s | GPU-hours | in time per GPU-hour | about |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for (case, row) in rows {
+        let outcome = &row.outcome;
+        let ready = outcome.ready_at(20);
+        // Writing to a String cannot fail.
+        writeln!(
+            text,
+            "| {} | {} | {} | {:.2} | {:.1} | {} | {} | {:.1} | {:.0} | {} |",
+            row.scenario,
+            row.rule,
+            outcome.arrived,
+            outcome.lost_percent(),
+            outcome.in_time_percent(),
+            outcome.peak_ordered,
+            ready.map_or_else(|| "–".to_owned(), |at| at.as_secs().to_string()),
+            outcome.gpu_hours(),
+            outcome.in_time_per_gpu_hour(),
+            case.about,
         )
         .ok();
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Scenario;
-use crate::scale::{DownSteps, Observation, Policy, State, UpSteps, decide};
+use crate::scale::{DownSteps, Observation, Policy, State, Target, UpSteps, decide, victims};
 
 /// Sizes a fleet.
 pub trait Rule {
@@ -14,6 +14,10 @@ pub trait Rule {
     fn period(&self) -> Duration;
     /// Replicas to order.
     fn order(&mut self, seen: &Observation, now: Duration) -> u32;
+    /// What deleting a pod costs, by its name, for the last order: 0 for one that has no mark.
+    fn costs(&self) -> Vec<(String, i32)> {
+        Vec::new()
+    }
 }
 
 const MAX: u32 = 100;
@@ -24,7 +28,7 @@ fn depth(seen: &Observation) -> f64 {
         .iter()
         .map(|replica| replica.queued + replica.running)
         .sum();
-    f64::from(depth)
+    f64::from(depth + seen.held)
 }
 
 fn ceil(value: f64) -> u32 {
@@ -41,15 +45,18 @@ fn ceil(value: f64) -> u32 {
 #[derive(Debug)]
 pub struct Ours {
     policy: Policy,
+    schedule: Option<(Duration, Duration, u32)>,
     state: State,
+    costs: Vec<(String, i32)>,
 }
 
 impl Ours {
     /// With the target of `scenario`; it has to learn the startup time.
     pub fn new(scenario: &Scenario) -> Self {
+        let deadline = scenario.deadline.unwrap_or(Duration::from_secs(3600));
         let policy = Policy {
-            min: 1,
-            max: MAX,
+            min: scenario.min,
+            max: scenario.max,
             target_depth: scenario.target_depth,
             drain_target: Duration::from_secs(60),
             up: UpSteps {
@@ -64,10 +71,17 @@ impl Ours {
             },
             max_pending: 1,
             startup_hint: Duration::from_secs(60),
+            slots: u32::try_from(scenario.slots).unwrap_or(1),
+            max_queue: u32::try_from(scenario.max_queue).unwrap_or(1024),
+            deadline,
+            target: Target::of_deadline(deadline),
+            spare: scenario.spare,
         };
         Self {
             policy,
+            schedule: scenario.schedule,
             state: State::default(),
+            costs: Vec::new(),
         }
     }
 }
@@ -82,9 +96,28 @@ impl Rule for Ours {
     }
 
     fn order(&mut self, seen: &Observation, now: Duration) -> u32 {
-        let (decision, state) = decide(&self.policy, seen, &self.state, now);
+        let mut policy = self.policy.clone();
+        if let Some((from, to, min)) = self.schedule {
+            let soon = now + self.state.start_takes(&policy);
+            let is_active = now < to && soon >= from;
+            policy.min = if is_active {
+                policy.min.max(min)
+            } else {
+                policy.min
+            };
+        }
+        let (decision, state) = decide(&policy, seen, &self.state, now);
         self.state = state;
+        let fewer = seen.ordered.saturating_sub(decision.replicas);
+        self.costs = victims(seen, &decision.figures, fewer)
+            .into_iter()
+            .map(|victim| (victim.pod, victim.cost))
+            .collect();
         decision.replicas
+    }
+
+    fn costs(&self) -> Vec<(String, i32)> {
+        self.costs.clone()
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Jobs {
 struct Totals {
     accepted: u64,
     finished: u64,
+    /// Of `finished`, errors because the deadline went by.
+    expired: u64,
     refused: u64,
     cancelled: u64,
 }
@@ -161,7 +163,10 @@ impl Jobs {
         };
         match release {
             Release::Gone => self.totals.cancelled += 1,
-            Release::Late => self.totals.finished += 1,
+            Release::Late => {
+                self.totals.finished += 1;
+                self.totals.expired += 1;
+            }
         }
         job.cancel();
         if job.is_waiting() {
@@ -344,6 +349,7 @@ impl Jobs {
             .as_secs_f64();
         report.accepted_total = self.totals.accepted;
         report.finished_total = self.totals.finished;
+        report.expired_total = self.totals.expired;
         report.refused_total = self.totals.refused;
         report.cancelled_total = self.totals.cancelled;
         report.busy_s_total = self.busy(now).as_secs_f64();

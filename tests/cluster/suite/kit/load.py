@@ -138,6 +138,7 @@ class Load:
             "slots": self.shape.slots,
             "queued": len(replica.waiting),
             "running": len(replica.running),
+            "open_streams": 0,
             "oldest_wait_s": oldest,
             "accepted_total": replica.accepted,
             "finished_total": replica.finished,

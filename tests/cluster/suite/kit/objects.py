@@ -8,6 +8,7 @@ from kit.api import Object
 # The operator's names.
 MANAGER = "wyoming-stt-operator"
 STATUS_MANAGER = "wyoming-stt-operator-status"
+SCALER = "wyoming-stt-operator-fleet"
 CONDITIONS = {
     "Ready",
     "Available",
@@ -16,6 +17,7 @@ CONDITIONS = {
     "ModelReady",
     "AutoscalingActive",
     "CapacityLimited",
+    "Degraded",
 }
 
 

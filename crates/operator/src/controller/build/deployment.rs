@@ -5,7 +5,8 @@ use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
 use k8s_openapi::api::core::v1::{
-    PodResourceClaim, PodSecurityContext, PodSpec, PodTemplateSpec, TopologySpreadConstraint,
+    Affinity, PodAffinity, PodAffinityTerm, PodResourceClaim, PodSecurityContext, PodSpec,
+    PodTemplateSpec, TopologySpreadConstraint,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -14,18 +15,18 @@ use super::container::{self, GPU_CLAIM};
 use super::{metadata, selector, signed, storage};
 use crate::api::DeviceType;
 use crate::controller::names::SERVER;
-use crate::controller::validate::ValidStt;
+use crate::controller::validate::{Sharing, ValidStt};
 
 /// The user of the image.
 const USER: i64 = 65532;
 /// Seconds that a rollout may take longer than a start before it is said to be stuck.
 const ROLLOUT_SLACK_S: i32 = 60;
 
-pub(super) fn build(stt: &ValidStt, replicas: u32) -> Deployment {
+pub(super) fn build(stt: &ValidStt, replicas: Option<u32>) -> Deployment {
     Deployment {
         metadata: metadata(stt),
         spec: Some(DeploymentSpec {
-            replicas: Some(signed(replicas)),
+            replicas: replicas.map(signed),
             selector: selector(stt),
             strategy: Some(strategy(stt)),
             progress_deadline_seconds: Some(
@@ -40,11 +41,14 @@ pub(super) fn build(stt: &ValidStt, replicas: u32) -> Deployment {
     }
 }
 
-/// One more on CPUs; on GPUs one fewer, since there may be none to spare for a rollout.
+/// One more on CPUs; on GPUs one fewer, since there may be none to spare for a rollout, and where one pod alone can
+/// mount the volume.
 fn strategy(stt: &ValidStt) -> DeploymentStrategy {
-    let (surge, unavailable) = match stt.spec.device.type_ {
-        DeviceType::Cpu => (1, 0),
-        DeviceType::Cuda => (0, 1),
+    let is_alone = stt.sharing == Sharing::OnePod;
+    let (surge, unavailable) = match (&stt.spec.rollout, &stt.spec.device.type_) {
+        (Some(rollout), _) if !is_alone => (rollout.max_surge, rollout.max_unavailable),
+        (None, DeviceType::Cpu) if !is_alone => (1, 0),
+        _ => (0, 1),
     };
     DeploymentStrategy {
         type_: Some("RollingUpdate".to_owned()),
@@ -86,6 +90,7 @@ fn pod(stt: &ValidStt) -> PodSpec {
         .clone()
         .unwrap_or_else(|| stt.names.name.clone());
     PodSpec {
+        affinity: together(stt),
         automount_service_account_token: Some(false),
         // Hundreds of variables that nothing reads.
         enable_service_links: Some(false),
@@ -124,15 +129,34 @@ fn some<T: Clone>(items: &[T]) -> Option<Vec<T>> {
     (!items.is_empty()).then(|| items.to_vec())
 }
 
+/// All on the node that has the volume, those of a rollout too.
+fn together(stt: &ValidStt) -> Option<Affinity> {
+    (stt.sharing == Sharing::OneNode).then(|| Affinity {
+        pod_affinity: Some(PodAffinity {
+            required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
+                label_selector: Some(selector(stt)),
+                topology_key: HOST.to_owned(),
+                ..PodAffinityTerm::default()
+            }]),
+            ..PodAffinity::default()
+        }),
+        ..Affinity::default()
+    })
+}
+
+/// The label of a node that no other has.
+const HOST: &str = "kubernetes.io/hostname";
+
 /// Over hosts where it can be; GPUs are better packed, so that whole nodes can go.
 fn spread(stt: &ValidStt) -> Vec<TopologySpreadConstraint> {
     let given = &stt.spec.topology_spread_constraints;
-    if !given.is_empty() || stt.spec.device.type_ == DeviceType::Cuda {
+    let is_packed = stt.spec.device.type_ == DeviceType::Cuda || stt.sharing != Sharing::AnyNode;
+    if !given.is_empty() || is_packed {
         return given.clone();
     }
     vec![TopologySpreadConstraint {
         max_skew: 1,
-        topology_key: "kubernetes.io/hostname".to_owned(),
+        topology_key: HOST.to_owned(),
         when_unsatisfiable: "ScheduleAnyway".to_owned(),
         label_selector: Some(selector(stt)),
         ..TopologySpreadConstraint::default()

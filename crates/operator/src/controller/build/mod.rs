@@ -28,13 +28,13 @@ pub struct Resources {
     /// The address.
     pub service: Service,
     /// What a node drain may take away.
-    pub disruption_budget: Option<PodDisruptionBudget>,
+    pub disruption_budget: PodDisruptionBudget,
     /// The replicas.
     pub deployment: Deployment,
 }
 
-/// Builds everything, with `replicas` replicas.
-pub fn build(stt: &ValidStt, replicas: u32) -> Resources {
+/// Builds everything, with `replicas` replicas; none leaves their number to the fleet.
+pub fn build(stt: &ValidStt, replicas: Option<u32>) -> Resources {
     Resources {
         service_account: service_account(stt),
         claim: storage::claim(stt),

@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::container::pull_policy_name;
 use super::{metadata, names};
-use crate::api::AccessMode;
 use crate::controller::validate::{ModelFiles, ValidStt};
 
 /// Where downloads are kept, in the container.
@@ -100,28 +99,36 @@ fn cache(stt: &ValidStt) -> Volume {
     } else {
         let folder = cache.empty_dir.clone().unwrap_or_default();
         volume.empty_dir = Some(EmptyDirVolumeSource {
-            size_limit: Some(Quantity(folder.size_limit)),
+            size_limit: Some(Quantity(
+                folder
+                    .size_limit
+                    .unwrap_or_else(|| room_for(&stt.spec.model.name).to_owned()),
+            )),
             medium: None,
         });
     }
     volume
 }
 
+/// Room for a model's download and what is packed of it. Published in 32 bit, large-v2 has 6.2 GB, and a quarter of that
+/// is kept beside it in bytes.
+fn room_for(model: &str) -> &'static str {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    if name.contains("large") && !name.contains("turbo") {
+        "12Gi"
+    } else {
+        "5Gi"
+    }
+}
+
 /// The claim for downloads, if the operator is to make one and there are any.
 pub(super) fn claim(stt: &ValidStt) -> Option<PersistentVolumeClaim> {
     let template = stt.spec.cache.volume_claim_template.as_ref()?;
-    let mode = |mode: &AccessMode| {
-        match mode {
-            AccessMode::ReadWriteOnce => "ReadWriteOnce",
-            AccessMode::ReadWriteOncePod => "ReadWriteOncePod",
-            AccessMode::ReadWriteMany => "ReadWriteMany",
-        }
-        .to_owned()
-    };
+    let modes = template.access_modes.iter();
     downloads(stt).then(|| PersistentVolumeClaim {
         metadata: metadata(stt),
         spec: Some(PersistentVolumeClaimSpec {
-            access_modes: Some(template.access_modes.iter().map(mode).collect()),
+            access_modes: Some(modes.map(|mode| mode.name().to_owned()).collect()),
             storage_class_name: template.storage_class_name.clone(),
             resources: Some(VolumeResourceRequirements {
                 requests: Some([("storage".to_owned(), Quantity(template.size.clone()))].into()),

@@ -9,7 +9,10 @@ use crate::controller::testing::{defaults, object};
 use crate::controller::validate::validate;
 
 fn built(spec: &Value, replicas: u32) -> Resources {
-    build(&validate(&object(spec), &defaults()).unwrap(), replicas)
+    build(
+        &validate(&object(spec), &defaults()).unwrap(),
+        Some(replicas),
+    )
 }
 
 fn yaml(resources: &Resources) -> String {
@@ -209,13 +212,79 @@ fn pods_reach_a_home_assistant_where_it_is() {
 }
 
 #[test]
-fn a_budget_needs_two_replicas() {
-    let budget = |spec: Value| built(&spec, 1).disruption_budget.is_some();
-    assert!(!budget(json!({"model": {"name": "demo"}})));
-    assert!(!budget(
-        json!({"model": {"name": "demo"}, "autoscaling": {"maxReplicas": 9}})
-    ));
-    assert!(budget(
-        json!({"model": {"name": "demo"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 9}})
-    ));
+fn a_drain_is_never_blocked_by_what_is_not_ready_or_by_a_single_replica() {
+    let budget = built(&json!({"model": {"name": "demo"}}), 1).disruption_budget;
+    let spec = budget.spec.unwrap();
+    assert_eq!(
+        spec.unhealthy_pod_eviction_policy.as_deref(),
+        Some("AlwaysAllow")
+    );
+    assert_eq!(json!(spec.max_unavailable), json!(1));
+}
+
+#[test]
+fn the_strategy_and_the_place_of_pods_follow_what_can_mount_the_volume() {
+    let with = |cache: Value| {
+        let spec = json!({"model": {"name": "base"}, "cache": cache});
+        let pod = built(&spec, 1).deployment.spec.unwrap();
+        let rolling = pod.strategy.unwrap().rolling_update.unwrap();
+        let template = pod.template.spec.unwrap();
+        (
+            json!([rolling.max_surge, rolling.max_unavailable]),
+            template.affinity.is_some(),
+            template.topology_spread_constraints.is_some(),
+        )
+    };
+    let claim = |mode: &str| json!({"volumeClaimTemplate": {"size": "5Gi", "accessModes": [mode]}});
+    assert_eq!(with(json!({})), (json!([1, 0]), false, true));
+    assert_eq!(with(claim("ReadWriteMany")), (json!([1, 0]), false, true));
+    // A rollout is two pods: both on the node of the volume.
+    assert_eq!(with(claim("ReadWriteOnce")), (json!([1, 0]), true, false));
+    // Only one can have it, so one goes before the next comes.
+    assert_eq!(
+        with(claim("ReadWriteOncePod")),
+        (json!([0, 1]), false, false)
+    );
+}
+
+#[test]
+fn a_rollout_goes_as_it_is_asked_to() {
+    let spec =
+        json!({"model": {"name": "demo"}, "device": {"type": "Cuda"}, "rollout": {"maxSurge": 2}});
+    let rolling = built(&spec, 1).deployment.spec.unwrap().strategy.unwrap();
+    let rolling = rolling.rolling_update.unwrap();
+    assert_eq!(
+        json!([rolling.max_surge, rolling.max_unavailable]),
+        json!([2, 0])
+    );
+}
+
+#[test]
+fn a_large_model_fits_into_its_volume() {
+    let limit = |spec: Value| {
+        let pod = built(&spec, 1)
+            .deployment
+            .spec
+            .unwrap()
+            .template
+            .spec
+            .unwrap();
+        let mut volumes = pod.volumes.unwrap().into_iter();
+        volumes
+            .find_map(|it| it.empty_dir)
+            .unwrap()
+            .size_limit
+            .unwrap()
+            .0
+    };
+    for (model, size) in [
+        ("base", "5Gi"),
+        ("large-v2", "12Gi"),
+        ("openai/whisper-large-v3", "12Gi"),
+        ("large-v3-turbo", "5Gi"),
+    ] {
+        assert_eq!(limit(json!({"model": {"name": model}})), size, "{model}");
+    }
+    let given = json!({"model": {"name": "large"}, "cache": {"emptyDir": {"sizeLimit": "7Gi"}}});
+    assert_eq!(limit(given), "7Gi");
 }

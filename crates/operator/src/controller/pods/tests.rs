@@ -17,7 +17,7 @@ fn view(status: &Value) -> PodView {
 
 fn sorted(status: &Value) -> Pods {
     let now = "2026-01-01T00:01:00Z".parse().unwrap();
-    sort(&[Arc::new(view(status))], now)
+    sort(&[Arc::new(view(status))], Duration::from_secs(55), now)
 }
 
 fn condition(type_: &str, status: &str, second: u32) -> Value {
@@ -165,4 +165,64 @@ fn news_is_what_counts_for_a_round() {
         ..view(&before)
     };
     assert!(!view(&before).is_news(&cost));
+}
+
+#[test]
+fn a_pod_that_took_too_long_or_whose_container_fails_is_broken() {
+    let slow = sorted(&json!({"conditions": [condition("PodScheduled", "True", 4)]}));
+    assert_eq!((slow.broken, slow.starting, slow.count()), (1, 0, 1));
+    assert_eq!(slow.starting_for, Duration::ZERO);
+    let waiting = json!({"waiting": {"reason": "ErrImagePull"}});
+    let failed = sorted(&container(&waiting, &json!({})));
+    assert_eq!((failed.broken, failed.starting), (1, 0));
+    let creating = json!({"waiting": {"reason": "ContainerCreating"}});
+    let starting = sorted(&container(&creating, &json!({})));
+    assert_eq!((starting.broken, starting.starting), (0, 1));
+}
+
+#[test]
+fn a_pod_is_asked_only_when_our_replica_set_made_it_and_its_address_is_its_own() {
+    let pod = json!({
+        "metadata": {"name": "kitchen-7f-a", "namespace": "home",
+            "labels": {"app.kubernetes.io/instance": "kitchen", "pod-template-hash": "7f"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "kitchen-7f",
+                "uid": "1", "controller": true}]},
+        "spec": {"containers": []},
+    });
+    let may = |change: &dyn Fn(&mut Value)| {
+        let mut pod = pod.clone();
+        change(&mut pod);
+        PodView::of(&serde_json::from_value(pod).unwrap()).may_be_asked
+    };
+    assert!(may(&|_| {}));
+    for change in [
+        &(|it: &mut Value| it["spec"]["hostNetwork"] = json!(true)) as &dyn Fn(&mut Value),
+        &|it| it["metadata"]["ownerReferences"] = json!([]),
+        &|it| it["metadata"]["ownerReferences"][0]["name"] = json!("other-7f"),
+        &|it| it["metadata"]["ownerReferences"][0]["kind"] = json!("Job"),
+        &|it| it["metadata"]["ownerReferences"][0]["controller"] = json!(false),
+        &|it| it["metadata"]["labels"] = json!({"app.kubernetes.io/instance": "kitchen"}),
+    ] {
+        assert!(!may(change));
+    }
+}
+
+#[test]
+fn why_a_pod_was_thrown_out_is_told_while_the_next_one_starts() {
+    let now = "2026-01-01T00:00:30Z".parse().unwrap();
+    let evicted = view(&json!({"phase": "Failed", "reason": "Evicted",
+        "message": "Usage of EmptyDir volume exceeds the limit"}));
+    let starting = view(&json!({"conditions": [condition("PodScheduled", "True", 10)]}));
+    let ready = view(&json!({"conditions":
+        [condition("PodScheduled", "True", 10), condition("Ready", "True", 20)]}));
+    let sorted = |pods: Vec<PodView>| {
+        let pods: Vec<_> = pods.into_iter().map(Arc::new).collect();
+        sort(&pods, Duration::from_secs(600), now)
+    };
+    let pods = sorted(vec![evicted.clone(), starting]);
+    assert_eq!((pods.count(), pods.broken), (1, 0));
+    let trouble = pods.trouble.unwrap();
+    assert_eq!(trouble.reason, "PodsEvicted");
+    assert!(trouble.message.contains("EmptyDir"));
+    assert_eq!(sorted(vec![evicted, ready]).trouble, None);
 }

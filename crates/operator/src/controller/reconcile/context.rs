@@ -7,11 +7,12 @@ use kube::runtime::events::Recorder;
 use tokio::time::Instant;
 
 use super::Said;
+use crate::controller::fleet::Fleets;
 use crate::controller::memory::Memories;
 use crate::controller::mirror::Owner;
-use crate::controller::observe::Loads;
+use crate::controller::mirrors::Mirrors;
+use crate::controller::rollouts::Rollouts;
 use crate::controller::validate::Defaults;
-use crate::controller::watch::Mirrors;
 use crate::metrics::Metrics;
 use crate::vitals::Vitals;
 
@@ -23,8 +24,10 @@ pub struct Context {
     pub mirrors: Arc<Mirrors>,
     /// What the operator was started with.
     pub defaults: Defaults,
-    /// The pods' load.
-    pub loads: Arc<dyn Loads>,
+    /// Keeps the number of replicas.
+    pub fleets: Fleets,
+    /// Endpoints that replace their replicas.
+    pub rollouts: Rollouts,
     /// Events on objects.
     pub recorder: Recorder,
     /// Counters.
@@ -48,6 +51,7 @@ impl std::fmt::Debug for Context {
 impl Context {
     /// Forgets an object that is gone.
     pub fn forget(&self, owner: &Owner) {
+        self.fleets.stop(owner);
         self.memories.forget(owner);
         self.metrics.forget(owner);
     }

@@ -11,11 +11,19 @@ pub(super) fn refusal(stt: &ValidStt, error: &ApplyError) -> Option<Fault> {
         ApplyError::Refused { message, .. } if is_unknown_volume(stt, message) => {
             return Some(image_volume_unsupported());
         }
+        ApplyError::Refused { kind, message } if kind == "PersistentVolumeClaim" => {
+            return Some(Fault::new(
+                "VolumeRefused",
+                format!(
+                    "the cluster refuses the PersistentVolumeClaim: {message}: all else goes on with the volume as it is; use a storage class that lets volumes grow, or delete the claim if its models may be downloaded anew"
+                ),
+            ));
+        }
         ApplyError::Refused { message, .. } if message.contains("exceeded quota") => {
             "QuotaExceeded"
         }
         ApplyError::Refused { .. } => "ApplyRefused",
-        ApplyError::Request { .. } => return None,
+        ApplyError::Request { .. } | ApplyError::Waits => return None,
     };
     Some(Fault::new(reason, error.to_string()))
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
 use kube::core::DeserializeGuard;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::watcher::Event;
@@ -15,18 +16,19 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::controller::fake::Fake;
+use crate::controller::fleet::{self, Fleets, Loads};
 use crate::controller::memory::Memories;
 use crate::controller::mirror::{Mirror, Source};
-use crate::controller::observe::Loads;
+use crate::controller::mirrors::Mirrors;
+use crate::controller::rollouts::Rollouts;
 use crate::controller::testing::{defaults, object};
-use crate::controller::watch::Mirrors;
 use crate::metrics::Metrics;
 
 /// Pods that all tell the same.
 pub(super) struct Same(Option<LoadReport>);
 
 impl Loads for Same {
-    fn load(&self, _: IpAddr, _: u16) -> BoxFuture<'_, Option<LoadReport>> {
+    fn load(&self, _: IpAddr, _: u16, _: bool) -> BoxFuture<'_, Option<LoadReport>> {
         Box::pin(async { self.0.clone() })
     }
 }
@@ -44,6 +46,10 @@ pub(super) struct World {
     pub(super) object: WyomingStt,
 }
 
+fn names() -> Names {
+    Names::of("kitchen", "home")
+}
+
 impl World {
     pub(super) fn new(spec: &Value, loads: Same) -> Self {
         let (fake, client) = Fake::start();
@@ -52,13 +58,24 @@ impl World {
             instance: None,
         };
         let meters = Meters::new("test", "stt_operator", None).unwrap();
+        let mirrors = Arc::new(empty_mirrors());
+        let metrics = Metrics::new(&meters, false, watch::channel(true).1);
+        let fleets = Fleets::by_hand(fleet::Shared {
+            client: client.clone(),
+            mirrors: Arc::clone(&mirrors),
+            loads: Arc::new(loads),
+            metrics: metrics.clone(),
+            triggers: Arc::default(),
+            started: Instant::now(),
+        });
         let context = Context {
             client: client.clone(),
-            mirrors: Arc::new(empty_mirrors()),
+            mirrors,
             defaults: defaults(),
-            loads: Arc::new(loads),
+            fleets,
+            rollouts: Rollouts::new(1),
             recorder: Recorder::new(client, reporter),
-            metrics: Metrics::new(&meters, false, watch::channel(true).1),
+            metrics,
             vitals: Arc::default(),
             started: Instant::now(),
             memories: Memories::default(),
@@ -71,7 +88,9 @@ impl World {
         }
     }
 
+    /// The fleet looks, and a round follows.
     pub(super) async fn round(&mut self) -> Result<Action, ReconcileError> {
+        self.context.fleets.look(&names().owner()).await;
         let guard = Arc::new(DeserializeGuard(Ok(self.object.clone())));
         let result = reconcile(guard, Arc::clone(&self.context)).await;
         // The next round sees the status that this one wrote, as a watch would bring it.
@@ -156,7 +175,10 @@ pub(super) fn demo() -> Value {
 
 fn pod(name: &str) -> Value {
     json!({
-        "metadata": {"name": name, "namespace": "home", "labels": {"app.kubernetes.io/instance": "kitchen"}},
+        "metadata": {"name": name, "namespace": "home",
+            "labels": {"app.kubernetes.io/instance": "kitchen", "pod-template-hash": "7f"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "kitchen-7f",
+                "uid": "1", "controller": true}]},
         "status": {
             "phase": "Running", "podIP": "10.0.0.7",
             "conditions": [
@@ -212,22 +234,20 @@ async fn drift_is_repaired_and_nothing_else_written() {
 #[tokio::test]
 async fn what_the_spec_no_longer_says_is_taken_back_and_deleted() {
     let mut world = World::new(
-        &json!({"model": {"name": "demo"}, "replicas": 2, "priorityClassName": "high"}),
+        &json!({"model": {"name": "demo"}, "networkPolicy": {"mode": "Ingress"}, "priorityClassName": "high"}),
         idle(),
     );
     world.round().await.unwrap();
     world.round().await.unwrap();
     world.fake.writes();
-    (
-        world.object.spec.replicas,
-        world.object.spec.priority_class_name,
-    ) = (Some(1), None);
+    world.object.spec.network_policy.mode = crate::api::NetworkPolicyMode::Disabled;
+    world.object.spec.priority_class_name = None;
     world.object.metadata.generation = Some(4);
     world.round().await.unwrap();
     let writes = world.fake.writes();
-    let budget = format!("DELETE /apis/policy/v1{HOME}/poddisruptionbudgets/kitchen");
+    let policy = format!("DELETE /apis/networking.k8s.io/v1{HOME}/networkpolicies/kitchen");
     assert!(
-        writes.contains(&budget) && writes.contains(&format!("PATCH {DEPLOYMENT}")),
+        writes.contains(&policy) && writes.contains(&format!("PATCH {DEPLOYMENT}")),
         "{writes:?}"
     );
     let pod = world.fake.get(DEPLOYMENT).unwrap()["spec"]["template"]["spec"].clone();
@@ -281,7 +301,10 @@ async fn what_belongs_to_somebody_else_is_not_touched() {
     );
     world.round().await.unwrap();
     assert_eq!(world.ready(), ("False".to_owned(), "NameTaken".to_owned()));
-    assert!(world.fake.get(DEPLOYMENT).is_none());
+    assert!(
+        world.fake.get(DEPLOYMENT).is_some(),
+        "the others are written"
+    );
     assert!(!world.fake.writes().contains(&format!("PATCH {path}")));
 }
 
@@ -343,7 +366,7 @@ async fn an_object_that_cannot_be_read_waits_for_its_change() {
     assert_eq!(world.fake.writes(), Vec::<String>::new());
 }
 
-fn fleet(depth: usize) -> Same {
+fn at_work(depth: usize) -> Same {
     Same(Some(LoadReport {
         ready: true,
         queued: depth,
@@ -356,24 +379,18 @@ fn fleet(depth: usize) -> Same {
 async fn a_queue_orders_replicas_in_the_round_that_sees_it() {
     let mut world = World::new(
         &json!({"model": {"name": "demo"}, "autoscaling": {"maxReplicas": 5}}),
-        fleet(9),
+        at_work(9),
     );
     world.round().await.unwrap();
     world.with_pods(&[pod("a")]);
-    let action = world.round().await.unwrap();
-    assert_eq!(action, Action::requeue(ROUND));
+    world.round().await.unwrap();
     let replicas = world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"].clone();
     assert_eq!(
         replicas, 2,
         "no faster than doubling while the rate is unknown"
     );
     let status = world.object.status.clone().unwrap().autoscaling.unwrap();
-    // Averaged with the round before, which saw no pod.
-    assert_eq!((status.desired_replicas, status.queue_depth), (2, 5));
-    assert!(
-        status.last_scale_reason.contains("5 utterances"),
-        "{status:?}"
-    );
+    assert_eq!((status.desired_replicas, status.queue_depth), (2, 10));
 }
 
 #[tokio::test]
@@ -392,7 +409,7 @@ async fn pods_that_do_not_answer_are_kept_and_told() {
         .iter()
         .find(|condition| condition.type_ == "AutoscalingActive")
         .unwrap();
-    assert_eq!(active.reason, "MetricsStale");
+    assert_eq!(active.reason, "MetricsSilent");
 }
 
 #[tokio::test]
@@ -409,10 +426,9 @@ async fn pods_are_marked_only_when_some_are_taken_away() {
     let writes = world.fake.writes();
     let expected = [
         format!("PATCH /api/v1{HOME}/pods/a"),
-        format!("PATCH /api/v1{HOME}/pods/b"),
         format!("PATCH {DEPLOYMENT}"),
     ];
-    assert_eq!(writes.get(..3), Some(&expected[..]), "{writes:?}");
+    assert_eq!(writes.get(..2), Some(&expected[..]), "{writes:?}");
     assert_eq!(world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"], 1);
 }
 
@@ -570,7 +586,7 @@ async fn fewer_replicas_by_hand_take_the_idle_ones_too() {
     world.round().await.unwrap();
     world.with_pods(&[pod("a"), pod("b")]);
     world.round().await.unwrap();
-    world.object.spec.replicas = Some(1);
+    world.object.spec.replicas = 1;
     world.object.metadata.generation = Some(4);
     world.fake.writes();
     world.round().await.unwrap();
@@ -607,4 +623,169 @@ async fn what_a_role_does_not_allow_is_told_apart_from_what_the_cluster_refuses(
         world.round().await.unwrap();
         assert!(world.fake.get(DEPLOYMENT).is_some(), "{reason}");
     }
+}
+
+fn follows() -> Value {
+    json!({"model": {"name": "demo"}, "autoscaling": {"maxReplicas": 5}})
+}
+
+/// The last Deployment that was applied by the rounds, not by the fleet.
+fn applied(world: &World) -> Value {
+    let bodies = world.fake.bodies();
+    let mut all = bodies.into_iter().rev();
+    let of_round =
+        |body: &Value| body["kind"] == "Deployment" && body["spec"].get("template").is_some();
+    all.find(of_round).unwrap()
+}
+
+#[tokio::test]
+async fn the_number_of_replicas_is_handed_over_to_the_fleet_and_taken_back() {
+    let mut world = World::new(&follows(), at_work(9));
+    world.round().await.unwrap();
+    assert_eq!(applied(&world)["spec"]["replicas"], 1, "a first number");
+    world.with_pods(&[pod("a")]);
+    world.round().await.unwrap();
+    world.round().await.unwrap();
+    assert_eq!(applied(&world)["spec"].get("replicas"), None);
+    let replicas = || world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"].clone();
+    assert_eq!(replicas(), 2, "what the fleet ordered stays");
+    (world.object.spec.autoscaling, world.object.spec.replicas) = (None, 3);
+    world.object.metadata.generation = Some(4);
+    world.round().await.unwrap();
+    assert_eq!(world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"], 3);
+}
+
+#[tokio::test]
+async fn a_typo_and_a_refused_child_do_not_stop_the_fleet() {
+    // A spec that is not valid any more.
+    let mut world = World::new(&follows(), at_work(9));
+    world.round().await.unwrap();
+    world.object.spec.pod_template =
+        serde_json::from_value(json!({"spec": {"hostPID": true}})).unwrap();
+    world.with_pods(&[pod("a")]);
+    world.round().await.unwrap();
+    assert_eq!(world.ready().1, "PodTemplateInvalid");
+    assert_eq!(world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"], 2);
+    // A child that the cluster refuses.
+    let mut world = World::new(&follows(), at_work(9));
+    let call = format!("PATCH /api/v1{HOME}/services");
+    for _ in 0..3 {
+        world
+            .fake
+            .refuse_next(&call, StatusCode::FORBIDDEN, "exceeded quota: few");
+        world.round().await.unwrap();
+        world.with_pods(&[pod("a")]);
+    }
+    assert_eq!(world.ready().1, "QuotaExceeded");
+    assert_eq!(world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"], 2);
+}
+
+#[tokio::test]
+async fn a_pause_stops_the_fleet() {
+    let mut world = World::new(&follows(), at_work(9));
+    world.round().await.unwrap();
+    world.object.spec.management_state = crate::api::ManagementState::Paused;
+    world.round().await.unwrap();
+    world.with_pods(&[pod("a")]);
+    world.fake.writes();
+    world.round().await.unwrap();
+    assert!(!world.fake.writes().contains(&format!("PATCH {DEPLOYMENT}")));
+}
+
+#[tokio::test]
+async fn an_order_that_is_refused_is_told() {
+    let mut world = World::new(&follows(), at_work(9));
+    world.round().await.unwrap();
+    world.with_pods(&[pod("a")]);
+    let call = format!("PATCH {DEPLOYMENT}");
+    world
+        .fake
+        .refuse_next(&call, StatusCode::FORBIDDEN, "a policy says no");
+    world.round().await.unwrap();
+    assert_eq!(world.ready().1, "ScaleRefused");
+    assert!(world.ready_message().contains("a policy says no"));
+}
+
+#[tokio::test]
+async fn a_strangers_pod_is_not_asked() {
+    let mut world = World::new(&follows(), at_work(9));
+    world.round().await.unwrap();
+    let mut stranger = pod("a");
+    stranger["metadata"]["ownerReferences"] = json!([]);
+    world.with_pods(&[stranger]);
+    world.round().await.unwrap();
+    let status = world.object.status.clone().unwrap().autoscaling.unwrap();
+    assert_eq!((status.silent_replicas, status.queue_depth), (1, 0));
+}
+
+#[tokio::test]
+async fn an_edit_is_not_settled_before_it_is_rolled_out() {
+    let mut world = World::new(&demo(), idle());
+    world.round().await.unwrap();
+    world.change_deployment(|it| {
+        it["metadata"]["generation"] = json!(1);
+        it["status"] = json!({"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1});
+    });
+    world.with_pods(&[pod("a")]);
+    world.round().await.unwrap();
+    assert_eq!(world.condition("Progressing").1, "Settled");
+    world.object.spec.priority_class_name = Some("high".to_owned());
+    world.object.metadata.generation = Some(4);
+    world.fake.bump_generation();
+    world.round().await.unwrap();
+    assert_eq!(world.condition("Progressing").1, "RolloutInProgress");
+}
+
+#[tokio::test]
+async fn a_volume_that_may_not_grow_holds_nothing_else_back() {
+    let mut world = World::new(
+        &json!({"model": {"name": "base"}, "cache": {"volumeClaimTemplate": {"size": "10Gi"}}}),
+        idle(),
+    );
+    let call = format!("PATCH /api/v1{HOME}/persistentvolumeclaims");
+    world.fake.refuse_next(
+        &call,
+        StatusCode::FORBIDDEN,
+        "only dynamically provisioned pvc can be resized",
+    );
+    world.round().await.unwrap();
+    assert_eq!(world.ready().1, "VolumeRefused");
+    assert!(world.fake.get(DEPLOYMENT).is_some());
+}
+
+#[tokio::test]
+async fn a_rollout_waits_for_those_of_other_endpoints() {
+    let mut world = World::new(&demo(), idle());
+    world.round().await.unwrap();
+    let other: Deployment = serde_json::from_value(json!({
+        "metadata": {"name": "other", "namespace": "home", "generation": 2},
+        "status": {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1},
+    }))
+    .unwrap();
+    let mirror = &world.context.mirrors.deployments;
+    mirror.take(Event::Apply(other.clone()));
+    world.object.spec.priority_class_name = Some("high".to_owned());
+    world.object.spec.service.port = 10777;
+    world.object.metadata.generation = Some(4);
+    world.fake.writes();
+    world.round().await.unwrap();
+    let writes = world.fake.writes();
+    assert!(
+        !writes.contains(&format!("PATCH {DEPLOYMENT}")),
+        "{writes:?}"
+    );
+    assert!(writes.contains(&format!("PATCH /api/v1{HOME}/services/kitchen")));
+    assert_eq!(world.condition("Progressing").1, "RolloutWaits");
+    // Another number of replicas of the same template is no rollout.
+    world.object.spec.priority_class_name = None;
+    world.object.spec.replicas = 2;
+    world.object.metadata.generation = Some(5);
+    world.round().await.unwrap();
+    assert_eq!(world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"], 2);
+    world.object.spec.priority_class_name = Some("high".to_owned());
+    world.object.metadata.generation = Some(6);
+    world.context.mirrors.deployments.take(Event::Delete(other));
+    world.round().await.unwrap();
+    let template = world.fake.get(DEPLOYMENT).unwrap()["spec"]["template"].clone();
+    assert_eq!(template["spec"]["priorityClassName"], "high");
 }

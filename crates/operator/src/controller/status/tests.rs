@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::controller::pods::Pods;
 use crate::controller::pods::{ReadyPod, Trouble};
+use crate::controller::rollout::Rollout;
 use crate::controller::testing::{defaults, object};
 use crate::controller::validate::validate;
 
@@ -14,6 +16,7 @@ fn ready_pods(count: usize) -> Pods {
         name: format!("pod-{index}"),
         ip: "10.0.0.1".to_owned(),
         startup: None,
+        may_be_asked: true,
         deletion_cost: None,
     };
     Pods {
@@ -28,6 +31,7 @@ struct Given {
     deployment: Value,
     is_paused: bool,
     refusal: Option<Fault>,
+    decision: Option<Decision>,
 }
 
 impl Default for Given {
@@ -38,6 +42,7 @@ impl Default for Given {
             deployment: json!({}),
             is_paused: false,
             refusal: None,
+            decision: None,
         }
     }
 }
@@ -52,11 +57,12 @@ impl Given {
             object: &object,
             before: None,
             is_paused: self.is_paused,
+            is_waiting: false,
             valid: valid.as_ref().map_err(Vec::as_slice),
             rollout: Some(&Rollout::of(&deployment)),
             pods: &self.pods,
             reports: &[],
-            decision: None,
+            decision: self.decision.as_ref(),
             refusal: self.refusal.clone(),
             now: NOW,
         })
@@ -335,6 +341,7 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
         object: &object,
         before: Some(&first),
         is_paused: false,
+        is_waiting: false,
         valid: Ok(&valid),
         rollout: None,
         pods: &pods,
@@ -370,4 +377,67 @@ fn figures_alone_are_news_twice_a_minute() {
     assert!(!is_news(Some(&with(1, 1)), &with(2, 1), seconds(29)));
     assert!(is_news(Some(&with(1, 1)), &with(2, 1), seconds(30)));
     assert!(is_news(Some(&with(1, 1)), &with(1, 2), seconds(0)));
+}
+
+fn decision(change: impl FnOnce(&mut Decision)) -> Decision {
+    let mut decision = Decision {
+        replicas: 2,
+        recommended: 2,
+        limited_by: scale::LimitedBy::None,
+        is_beyond_help: false,
+        blind_for: None,
+        figures: scale::Figures::default(),
+    };
+    change(&mut decision);
+    decision
+}
+
+#[test]
+fn what_the_autoscaler_does_not_know_or_cannot_help_is_told() {
+    for (change, status, reason) in [
+        (
+            (|it| it.blind_for = Some(Duration::from_secs(40))) as fn(&mut Decision),
+            "False",
+            "MetricsSilent",
+        ),
+        (|it| it.figures.silent = 1, "False", "MetricsStale"),
+        (|it| it.is_beyond_help = true, "True", "BeyondHelp"),
+        (|_| {}, "True", "Active"),
+    ] {
+        let given = Given {
+            spec: json!({"model": {"name": "demo"}, "autoscaling": {"maxReplicas": 5}}),
+            decision: Some(decision(change)),
+            ..Given::default()
+        };
+        given.check("AutoscalingActive", status, reason);
+    }
+}
+
+#[test]
+fn what_should_not_be_so_is_degraded() {
+    Given::default().check("Degraded", "False", "Healthy");
+    let sick = Given {
+        decision: Some(decision(|it| it.figures.sick = vec!["pod-3".to_owned()])),
+        ..Given::default()
+    };
+    sick.check("Degraded", "True", "ReplicasSick");
+    let mut broken = Given::default();
+    broken.pods.broken = 1;
+    broken.check("Degraded", "True", "ReplicasBroken");
+    let stuck = Given {
+        deployment: json!({"status": {"conditions": [
+            {"type": "Progressing", "status": "False", "message": "timed out"}]}}),
+        ..Given::default()
+    };
+    stuck.check("Degraded", "True", "RolloutStuck");
+}
+
+#[test]
+fn a_quota_that_is_reached_with_some_ready_limits_capacity() {
+    let given = Given {
+        deployment: json!({"status": {"conditions": [
+            {"type": "ReplicaFailure", "status": "True", "message": "pods \"x\" is forbidden: exceeded quota: few"}]}}),
+        ..Given::default()
+    };
+    given.check("CapacityLimited", "True", "QuotaExceeded");
 }

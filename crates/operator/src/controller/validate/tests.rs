@@ -182,13 +182,13 @@ fn defaults_follow_the_device() {
     let policy = |device: &str| {
         let object = with(&json!({"device": {"type": device}, "autoscaling": {"maxReplicas": 4}}));
         let stt = validate(&object, &defaults()).unwrap();
-        let Replicas::Auto(policy) = stt.replicas else {
+        let Replicas::Auto(auto) = stt.replicas else {
             panic!("no policy")
         };
         (
             stt.slots,
-            policy.target_depth,
-            policy.down.stabilization.as_secs(),
+            auto.policy.target_depth,
+            auto.policy.down.stabilization.as_secs(),
             stt.image,
         )
     };
@@ -210,4 +210,25 @@ fn names_of_models_lead_to_the_hub() {
     };
     assert_eq!(repo("base.en"), "openai/whisper-base.en");
     assert_eq!(repo("org/model"), "org/model");
+}
+
+#[test]
+fn what_autoscaling_asks_for_is_taken_over_and_a_bad_schedule_is_named() {
+    let given = |schedule: &str| {
+        json!({"model": {"name": "demo"}, "capacity": {"queueTimeoutSeconds": 20}, "autoscaling": {
+            "maxReplicas": 9, "spare": 12, "target": {"waitSeconds": 4, "share": 95},
+            "schedules": [{"cron": schedule, "minReplicas": 3, "timeZone": "Europe/Berlin"}]}})
+    };
+    let stt = validate(&object(&given("0 7 * * 1-5")), &defaults()).unwrap();
+    let Replicas::Auto(auto) = stt.replicas else {
+        panic!("{:?}", stt.replicas);
+    };
+    let policy = &auto.policy;
+    assert_eq!((policy.spare, policy.deadline.as_secs()), (12, 20));
+    assert_eq!(policy.target.wait.as_secs(), 4);
+    assert!((policy.target.share - 0.95).abs() < 1e-9);
+    assert_eq!(auto.schedules[0].min, 3);
+    let faults = validate(&object(&given("0 25 * * *")), &defaults()).unwrap_err();
+    assert_eq!(faults[0].reason, "ScheduleInvalid");
+    assert!(faults[0].message.contains("schedules[0]"), "{faults:?}");
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tower_test::mock;
 
 use super::*;
+use crate::controller::kept::Child;
 
 /// What is answered to one request.
 enum Answer {

@@ -113,6 +113,7 @@ async fn a_deadline_is_told_while_the_device_is_busy_and_the_job_leaves() {
     let load = load(&queue);
     assert_eq!((load.queued, load.running), (0, 1));
     assert_eq!((load.finished_total, load.cancelled_total), (1, 0));
+    assert_eq!(load.expired_total, 1);
     drop(running);
 }
 

@@ -1,11 +1,7 @@
 //! A matrix rounded in one of several ways.
 
-use crate::{
-    int8::Int8Matrix,
-    int16::Int16Matrix,
-    level::Level,
-    linear::{Input, Product, Rest, Then, products},
-};
+use super::{Input, Product, Rest, Then, products};
+use crate::{int8::Int8Matrix, int16::Int16Matrix, level::Level};
 
 /// How weights and their inputs are rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,5 +90,17 @@ impl IntMatrix {
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// Numbers of four bytes each.
+pub(crate) fn to_le_bytes<T: Copy>(values: &[T], write: impl Fn(T) -> [u8; 4]) -> Vec<u8> {
+    values.iter().flat_map(|value| write(*value)).collect()
+}
+
+/// Numbers of four bytes each.
+pub(crate) fn from_le_bytes<T>(bytes: &[u8], read: impl Fn([u8; 4]) -> T) -> Vec<T> {
+    bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|word| read(*word))
+        .collect()
+}

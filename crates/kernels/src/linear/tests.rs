@@ -1,13 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    Layer, Norm, feed_forward,
-    level::Plain,
-    linear::{FEW_ROWS, inverse, round_to_integer, task_rows},
-    math,
-    testing::values,
-};
+use crate::{level::Plain, math, testing::values};
 
 const ALL: [Rounding; 3] = [Rounding::Int8, Rounding::Int8ByInt16, Rounding::Int16];
 

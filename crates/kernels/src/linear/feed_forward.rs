@@ -2,13 +2,10 @@
 
 use rayon::prelude::*;
 
-use crate::{
-    level::Level,
-    linear::{
-        FEW_ROWS, Input, Inputs, Norm, Product, Rest, Then, all_outputs, products, task_rows,
-    },
-    matrix::IntMatrix,
+use super::{
+    FEW_ROWS, Input, Inputs, IntMatrix, Norm, Product, Rest, Then, all_outputs, products, task_rows,
 };
+use crate::level::Level;
 
 /// A matrix and its bias.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,13 @@
-//! Where the sums of a tile go.
+//! What a tile reads and writes.
 
 use super::PANEL;
+
+/// Rows of bytes with the offset, each `stride` long, a whole number of groups.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) stride: usize,
+}
 
 /// Where the sums of a tile go: [`PANEL`] to each row, rows `stride` apart.
 pub(crate) struct Sums<'a> {
