@@ -80,6 +80,7 @@ impl Objects {
 pub struct Metrics {
     duration: Histogram<f64>,
     errors: Counter<u64>,
+    fleet: Histogram<f64>,
     decisions: Counter<u64>,
     writes: Counter<u64>,
     objects: Objects,
@@ -96,16 +97,17 @@ impl Metrics {
         for (name, description, read) in GAUGES {
             observe(&meter, &objects, name, description, read, is_per_object);
         }
+        let durations = |name, description| {
+            let histogram = meter.f64_histogram(name).with_unit("s");
+            let histogram = histogram.with_description(description);
+            histogram.with_boundaries(DURATIONS.to_vec()).build()
+        };
         Self {
-            duration: meter
-                .f64_histogram("reconcile_duration")
-                .with_unit("s")
-                .with_description("Time that one reconcile took.")
-                .with_boundaries(vec![
-                    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-                    10.0, 30.0,
-                ])
-                .build(),
+            duration: durations("reconcile_duration", "Time that one reconcile took."),
+            fleet: durations(
+                "scale_duration",
+                "Time from asking the pods of an endpoint for their load until its replicas are ordered.",
+            ),
             errors: meter
                 .u64_counter("reconcile_errors")
                 .with_description("Reconciles that failed, by what failed.")
@@ -130,6 +132,11 @@ impl Metrics {
         if let Some(failure) = failure {
             self.errors.add(1, &[KeyValue::new("reason", failure)]);
         }
+    }
+
+    /// The load of an endpoint was asked for, and its replicas ordered if they had to be, in `took`.
+    pub fn scaled(&self, took: Duration) {
+        self.fleet.record(took.as_secs_f64(), &[]);
     }
 
     /// A decision of the autoscaler.
@@ -177,6 +184,11 @@ impl Metrics {
         self.objects.lock().len()
     }
 }
+
+/// Bounds of the histograms of time, in seconds.
+const DURATIONS: [f64; 15] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 
 type Read = fn(&Figures) -> Option<i32>;
 
@@ -270,6 +282,7 @@ mod tests {
         let metrics = Metrics::new(&meters, is_per_object, leader);
         metrics.reconciled(Duration::from_millis(3), None);
         metrics.reconciled(Duration::from_millis(3), Some("apply"));
+        metrics.scaled(Duration::from_millis(3));
         metrics.decided(LimitedBy::StepLimit);
         metrics.wrote("Deployment");
         let owner = |name: &str| Owner {
@@ -300,6 +313,7 @@ mod tests {
         for line in [
             "stt_operator_reconcile_duration_seconds_count 2",
             "stt_operator_reconcile_errors_total{reason=\"apply\"} 1",
+            "stt_operator_scale_duration_seconds_count 1",
             "stt_operator_scale_decisions_total{limited_by=\"step_limit\"} 1",
             "stt_operator_writes_total{kind=\"Deployment\"} 1",
             "stt_operator_leader 1",

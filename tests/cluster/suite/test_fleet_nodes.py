@@ -129,10 +129,10 @@ def test_a_hundred_endpoints_at_rest_are_left_alone(
     eventually("all are ready", settled, within=120, every=0.5)
     # Startup times and rates are figures, which may be told once more.
     time.sleep(35)
-    log, before = audit(), operator.reconciles()
+    log, before = audit(), operator.scalings()
     rest = 30
     time.sleep(rest)
-    requests, rounds = log.requests(user), operator.reconciles().since(before)
+    requests, rounds = log.requests(user), operator.scalings().since(before)
     writes = [request for request in requests if request.is_write]
     reads = [request for request in requests if not request.is_write and not request.is_lease]
     memory = operator.memory_kib()
@@ -140,11 +140,11 @@ def test_a_hundred_endpoints_at_rest_are_left_alone(
         "100 endpoints with autoscaling, 200 replicas, at rest",
         writes_per_minute=len(writes) * 60 / rest,
         reads_per_minute=len(reads) * 60 / rest,
-        reconciles_per_minute=round(rounds.count * 60 / rest),
-        reconcile_p50_ms=round(rounds.quantile(0.5) * 1000, 1),
-        reconcile_p99_ms=round(rounds.quantile(0.99) * 1000, 1),
+        decisions_per_minute=round(rounds.count * 60 / rest),
+        decision_p50_ms=round(rounds.quantile(0.5) * 1000, 1),
+        decision_p99_ms=round(rounds.quantile(0.99) * 1000, 1),
         memory_anonymous_mib=round(memory["RssAnon"] / 1024, 1),
     )
     assert tally(writes) == {}, "written at rest"
-    # Each is looked at once in a period, or nothing was tested.
+    # The load of each is asked for once in a period, or nothing was tested.
     assert rounds.count >= 0.8 * len(names) * rest / PERIOD, rounds.count

@@ -147,6 +147,10 @@ class Operator:
         """How long its reconciles took so far."""
         return Durations.read(self.page("/metrics"), "stt_operator_reconcile_duration_seconds")
 
+    def scalings(self) -> "Durations":
+        """How long it took so far to ask an endpoint's pods for their load and to order replicas."""
+        return Durations.read(self.page("/metrics"), "stt_operator_scale_duration_seconds")
+
     def memory_kib(self) -> dict[str, int]:
         """Resident memory: all of it (`VmRSS`), and the part that no file backs (`RssAnon`)."""
         assert self.process is not None

@@ -167,7 +167,7 @@ async fn follow(shared: Arc<Shared>, owner: Owner, fleet: Arc<Fleet>) {
             tracing::warn!(
                 name = owner.name,
                 namespace = owner.namespace,
-                "fleet was not looked at in time"
+                "the load of the replicas could not be read in time"
             );
         }
         let is_known = lock(&fleet.seen).is_some();
@@ -189,10 +189,12 @@ async fn follow(shared: Arc<Shared>, owner: Owner, fleet: Arc<Fleet>) {
 
 async fn look(shared: &Shared, owner: &Owner, fleet: &Fleet) {
     let orders = lock(&fleet.orders).clone();
+    let begun = Instant::now();
     let looked = fleet.keeper.lock().await.look(shared, &orders).await;
     let Some((snapshot, is_news)) = looked else {
         return;
     };
+    shared.metrics.scaled(begun.elapsed());
     let models = |snapshot: &Snapshot| {
         let models = snapshot.reports().map(|report| report.model.clone());
         models.collect::<Vec<_>>()
