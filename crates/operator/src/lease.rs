@@ -3,8 +3,9 @@
 //! Our own, because the crates there are either ask for another kube (kube-leader-election) or judge expiry by
 //! the writer's clock (kube-lease-manager), so that clocks that disagree make two leaders. Here a holder is
 //! given up when its lease has not changed for a while by *our* monotonic clock, as client-go does. A lease
-//! never fences writes; two leaders for a moment would apply the same objects.
+//! never fences writes; two leaders for a moment would apply the same objects. A [`Term`] keeps that moment short.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -32,6 +33,31 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// How long one look or renewal may take: one that hangs leaves time for another before [`DEADLINE`].
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Until when the lease that was written last allows this process to write. Tasks of their own look here before each
+/// write: a process that was stopped for a while wakes up in all of its threads at once, and only one of them finds out
+/// that another process leads by now.
+#[derive(Clone, Debug, Default)]
+pub struct Term(Arc<Mutex<Option<Instant>>>);
+
+impl Term {
+    /// One without end, where no lease is asked for.
+    pub fn unlimited() -> Self {
+        let term = Self::default();
+        term.extend_to(Instant::now() + Duration::from_secs(u32::MAX.into()));
+        term
+    }
+
+    /// Whether this process may write.
+    pub fn is_running(&self) -> bool {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn extend_to(&self, until: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+}
+
 /// Who wants to hold which lease.
 #[derive(Clone)]
 pub struct Candidate {
@@ -43,6 +69,8 @@ pub struct Candidate {
     pub name: String,
     /// Name of this process, different from every other's.
     pub identity: String,
+    /// What each renewal extends.
+    pub term: Term,
 }
 
 impl std::fmt::Debug for Candidate {
@@ -170,6 +198,7 @@ impl Candidate {
             let pause = match tokio::time::timeout(PATIENCE.min(left), look).await {
                 Ok(Ok(Looked::Ours(lease))) => {
                     ours = Some((*lease, begun));
+                    self.term.extend_to(begun + DEADLINE);
                     leader.send_if_modified(|is_leader| !std::mem::replace(is_leader, true));
                     RENEWAL
                 }

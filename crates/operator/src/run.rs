@@ -27,7 +27,7 @@ use crate::controller::reconcile::{Context, Said, reconcile, retry};
 use crate::controller::rollouts::Rollouts;
 use crate::controller::validate::Defaults;
 use crate::controller::watch::{Guarded, Triggers, follow_all, objects};
-use crate::lease::{Candidate, Lost};
+use crate::lease::{Candidate, Lost, Term};
 use crate::metrics::Metrics;
 use crate::vitals::Vitals;
 
@@ -119,6 +119,7 @@ impl Pages for Admin {
 /// What every namespace's controller shares.
 struct Shared {
     client: Client,
+    term: Term,
     defaults: Defaults,
     max_rollouts: usize,
     loads: Arc<HttpLoads>,
@@ -152,8 +153,14 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     };
     let pages = serve_pages(&args.admin, admin, &meters, stop.clone()).await?;
 
+    let term = if args.no_leader_election {
+        Term::unlimited()
+    } else {
+        Term::default()
+    };
     let shared = Shared {
         client: client.clone(),
+        term: term.clone(),
         defaults: Defaults {
             server_image: args.server_image,
             server_image_cuda: args.server_image_cuda,
@@ -177,6 +184,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         namespace: args.namespace,
         name: args.lease,
         identity: args.identity,
+        term,
     };
     // The lease outlives the controllers: it is given back when they have ended.
     let written = CancellationToken::new();
@@ -293,6 +301,7 @@ async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationTo
         defaults: shared.defaults.clone(),
         fleets: Fleets::new(fleet::Shared {
             client: shared.client.clone(),
+            term: shared.term.clone(),
             mirrors: Arc::clone(&mirrors),
             loads: Arc::clone(&shared.loads) as _,
             metrics: shared.metrics.clone(),

@@ -139,6 +139,7 @@ fn failure(status: StatusCode, reason: &str) -> Response<Body> {
 /// A process that tries for the lease.
 struct Process {
     leader: watch::Receiver<bool>,
+    term: Term,
     way: watch::Sender<Way>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<Result<(), Lost>>,
@@ -170,7 +171,9 @@ impl Process {
             namespace: "home".to_owned(),
             name: "operator".to_owned(),
             identity: identity.to_owned(),
+            term: Term::default(),
         };
+        let term = candidate.term.clone();
         let (sender, leader) = watch::channel(false);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -180,6 +183,7 @@ impl Process {
         });
         Self {
             leader,
+            term,
             way,
             stop,
             task,
@@ -223,8 +227,11 @@ async fn who_waits_takes_over_within_the_duration_after_a_kill() {
     let mut second = Process::start(&server, "second");
     tokio::time::sleep(seconds(100)).await;
     assert!(first.leads() && !second.leads());
+    assert!(first.term.is_running() && !second.term.is_running());
     first.task.abort();
     let took = second.leading().await;
+    // As in a process that is stopped and woken: what runs beside the lease's task must not write.
+    assert!(!first.term.is_running() && second.term.is_running());
     // It is not known for sooner that the first one does not come back.
     assert!(
         took + RENEWAL >= DURATION && took <= DURATION + LOOK,

@@ -109,6 +109,9 @@ impl Keeper {
         if self.refused.as_ref().is_some_and(|(at, _)| is_early(*at)) {
             return;
         }
+        if !shared.term.is_running() {
+            return;
+        }
         let (client, names) = (&shared.client, &orders.names);
         if decision.replicas < seen.ordered {
             let fewer = seen.ordered - decision.replicas;

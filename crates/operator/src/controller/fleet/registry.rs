@@ -15,6 +15,7 @@ use crate::controller::mirror::Owner;
 use crate::controller::mirrors::Mirrors;
 use crate::controller::validate::Replicas;
 use crate::controller::watch::Triggers;
+use crate::lease::Term;
 use crate::metrics::Metrics;
 
 /// How often the load of pods is asked for where replicas follow it.
@@ -30,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Shared {
     /// The API server.
     pub client: Client,
+    /// Until when this process may write.
+    pub term: Term,
     /// What it has, kept by watching.
     pub mirrors: Arc<Mirrors>,
     /// The pods' load.
@@ -158,6 +161,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Looks at `fleet` again and again, until it is aborted.
 async fn follow(shared: Arc<Shared>, owner: Owner, fleet: Arc<Fleet>) {
+    let mut quiet = ROUND;
     loop {
         let begun = Instant::now();
         if tokio::time::timeout(PATIENCE, look(&shared, &owner, &fleet))
@@ -170,13 +174,19 @@ async fn follow(shared: Arc<Shared>, owner: Owner, fleet: Arc<Fleet>) {
                 "the load of the replicas could not be read in time"
             );
         }
-        let is_known = lock(&fleet.seen).is_some();
         let is_fixed = matches!(lock(&fleet.orders).replicas, Replicas::Fixed(_));
-        let rest = match (is_known, is_fixed) {
+        let silent = lock(&fleet.seen).as_ref().map(|seen| seen.silent());
+        // Pods that do not answer are asked again, less and less often.
+        quiet = match silent {
+            Some(1..) => (2 * quiet).min(QUIET),
+            _ => ROUND,
+        };
+        let rest = match (silent, is_fixed) {
             // The first lists are on their way.
-            (false, _) => PAUSE,
-            (true, true) => QUIET,
-            (true, false) => ROUND,
+            (None, _) => PAUSE,
+            (Some(0), true) => QUIET,
+            (Some(_), true) => quiet,
+            (Some(_), false) => ROUND,
         };
         tokio::time::sleep_until(begun + PAUSE).await;
         // Cancel-safe: both only wait, and a poke that comes meanwhile stays.
@@ -233,6 +243,7 @@ mod tests {
         let meters = Meters::new("test", "stt_operator", None).unwrap();
         let leader = tokio::sync::watch::channel(true).1;
         Fleets::by_hand(Shared {
+            term: Term::unlimited(),
             client: Fake::start().1,
             mirrors: Arc::default(),
             loads: Arc::new(Never),

@@ -43,6 +43,11 @@ impl Snapshot {
             Told::Silent { .. } => None,
         })
     }
+
+    /// How many ready pods did not tell their load.
+    pub fn silent(&self) -> usize {
+        self.told.len() - self.reports().count()
+    }
 }
 
 /// What the scaling rule sees.

@@ -61,6 +61,7 @@ impl World {
         let mirrors = Arc::new(empty_mirrors());
         let metrics = Metrics::new(&meters, false, watch::channel(true).1);
         let fleets = Fleets::by_hand(fleet::Shared {
+            term: crate::lease::Term::unlimited(),
             client: client.clone(),
             mirrors: Arc::clone(&mirrors),
             loads: Arc::new(loads),
