@@ -25,6 +25,8 @@ const UNCERTAIN: f32 = 0.3;
 pub(super) struct Candidate {
     /// Log probability of the hypothesis and the token, and what its names are worth.
     pub(super) score: f32,
+    /// The same beside those that have ended or go on, however many tokens they have.
+    pub(super) rank: f32,
     /// What the name that it is within would be worth.
     pub(super) hope: f32,
     pub(super) sum_log_prob: f32,
@@ -70,21 +72,18 @@ pub(super) fn add_tokens(
 }
 
 /// The branches among `others`, at most `most` that go on, and those that end and come before all that ended.
-/// `least`: the score of the best that had ended before. `hypotheses`: their sources.
+/// `ended`: the rank of the best of these. `hypotheses`: their sources.
 pub(super) fn choose(
     kept: &[Candidate],
-    ended: &[Candidate],
     others: Vec<Candidate>,
-    least: f32,
+    ended: f32,
     most: usize,
     hypotheses: &[Hypothesis],
 ) -> Vec<Candidate> {
     if most == 0 {
         return Vec::new();
     }
-    let score = |candidate: &Candidate| candidate.score;
-    let ended = ended.iter().map(score).fold(least, f32::max);
-    let best = kept.iter().map(score).fold(ended, f32::max);
+    let best = best_rank(kept, ended);
     let least = (best - MARGIN).max(ended);
     let mut others: Vec<Candidate> = others
         .into_iter()
@@ -104,27 +103,35 @@ pub(super) fn choose(
     chosen
 }
 
+/// The highest rank of `candidates`, or `least`.
+pub(super) fn best_rank(candidates: &[Candidate], least: f32) -> f32 {
+    let ranks = candidates.iter().map(|candidate| candidate.rank);
+    ranks.fold(least, f32::max)
+}
+
 impl Candidate {
     /// Whether it follows a name, has one, or is what its hypothesis goes on with by itself.
     fn is_branch(&self) -> bool {
         self.track.is_inside() || self.track.has_names() || self.is_first
     }
 
-    /// The score that it may come to.
+    /// The rank that it may come to.
     fn hoped(&self) -> f32 {
-        self.score + self.hope
+        self.rank + self.hope
     }
 
-    /// Whether it follows a name and may come before all that ended.
-    pub(super) fn may_pass(&self, ended: &[Self], least: f32) -> bool {
-        let best = ended.iter().map(|ended| ended.score).fold(least, f32::max);
-        (self.track.is_inside() || self.track.has_names()) && self.hoped() > best
+    /// Whether it follows a name and may come before all that ended, the best of which has the rank `ended`.
+    pub(super) fn may_pass(&self, ended: f32) -> bool {
+        (self.track.is_inside() || self.track.has_names()) && self.hoped() > ended
     }
 
-    /// Whether what follows will be the same.
+    /// Whether what follows will be the same: the last tokens are, or the name and the place within it. The first token
+    /// of a valuable name, behind each hypothesis that there is, would otherwise leave no room for other names.
     fn goes_on_like(&self, other: &Self, hypotheses: &[Hypothesis]) -> bool {
-        let is_between_names = !self.track.is_inside() && !other.track.is_inside();
-        is_between_names && self.tail(hypotheses) == other.tail(hypotheses)
+        match (self.track.node(), other.track.node()) {
+            (None, None) => self.tail(hypotheses) == other.tail(hypotheses),
+            (node, other) => node == other,
+        }
     }
 
     /// The last tokens, the newest first.

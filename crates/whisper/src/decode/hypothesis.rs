@@ -15,4 +15,15 @@ impl Hypothesis {
     pub(super) fn score(&self) -> f32 {
         self.sum_log_prob + self.track.credit()
     }
+
+    /// The score that it would have with `length` tokens of its mean log probability: by means hypotheses of beams are
+    /// ranked, while what a name is worth does not depend on how long the text around it is.
+    pub(super) fn score_at(&self, length: usize) -> f32 {
+        stretched(self.sum_log_prob, self.tokens.len(), length) + self.track.credit()
+    }
+}
+
+/// A sum over `count` tokens as it would be over `length`.
+pub(super) fn stretched(sum: f32, count: usize, length: usize) -> f32 {
+    sum * (length as f32 / count.max(1) as f32)
 }

@@ -36,6 +36,11 @@ impl Track {
         self.inside.map_or(0.0, |(node, _)| names.prospect(node))
     }
 
+    /// Where it is within a name.
+    pub(super) fn node(&self) -> Option<NodeId> {
+        self.inside.map(|(node, _)| node)
+    }
+
     /// Whether it is within a name.
     pub(crate) fn is_inside(&self) -> bool {
         self.inside.is_some()

@@ -6,7 +6,7 @@
 
 use super::branches::{self, Candidate};
 use super::draw::{Random, best_token, best_tokens};
-use super::hypothesis::Hypothesis;
+use super::hypothesis::{Hypothesis, stretched};
 use super::naming::{Expected, Track};
 use super::{Request, rules};
 use crate::model::{Best, Logits, Prediction, log_sum_exp};
@@ -109,7 +109,7 @@ impl Search {
         let Some(sources) = sources else {
             return Advance::NotFinite;
         };
-        let longest = self.hypotheses.first().map_or(0, |h| h.tokens.len());
+        let longest = self.longest();
         let done = self.hypotheses.is_empty()
             || (self.ended.len() >= self.beam_size && !self.may_improve())
             || longest >= self.max_new_tokens;
@@ -201,7 +201,7 @@ impl Search {
         totals: &[f32],
     ) -> Vec<Candidate> {
         let ends = vocabulary.ends();
-        let count = self.looks_at(ends);
+        let (count, beam_size) = (self.looks_at(ends), self.beam_size);
         let mut candidates = Vec::new();
         for (source, (mut logits, total)) in rows.into_iter().zip(totals).enumerate() {
             let mut tokens: Vec<u32> = if self.temperature > 0.0 {
@@ -225,8 +225,15 @@ impl Search {
                         .track
                         .followed_by(names, vocabulary, tokens, token)
                 });
+                let (credit, count) = (track.credit(), hypothesis.tokens.len());
+                // The end of text is no token of the text.
+                let rank = match ends.contains(&token) && beam_size > 1 {
+                    true => stretched(sum_log_prob, count, count + 1),
+                    false => sum_log_prob,
+                };
                 Candidate {
-                    score: sum_log_prob + track.credit(),
+                    score: sum_log_prob + credit,
+                    rank: rank + credit,
                     hope: names.map_or(0.0, |names| track.prospect(names)),
                     sum_log_prob,
                     source,
@@ -244,7 +251,7 @@ impl Search {
     /// `candidates`: in falling order.
     fn keep_best(&mut self, ends: &[u32], candidates: Vec<Candidate>) -> Vec<usize> {
         let room = self.beam_size - self.ended.len().min(self.beam_size);
-        let least = self.best_ended();
+        let length = self.longest() + 1;
         let (mut kept, mut ended, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for candidate in candidates {
             if kept.len() == self.beam_size {
@@ -255,21 +262,21 @@ impl Search {
                 kept.push(candidate);
             }
         }
-        let extra = branches::choose(
-            &kept,
-            &ended,
-            others,
-            least,
-            self.branches,
-            &self.hypotheses,
-        );
+        let best = branches::best_rank(&ended, self.best_ended(length));
+        let extra = branches::choose(&kept, others, best, self.branches, &self.hypotheses);
         let (ending, branches): (Vec<Candidate>, Vec<Candidate>) = extra
             .into_iter()
             .partition(|candidate| ends.contains(&candidate.token));
-        ended.truncate(room);
-        if ended.len() == room {
+        let late = ended.split_off(room.min(ended.len()));
+        if self.names.is_some() {
+            // Hypotheses that follow names have taken places, and go on when all are taken.
+            let best = branches::best_rank(&ended, self.best_ended(length));
+            ended.extend(late.into_iter().filter(|late| late.rank > best));
+        }
+        if ended.len() >= room {
             // Only what may still come before them goes on.
-            kept.retain(|candidate| candidate.may_pass(&ended, least));
+            let best = branches::best_rank(&ended, self.best_ended(length));
+            kept.retain(|candidate| candidate.may_pass(best));
         }
         ended.extend(ending);
         kept.extend(branches);
@@ -295,9 +302,22 @@ impl Search {
         sources
     }
 
-    fn best_ended(&self) -> f32 {
-        let scores = self.ended.iter().map(Hypothesis::score);
-        scores.fold(f32::NEG_INFINITY, f32::max)
+    /// Tokens that the live hypotheses have.
+    fn longest(&self) -> usize {
+        self.hypotheses.first().map_or(0, |live| live.tokens.len())
+    }
+
+    /// The score of `hypothesis` beside others of other lengths, as if it had `length` tokens.
+    fn rank(&self, hypothesis: &Hypothesis, length: usize) -> f32 {
+        match self.beam_size {
+            1 => hypothesis.score(),
+            _ => hypothesis.score_at(length),
+        }
+    }
+
+    fn best_ended(&self, length: usize) -> f32 {
+        let ranks = self.ended.iter().map(|ended| self.rank(ended, length));
+        ranks.fold(f32::NEG_INFINITY, f32::max)
     }
 
     /// Whether a hypothesis that follows a name may still come before those that have ended.
@@ -305,7 +325,7 @@ impl Search {
         let Some(names) = self.names.as_deref() else {
             return false;
         };
-        let best = self.best_ended();
+        let best = self.best_ended(self.longest());
         let hoped = |live: &Hypothesis| live.score() + live.track.prospect(names);
         self.hypotheses.iter().any(|live| hoped(live) > best)
     }
@@ -317,10 +337,9 @@ impl Search {
             .sort_by(|a, b| b.score().total_cmp(&a.score()));
         let missing = self.beam_size.saturating_sub(finished.len());
         finished.extend(self.hypotheses.drain(..).take(missing));
-        let rank = |hypothesis: &Hypothesis| match self.beam_size {
-            1 => hypothesis.score(),
-            _ => hypothesis.score() / hypothesis.tokens.len().max(1) as f32,
-        };
+        let counts = finished.iter().map(|hypothesis| hypothesis.tokens.len());
+        let length = counts.max().unwrap_or(0);
+        let rank = |hypothesis: &Hypothesis| self.rank(hypothesis, length);
         // Of equal ones the first, and `max_by` takes the last.
         let best = finished
             .into_iter()

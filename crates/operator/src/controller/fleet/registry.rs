@@ -161,7 +161,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Looks at `fleet` again and again, until it is aborted.
 async fn follow(shared: Arc<Shared>, owner: Owner, fleet: Arc<Fleet>) {
-    let mut quiet = ROUND;
+    let mut again = PAUSE;
     loop {
         let begun = Instant::now();
         if tokio::time::timeout(PATIENCE, look(&shared, &owner, &fleet))
@@ -177,15 +177,15 @@ async fn follow(shared: Arc<Shared>, owner: Owner, fleet: Arc<Fleet>) {
         let is_fixed = matches!(lock(&fleet.orders).replicas, Replicas::Fixed(_));
         let silent = lock(&fleet.seen).as_ref().map(|seen| seen.silent());
         // Pods that do not answer are asked again, less and less often.
-        quiet = match silent {
-            Some(1..) => (2 * quiet).min(QUIET),
-            _ => ROUND,
+        again = match silent {
+            Some(1..) => (2 * again).min(QUIET),
+            _ => PAUSE,
         };
         let rest = match (silent, is_fixed) {
             // The first lists are on their way.
             (None, _) => PAUSE,
             (Some(0), true) => QUIET,
-            (Some(_), true) => quiet,
+            (Some(_), true) => again,
             (Some(_), false) => ROUND,
         };
         tokio::time::sleep_until(begun + PAUSE).await;
