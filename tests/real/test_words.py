@@ -24,7 +24,7 @@ def test_short_recordings_are_heard(model, window, transcribe, sounds):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_long_audio_loses_nothing(model, transcribe, sounds):
-    for name, heard in zip(recordings.LONG, transcribe(model, [sounds[name] for name in recordings.LONG], "--language", "en", "--beam-size", "5")):
+    for name, heard in zip(recordings.LONG, transcribe(model, [sounds[name] for name in recordings.LONG], "--language", "en")):
         errors = Errors()
         errors.add(recordings.words(name), heard["text"])
         print(model, name, errors)

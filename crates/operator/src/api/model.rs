@@ -182,12 +182,12 @@ pub enum Task {
 }
 
 /// How tokens are chosen.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Decoding {
-    /// Hypotheses that are kept. More than 1 is slower and a little more accurate.
-    #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 10))]
+    /// Hypotheses that are kept: 1 is the fastest, 5 more accurate; 0 is 5 on the CPU and 1 on a GPU.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10))]
     pub beam_size: i32,
     /// Text that the model takes for what came before: names and spellings to expect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,20 +198,6 @@ pub struct Decoding {
     /// audio and a margin only, which costs accuracy.
     #[serde(default)]
     pub audio_context: AudioContext,
-}
-
-impl Default for Decoding {
-    fn default() -> Self {
-        Self {
-            beam_size: one(),
-            initial_prompt: None,
-            audio_context: AudioContext::default(),
-        }
-    }
-}
-
-fn one() -> i32 {
-    1
 }
 
 /// What the encoder reads of a window.

@@ -65,7 +65,7 @@ pub struct ModelArgs {
     pub language: String,
     /// Hypotheses that are kept. 1 is the fastest; 5 understands some two per cent more of a command and takes
     /// half as much time again. 0 is 5 on the CPU, and 1 where a GPU may be used and with `--window dynamic`.
-    #[arg(long, env = "STT_BEAM_SIZE", default_value_t = 1, value_parser = count(0..=MOST_BEAMS), value_name = "N")]
+    #[arg(long, env = "STT_BEAM_SIZE", default_value_t = 0, value_parser = count(0..=MOST_BEAMS), value_name = "N")]
     pub beam_size: usize,
     /// Write down what is said, or its English translation.
     #[arg(

@@ -16,6 +16,11 @@ impl Hypothesis {
         self.sum_log_prob + self.track.credit()
     }
 
+    /// Of a token.
+    pub(super) fn mean_log_prob(&self) -> f32 {
+        stretched(self.sum_log_prob, self.tokens.len(), 1)
+    }
+
     /// The score that it would have with `length` tokens of its mean log probability: by means hypotheses of beams are
     /// ranked, while what a name is worth does not depend on how long the text around it is.
     pub(super) fn score_at(&self, length: usize) -> f32 {

@@ -337,8 +337,11 @@ impl Search {
             .sort_by(|a, b| b.score().total_cmp(&a.score()));
         let missing = self.beam_size.saturating_sub(finished.len());
         finished.extend(self.hypotheses.drain(..).take(missing));
-        let counts = finished.iter().map(|hypothesis| hypothesis.tokens.len());
-        let length = counts.max().unwrap_or(0);
+        // The one that would be the best without names.
+        let likeliest = finished
+            .iter()
+            .max_by(|a, b| a.mean_log_prob().total_cmp(&b.mean_log_prob()));
+        let length = likeliest.map_or(0, |likeliest| likeliest.tokens.len());
         let rank = |hypothesis: &Hypothesis| self.rank(hypothesis, length);
         // Of equal ones the first, and `max_by` takes the last.
         let best = finished
