@@ -31,7 +31,8 @@ def engines(places: Places) -> list[Contender]:
         *(one_hypothesis(places, precision) for precision in ("f32", "int8")),
         *(several_hypotheses(places, precision) for precision in ("f32", "int8")),
         *(faster_whisper(kind, beams=beams) for kind in ("float32", "int8") for beams in (1, BEAMS)),
-        *(whisper_cpp(kind, native(places)) for kind in ("f16", "q8_0", "q5_1")),
+        whisper_cpp("q8_0", native(places)),
+        *(replace(whisper_cpp(kind, native(places)), windows=("exact",)) for kind in ("f16", "q5_1")),
         *(openvino(places, kind) for kind in OPENVINO_KINDS),
         transformers(places, "float32"),
     ]

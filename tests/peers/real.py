@@ -17,9 +17,12 @@ from benchmark import ROOT, names, say
 from catalogue import Contender, Places, missing
 from figures import Sample
 from rounds import Case, Race, Setting
+from spoken import evenly, write
 
 MODELS = ("tiny.en", "base")
 TABLES = ("engines", "wire")
+# Recordings of later rounds, which are for time alone.
+REPEATED = 10
 SHARED = ROOT.parent / "shared" / "real-speech"
 
 DESCRIPTION = """\
@@ -30,14 +33,14 @@ wyoming-stt's and wyoming-faster-whisper's servers through their Wyoming port, e
 EPILOG = """\
 The recordings are 13 of Debian's pocketsphinx-testdata, whose words are known. With --recordings DIR, a folder like
 ../shared/real-speech, which does not come with this project, also its readings and its spoken orders. The first round
-takes all recordings; later rounds, which are for time alone, the orders (all, where there are none).
+takes all recordings; later rounds, which are for time alone, ten of the orders (of all, where there are none).
 
 DIR of --out then has real.md and real.svg; --redraw makes them again from the last measurement.
 Close everything else: other work falls on all alike, but makes the figures of time worth less. The first run builds the
 program and fetches about 3 GB of packages (torch brings them); later ones start at once.
 
   tests/peers/run --real --rounds 1 --orders 10    some minutes: is all there?
-  tests/peers/run --real                           tiny.en, 40 orders, three rounds: some 15 minutes on two cores
+  tests/peers/run --real                           tiny.en, 40 orders, three rounds: some 20 minutes on two cores
   tests/peers/run --real --models tiny.en,base --orders 200    some hours
 """
 
@@ -63,12 +66,11 @@ class Run:
     def measure(self) -> None:
         """Everything, one model after the other; what there is so far is written after each table."""
         import prepare
-        import spoken
 
         self.places.logs.mkdir(parents=True, exist_ok=True)
         if not self.recordings.is_dir():
             say(f"there is no folder {self.recordings}: without orders, words of 13 recordings are counted")
-        heard = spoken.write(self.places.models / "recordings", self.recordings, self.orders)
+        heard = write(self.places.models / "recordings", self.recordings, self.orders)
         self.expected = {name: expected for name, (_, expected) in heard.items()}
         self.left_out += [f"{family}: {reason}" for family, reason in missing(self.places).items()]
         shown = [path for path, expected in heard.values() if expected.words][:8]
@@ -90,12 +92,13 @@ class Run:
 
     def race(self, table: str, setting: Setting, audio: dict[str, Path]) -> Iterable[Sample]:
         """One table of one model."""
-        orders = {name for name in audio if self.expected[name].slots}
-        cases = [Case(name, (path,), is_repeated=not orders or name in orders) for name, path in audio.items()]
+        orders = [name for name in audio if self.expected[name].slots] or list(audio)
+        again = evenly(orders, REPEATED)
+        cases = [Case(name, (path,), is_repeated=name in again) for name, path in audio.items()]
         if table == "wire":
             import wire
 
-            cases = [case for case in cases if case.is_repeated]
+            cases = [case for case in cases if case.name in orders]
             return wire.WireRace(setting, self.present(catalogue_real.servers(self.places)), cases).run(self.rounds)
         return Race(setting, table, self.present(catalogue_real.engines(self.places)), cases).run(self.rounds)
 

@@ -51,12 +51,15 @@ class Measured:
         """Recordings that are orders; all, where there are none."""
         return {name: it for name, it in self.expected.items() if it.slots} or dict(self.expected)
 
-    def subtitle(self) -> str:
-        """What was heard, on what."""
+    def heard(self) -> str:
+        """How many recordings."""
         orders = sum(bool(it.slots) for it in self.expected.values())
         read = len(self.expected) - orders
-        heard = f"{orders} spoken orders and {read} other recordings" if orders else f"{read} recordings"
-        return f"{heard}, {self.threads} threads of {self.machine.name} ({', '.join(self.machine.features)})"
+        return f"{orders} spoken orders and {read} other recordings" if orders else f"{read} recordings"
+
+    def subtitle(self) -> str:
+        """What was heard, on what."""
+        return f"{self.heard()}, {self.threads} threads of {self.machine.name} ({', '.join(self.machine.features)})"
 
 
 def markdown(measured: Measured) -> str:
@@ -64,8 +67,8 @@ def markdown(measured: Measured) -> str:
     parts = [
         "# Accuracy and time on OpenAI's weights and people",
         f"Made by `tests/peers/run --real`. {measured.machine.sentence()}; {measured.threads} threads for each engine."
-        f" {measured.subtitle().split(', ')[0]}; all engines take turns, recording by recording;"
-        f" {measured.rounds} rounds for time, the first of them for accuracy.",
+        f" {measured.heard()}. All engines take turns, recording by recording. Accuracy is of the first round; of"
+        f" {measured.rounds} rounds, those after the first repeat some recordings for time.",
     ]
     if measured.of("engines"):
         parts.append("![Accuracy across, milliseconds down](real.svg)")
