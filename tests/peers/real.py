@@ -87,8 +87,11 @@ class Run:
                 versions=self.versions,
             )
             for table in self.tables:
-                self.samples.extend(self.race(table, setting, {name: path for name, (path, _) in heard.items()}))
-                self.write()
+                try:
+                    self.samples.extend(self.race(table, setting, {name: path for name, (path, _) in heard.items()}))
+                finally:
+                    # What was measured before an interruption is kept.
+                    self.write()
 
     def race(self, table: str, setting: Setting, audio: dict[str, Path]) -> Iterable[Sample]:
         """One table of one model."""
