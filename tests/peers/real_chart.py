@@ -14,7 +14,7 @@ from chart import COLOURS, INK, text
 from figures import Row
 from real_report import title
 
-WIDTH = 960
+WIDTH = 980
 LEFT, PLOT_RIGHT, NAMES = 64, 560, 616
 # From a name to the one below.
 LINE = 18
@@ -102,7 +102,7 @@ def framed(found: Sequence[Score], top: float, height: float) -> Frame:
 
 
 def spread(wanted: Sequence[float], least: float, top: float, bottom: float) -> list[float]:
-    """Places in the same order, no nearer than `least`, between the two edges, and else as near as can be to the wanted.
+    """Places in the same order, no nearer than `least`, between the two edges, and as near to the wanted as can be.
 
     Names that collide are moved as one: it is the isotonic regression of their places less those of a tight column.
     """

@@ -1,7 +1,7 @@
 """Recordings of people with what was said in them: those of Debian's pocketsphinx-testdata, and a folder of orders.
 
-The folder is one like `../shared/real-speech`: `commands/*.flac` with `slots.json` (what each speaker was to ask for) and
-`read/*.flac` with `words.json`. It does not come with the project, and is left out where it is missing.
+The folder is one like `../shared/real-speech`: `commands/*.flac` with `slots.json` (what each speaker was to ask for),
+and `read/*.flac` with `words.json`. It does not come with the project, and is left out where it is missing.
 """
 
 import json
