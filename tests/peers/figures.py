@@ -38,6 +38,8 @@ class Sample:
     value: float
     # Of ours: milliseconds of each stage.
     parts: dict[str, float] = field(default_factory=dict)
+    # The transcript, where it is scored.
+    text: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """For a file."""
@@ -46,7 +48,7 @@ class Sample:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Of a file."""
-        return cls(Row(**value["row"]), value["case"], value["value"], value["parts"])
+        return cls(Row(**value["row"]), value["case"], value["value"], value["parts"], value.get("text", ""))
 
 
 class Figures:

@@ -1,21 +1,26 @@
-"""A checkpoint in the form of OpenVINO GenAI. usage: openvino_export.py HF_DIR OUT_DIR KIND
+"""A checkpoint in the form of OpenVINO GenAI. usage: openvino_export.py HF_DIR OUT_DIR KIND [WAV…]
 
 KIND: `w8` rounds weights to bytes, as the models are that OpenVINO publishes; `int8` also multiplies bytes in the
-encoder, where inputs are rounded by what a few made-up spectrograms showed. That is fit for speed; how accurate it would
-be depends on the speech that it is shown.
+encoder, where inputs are rounded by what the given recordings showed, or else by made-up spectrograms: those are fit for
+speed alone, accuracy depends on the speech that it is shown.
 """
 
 import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import nncf
 import numpy as np
 import openvino
 from openvino_tokenizers import convert_tokenizer
 from optimum.intel import OVModelForSpeechSeq2Seq
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, WhisperFeatureExtractor
+
+sys.path.append(str(Path(__file__).parent / "engines"))
+
+from line_protocol import samples
 
 ENCODER = "openvino_encoder_model"
 # Of a spectrogram: about -1 to 1.5, in 30 s.
@@ -23,7 +28,7 @@ FRAMES = 3000
 SHOWN = 8
 
 
-def main(hf: Path, out: Path, kind: str) -> None:
+def main(hf: Path, out: Path, kind: str, speech: list[str]) -> None:
     """Everything a pipeline reads."""
     unfinished = out.with_name(out.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -33,7 +38,7 @@ def main(hf: Path, out: Path, kind: str) -> None:
         whole = unfinished / "whole"
         export(hf, whole, rounded=False)
         encoder = openvino.Core().read_model(whole / f"{ENCODER}.xml")
-        openvino.save_model(rounded_encoder(encoder, mels(hf)), unfinished / f"{ENCODER}.xml", compress_to_fp16=False)
+        openvino.save_model(rounded_encoder(encoder, heard(hf, speech) if speech else made_up(hf)), unfinished / f"{ENCODER}.xml", compress_to_fp16=False)
         del encoder
         shutil.rmtree(whole)
     tokenizer(hf, unfinished)
@@ -51,13 +56,22 @@ def mels(hf: Path) -> int:
     return json.loads((hf / "preprocessor_config.json").read_text())["feature_size"]
 
 
-def rounded_encoder(encoder: openvino.Model, channels: int) -> openvino.Model:
-    """With inputs and weights of every product in bytes."""
+def made_up(hf: Path) -> list[Any]:
+    """Spectrograms of nothing: random numbers in the range of real ones."""
     random = np.random.default_rng(1)
-    shown = [
-        np.clip(random.standard_normal((1, channels, FRAMES), dtype=np.float32) / 2, -1, 1.5) for _ in range(SHOWN)
-    ]
-    return nncf.quantize(encoder, nncf.Dataset(shown), model_type=nncf.ModelType.TRANSFORMER, subset_size=SHOWN)
+    shape = (1, mels(hf), FRAMES)
+    return [np.clip(random.standard_normal(shape, dtype=np.float32) / 2, -1, 1.5) for _ in range(SHOWN)]
+
+
+def heard(hf: Path, speech: list[str]) -> list[Any]:
+    """Spectrograms of recordings."""
+    features = WhisperFeatureExtractor.from_pretrained(hf)
+    return [features(samples(path), sampling_rate=16_000, return_tensors="np").input_features for path in speech]
+
+
+def rounded_encoder(encoder: openvino.Model, shown: list[Any]) -> openvino.Model:
+    """With inputs and weights of every product in bytes."""
+    return nncf.quantize(encoder, nncf.Dataset(shown), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(shown))
 
 
 def tokenizer(hf: Path, out: Path) -> None:
@@ -71,4 +85,4 @@ def tokenizer(hf: Path, out: Path) -> None:
     openvino.save_model(back, out / "openvino_detokenizer.xml")
 
 
-main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:])

@@ -7,25 +7,33 @@ from pathlib import Path
 from time import sleep
 
 from catalogue import Contender, Places
-from child import ChildError, Engine, environment
+from child import Child, ChildError, Engine, environment
 from figures import Row, Sample
-from vocabulary import SCRIPT
 
 # After one engine's work, before the next one's: memory is given back, clocks settle.
 BREATH_S = 0.05
+
+# Cases from one line about the progress to the next.
+TOLD = 10
 
 
 @dataclass(frozen=True)
 class Case:
     """Something to transcribe."""
 
-    seconds: int
-    at_once: int = 1
+    # What tables call it.
+    name: str
+    # Several are transcribed at once.
+    audio: tuple[Path, ...]
+    # As long as the model's window: there is nothing to trim.
+    is_whole_window: bool = False
+    # Or in the first round only.
+    is_repeated: bool = True
 
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-        return f"{self.seconds} s" if self.at_once == 1 else f"{self.at_once} × {self.seconds} s"
+
+def due(cases: Sequence[Case], number: int) -> list[Case]:
+    """Those of a round; the first is 0."""
+    return [case for case in cases if number == 0 or case.is_repeated]
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,10 @@ class Setting:
 
     model: str
     folder: Path
-    # By their seconds.
-    audio: dict[int, Path]
+    # Short audio, for the first utterances of a process, which are not measured.
+    warm_up: Path
+    # What each transcript must be. `None`: any text is taken, and scored later.
+    script: Sequence[str] | None
     places: Places
     threads: int
     say: Callable[[str], None]
@@ -57,6 +67,18 @@ class Setting:
         """Tells it; the others go on."""
         self.left_out.append(f"{contender.label}, {self.model} ({table}): {error}")
         self.say(f"left out: {self.left_out[-1]}")
+
+    def told(self, cases: Sequence[Case]) -> Iterator[Case]:
+        """The same, and now and then how many are done."""
+        for done, case in enumerate(cases):
+            if done and done % TOLD == 0:
+                self.say(f"{done} of {len(cases)} done")
+            yield case
+
+    def check(self, process: Child, text: str) -> None:
+        """Raises where a transcript is not what it must be."""
+        if self.script is not None and text.split() != list(self.script):
+            raise process.fault(f"says {text!r}, not the script")
 
     def log(self, contender: Contender, table: str) -> Path:
         """Where a process says what is wrong."""
@@ -78,7 +100,7 @@ class Race:
             lanes = [lane for contender in self.contenders for lane in self.load(stack, contender)]
             for number in range(rounds):
                 self.setting.say(f"{self.table}, {self.setting.model}: round {number + 1} of {rounds}")
-                for case in self.cases:
+                for case in self.setting.told(due(self.cases, number)):
                     # Nobody always comes behind the same one.
                     shift = number % max(1, len(lanes))
                     for lane in lanes[shift:] + lanes[:shift]:
@@ -86,8 +108,8 @@ class Race:
                             yield from self.measure(lanes, lane, case)
 
     def is_wanted(self, lane: Lane, case: Case) -> bool:
-        """30 s fill the window: there is nothing to trim."""
-        return lane.row.window == "exact" or case.seconds < 30
+        """Trimming audio that fills the window changes nothing."""
+        return lane.row.window == "exact" or not case.is_whole_window
 
     def load(self, stack: ExitStack, contender: Contender) -> list[Lane]:
         """Starts an engine and lets it say its words once with each window."""
@@ -104,7 +126,7 @@ class Race:
                 lane = Lane(engine, contender, row)
                 # Once alone and once side by side: each may have something to set up.
                 for at_once in (1, 2):
-                    self.ask(lane, Case(min(setting.audio), at_once))
+                    self.ask(lane, Case("warm-up", (setting.warm_up,) * at_once))
                 lanes.append(lane)
             return lanes
         except (ChildError, OSError) as error:
@@ -120,13 +142,13 @@ class Race:
             self.setting.leave_out(lane.contender, self.table, error)
             lanes[:] = [other for other in lanes if other.engine is not lane.engine]
             return
-        yield Sample(lane.row, case.name, answer["wall_ms"], answer.get("parts_ms", {}))
+        text = "" if self.setting.script is not None else " ".join(answer["texts"])
+        yield Sample(lane.row, case.name, answer["wall_ms"], answer.get("parts_ms", {}), text)
 
     def ask(self, lane: Lane, case: Case) -> dict:
-        """The answer, if it says what all must say."""
-        audio = [str(self.setting.audio[case.seconds])] * case.at_once
+        """The answer, if each transcript is what it must be."""
+        audio = [str(path) for path in case.audio]
         answer = lane.engine.ask({"audio": audio, "window": lane.row.window})
         for text in answer["texts"]:
-            if text.split() != SCRIPT:
-                raise lane.engine.fault(f"says {text!r}, not the script")
+            self.setting.check(lane.engine, text)
         return answer

@@ -11,16 +11,27 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::json;
 use whisper::{
-    Checkpoint, DeviceChoice, Input, Language, Level, LoadOptions, Precision, Whisper, Window,
+    Checkpoint, DeviceChoice, Input, Language, Level, LoadOptions, Options, Precision, Whisper,
+    Window,
 };
 
-const USAGE: &str = "usage: race MODEL_DIR [--precision f32|int8] [--threads N] [--level avx2|…] [--keep-packed true|false]";
+const USAGE: &str = "usage: race MODEL_DIR [--precision f32|int8] [--threads N] [--level avx2|…] [--keep-packed true|false] \
+    [--beam-size N] [--speech-threshold 0..1]";
+
+/// What was typed.
+#[derive(Debug)]
+struct Arguments {
+    model: PathBuf,
+    load: LoadOptions,
+    /// Of every utterance, but for its window.
+    options: Options,
+}
 
 /// One line.
 #[derive(Debug, Deserialize)]
@@ -32,16 +43,21 @@ struct Request {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum WindowName {
+    Auto,
     Exact,
     Dynamic,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (directory, options) = arguments()?;
+    let Arguments {
+        model,
+        load,
+        options,
+    } = arguments()?;
     let start = Instant::now();
-    let checkpoint = Checkpoint::open(&directory)?;
-    let whisper = Whisper::load(&checkpoint, DeviceChoice::Cpu, options)?;
-    let level = options.level.unwrap_or_else(Level::best);
+    let checkpoint = Checkpoint::open(&model)?;
+    let whisper = Whisper::load(&checkpoint, DeviceChoice::Cpu, load)?;
+    let level = load.level.unwrap_or_else(Level::best);
     let version = format!(
         "{} {}, kernels {level}",
         env!("CARGO_PKG_VERSION"),
@@ -52,36 +68,53 @@ fn main() -> Result<(), Box<dyn Error>> {
         json!({ "ready": true, "version": version, "load_ms": ms(start.elapsed()) })
     );
     for line in io::stdin().lines() {
-        println!("{}", transcribe(&whisper, &serde_json::from_str(&line?)?)?);
+        println!(
+            "{}",
+            transcribe(&whisper, &options, &serde_json::from_str(&line?)?)?
+        );
     }
     Ok(())
 }
 
-fn arguments() -> Result<(PathBuf, LoadOptions), Box<dyn Error>> {
+fn arguments() -> Result<Arguments, Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let directory = arguments.next().ok_or(USAGE)?;
-    let mut options = LoadOptions::default();
+    let model = arguments.next().ok_or(USAGE)?.into();
+    let mut load = LoadOptions::default();
+    let mut options = Options {
+        language: Language::Fixed("en".to_owned()),
+        ..Options::default()
+    };
     while let Some(flag) = arguments.next() {
         let value = arguments.next().ok_or(USAGE)?;
         match (flag.as_str(), value.as_str()) {
-            ("--precision", "f32") => options.precision = Precision::F32,
-            ("--precision", "int8") => options.precision = Precision::Int8,
-            ("--keep-packed", keep) => options.keep_packed = keep.parse()?,
-            ("--threads", count) => options.threads = count.parse()?,
+            ("--precision", "f32") => load.precision = Precision::F32,
+            ("--precision", "int8") => load.precision = Precision::Int8,
+            ("--keep-packed", keep) => load.keep_packed = keep.parse()?,
+            ("--threads", count) => load.threads = count.parse()?,
             ("--level", name) => {
-                options.level = Some(Level::named(name).ok_or("this CPU has no such level")?);
+                load.level = Some(Level::named(name).ok_or("this CPU has no such level")?);
             }
+            ("--beam-size", count) => options.beam_size = count.parse()?,
+            ("--speech-threshold", share) => options.speech_threshold = Some(share.parse()?),
             _ => return Err(USAGE.into()),
         }
     }
-    Ok((directory.into(), options))
+    Ok(Arguments {
+        model,
+        load,
+        options,
+    })
 }
 
-fn transcribe(whisper: &Whisper, request: &Request) -> Result<serde_json::Value, Box<dyn Error>> {
+fn transcribe(
+    whisper: &Whisper,
+    options: &Options,
+    request: &Request,
+) -> Result<serde_json::Value, Box<dyn Error>> {
     let batch = request
         .audio
         .iter()
-        .map(|path| input(path, request.window))
+        .map(|path| input(path, options, request.window))
         .collect::<Result<Vec<_>, _>>()?;
     let start = Instant::now();
     let results = whisper.transcribe(&batch);
@@ -101,13 +134,14 @@ fn transcribe(whisper: &Whisper, request: &Request) -> Result<serde_json::Value,
     }))
 }
 
-fn input(path: &std::path::Path, window: WindowName) -> Result<Input, Box<dyn Error>> {
+fn input(path: &Path, options: &Options, window: WindowName) -> Result<Input, Box<dyn Error>> {
     let waveform = audio::file::open(path, Duration::from_secs(600))?
         .waveform
         .ok_or("no audio in it")?;
     let mut input = Input::new(waveform);
-    input.options.language = Language::Fixed("en".to_owned());
+    input.options = options.clone();
     input.options.window = match window {
+        WindowName::Auto => Window::Auto,
         WindowName::Exact => Window::Exact,
         WindowName::Dynamic => Window::Dynamic,
     };

@@ -1,4 +1,4 @@
-"""faster-whisper. usage: faster_whisper_engine.py MODEL_DIR COMPUTE_TYPE THREADS"""
+"""faster-whisper. usage: faster_whisper_engine.py MODEL_DIR COMPUTE_TYPE THREADS BEAM_SIZE"""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +12,9 @@ import line_protocol
 class FasterWhisper:
     """One model for single utterances, and one of as many workers as threads for several at once."""
 
-    def __init__(self, model: str, compute_type: str, threads: int) -> None:
+    def __init__(self, model: str, compute_type: str, threads: int, beam_size: int) -> None:
         self.version = f"faster-whisper {faster_whisper.__version__}, CTranslate2 {ctranslate2.__version__}"
+        self.beam_size = beam_size
         self.alone = load(model, compute_type, threads, 1)
         # Faster than one worker with all threads, for several utterances.
         self.many = load(model, compute_type, 1, threads)
@@ -22,8 +23,13 @@ class FasterWhisper:
     def transcribe(self, audio: list[Any], _window: str) -> list[str]:
         """The window is always 30 s."""
         if len(audio) == 1:
-            return [words(self.alone, audio[0])]
-        return list(self.pool.map(lambda one: words(self.many, one), audio))
+            return [self.words(self.alone, audio[0])]
+        return list(self.pool.map(lambda one: self.words(self.many, one), audio))
+
+    def words(self, model: Any, audio: Any) -> str:
+        """Without timestamps, as the others."""
+        segments, _ = model.transcribe(audio, language="en", beam_size=self.beam_size, without_timestamps=True)
+        return "".join(segment.text for segment in segments).strip()
 
 
 def load(model: str, compute_type: str, threads: int, workers: int) -> Any:
@@ -33,10 +39,4 @@ def load(model: str, compute_type: str, threads: int, workers: int) -> Any:
     )
 
 
-def words(model: Any, audio: Any) -> str:
-    """Greedy, as the others."""
-    segments, _ = model.transcribe(audio, language="en", beam_size=1, without_timestamps=True)
-    return "".join(segment.text for segment in segments).strip()
-
-
-line_protocol.serve(lambda: FasterWhisper(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+line_protocol.serve(lambda: FasterWhisper(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:5])))

@@ -20,6 +20,9 @@ class Transformers:
         self.dtype = getattr(torch, dtype)
         whisper = transformers.WhisperForConditionalGeneration
         self.model = whisper.from_pretrained(model, dtype=self.dtype, attn_implementation="sdpa").eval()
+        # A model of one language refuses to be told which.
+        is_multilingual = self.model.generation_config.is_multilingual
+        self.asked = {"language": "en", "task": "transcribe"} if is_multilingual else {}
         self.features = transformers.WhisperFeatureExtractor.from_pretrained(model)
         self.tokenizer = Tokenizer.from_file(f"{model}/tokenizer.json")
         self.first_special = self.tokenizer.token_to_id("<|endoftext|>")
@@ -27,7 +30,7 @@ class Transformers:
     def transcribe(self, audio: list[Any], _window: str) -> list[str]:
         """The window is always 30 s."""
         heard = self.features(audio, sampling_rate=16_000, return_tensors="pt").input_features.to(self.dtype)
-        rows = self.model.generate(heard, language="en", task="transcribe", num_beams=1, do_sample=False).tolist()
+        rows = self.model.generate(heard, **self.asked, num_beams=1, do_sample=False).tolist()
         return [self.words(row) for row in rows]
 
     def words(self, tokens: list[int]) -> str:
