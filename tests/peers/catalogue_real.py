@@ -60,7 +60,7 @@ def servers(places: Places) -> list[Contender]:
     family, label = "wyoming-faster-whisper", "wyoming-faster-whisper int8"
     return [
         Contender(DEFAULT, OURS, "wyoming-stt as it comes", wyoming_stt),
-        Contender("stt-5", OURS, "wyoming-stt, `--beam-size 5`", (*wyoming_stt, "--beam-size", str(BEAMS))),
+        Contender("stt-1", OURS, "wyoming-stt, `--beam-size 1`", (*wyoming_stt, "--beam-size", "1")),
         Contender(family, family, f"{label} as it comes", other),
         Contender(f"{family}-1", family, f"{label}, `--beam-size 1`", (*other, "--beam-size", "1")),
     ]
