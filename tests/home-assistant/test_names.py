@@ -81,7 +81,7 @@ def order(home: Home, pipeline: str, pcm: bytes) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", ONLY_WITH_NAMES)
 def test_an_order_is_only_right_with_the_names(home: Home, pipeline: str, server: Server, name: str) -> None:
-    pcm = spoken(f"Turn on the {name}.")
+    pcm = spoken(f"Switch on the {name}.")
     words, state = order(home, pipeline, pcm)
     assert name not in words and state == "off", "it is right without the names too"
     number = len(expected(home))
