@@ -93,7 +93,7 @@ wyoming_python() {
 start_server() {
     build_server
     server_log=$(mktemp)
-    "$binary" serve --uri tcp://127.0.0.1:0 --admin 127.0.0.1:0 "$@" >"$server_log" 2>"$server_log.err" &
+    "$binary" serve --uri tcp://127.0.0.1:0 --admin 127.0.0.1:0 --http off "$@" >"$server_log" 2>"$server_log.err" &
     server_id=$!
     trap 'kill "$server_id" 2>/dev/null || true; rm -f "$server_log" "$server_log.err"' EXIT
     local waited=0

@@ -62,6 +62,7 @@ pub struct Server {
     lines: Lines<BufReader<ChildStdout>>,
     wyoming: String,
     admin: String,
+    http: String,
 }
 
 impl Server {
@@ -73,6 +74,8 @@ impl Server {
                 "--uri",
                 "tcp://127.0.0.1:0",
                 "--admin",
+                "127.0.0.1:0",
+                "--http",
                 "127.0.0.1:0",
             ])
             .args(arguments)
@@ -87,6 +90,7 @@ impl Server {
             lines,
             wyoming: String::new(),
             admin: String::new(),
+            http: String::new(),
         };
         let line = server.line("listening: ").await;
         for part in line.split(", ") {
@@ -95,6 +99,9 @@ impl Server {
             }
             if let Some(address) = part.strip_prefix("admin ") {
                 address.clone_into(&mut server.admin);
+            }
+            if let Some(address) = part.strip_prefix("http http://") {
+                address.clone_into(&mut server.http);
             }
         }
         server
@@ -124,6 +131,11 @@ impl Server {
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.wyoming.parse().unwrap()
+    }
+
+    /// Where clients of the HTTP API connect.
+    pub fn http(&self) -> SocketAddr {
+        self.http.parse().unwrap()
     }
 
     /// A client.

@@ -4,7 +4,7 @@
 golden.py MODEL FOLDER      FOLDER: the CTranslate2 folder of that model, with its tokenizer.json
 
 transformers gives the words of each recording (greedy, without timestamps), openai-whisper the segments of long audio
-(greedy, with and without the text before as prompt), the languages that it detects, and translations.
+(greedy, with and without the text before as prompt), the times of words, the languages that it detects, and translations.
 Run it with the packages of golden.txt; `tests/real/run --golden` does.
 """
 
@@ -49,6 +49,11 @@ def by_openai(folder):
             found = model.transcribe(sound, language="en", temperature=0.0, fp16=False, condition_on_previous_text=prompt)
             segments = [{key: segment[key] for key in KEPT} for segment in found["segments"]]
             long[name + (" with the text before" if prompt else "")] = segments
+    timed = {}
+    for name in recordings.WORDS:
+        found = model.transcribe(floats(recordings.samples(name)), language="en", temperature=0.0, fp16=False, word_timestamps=True)
+        words = [word for segment in found["segments"] for word in segment["words"]]
+        timed[name] = [[word["word"].strip(), float(word["start"]), float(word["end"])] for word in words]
     languages = {}
     if model.is_multilingual:
         for name in recordings.WORDS:
@@ -56,7 +61,7 @@ def by_openai(folder):
             _, probabilities = model.detect_language(mel)
             best = max(probabilities, key=probabilities.get)
             languages[name] = {"language": best, "probability": probabilities[best]}
-    return {"long": long, "languages": languages}
+    return {"long": long, "timed": timed, "languages": languages}
 
 
 def main(model, folder):

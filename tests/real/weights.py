@@ -189,4 +189,8 @@ def for_openai(folder):
             name = name.replace(there, here)
         state[name] = torch.from_numpy(value)
     model.load_state_dict(state)
+    heads = torch.zeros(sizes["decoder"], sizes["heads"], dtype=torch.bool)
+    for layer, head in json.loads((Path(folder) / "config.json").read_text())["alignment_heads"]:
+        heads[layer, head] = True
+    model.register_buffer("alignment_heads", heads.to_sparse(), persistent=False)
     return model.eval()

@@ -147,6 +147,7 @@ fn pure_files_have_no_clock_and_no_socket() {
         "crates/server/src/queue/jobs.rs",
         "crates/server/src/queue/busy.rs",
         "crates/server/src/queue/allowance.rs",
+        "crates/server/src/subtitles.rs",
         "crates/server/src/language.rs",
         "crates/server/src/blocklist.rs",
         "crates/audio/src/silence.rs",

@@ -6,6 +6,7 @@ mod forms;
 mod fuzz_replay;
 mod held;
 mod home_assistant;
+mod http;
 mod hub;
 mod layering;
 mod lifecycle;

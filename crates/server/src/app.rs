@@ -17,6 +17,7 @@ use crate::announce;
 use crate::config::Config;
 use crate::expectation;
 use crate::fault::Fault;
+use crate::http;
 use crate::lifecycle::{self, Grace, Signals};
 use crate::loading;
 use crate::metrics::Metrics;
@@ -40,6 +41,14 @@ pub enum StartError {
     /// The admin address is taken or not ours.
     #[error("cannot listen on {address} for the admin pages; choose another with --admin, or off")]
     Admin {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The address of the HTTP API is taken or not ours.
+    #[error("cannot listen on {address} for the HTTP API; choose another with --http, or off")]
+    Http {
         /// The address.
         address: String,
         /// What the system said.
@@ -71,6 +80,7 @@ pub struct App {
     config: Config,
     listeners: Vec<Listener>,
     admin: Option<TcpListener>,
+    http: Option<(http::Door, Arc<http::Api>)>,
     service: Arc<Service>,
     view: Arc<View>,
     meters: Meters,
@@ -89,7 +99,8 @@ impl App {
     /// [`StartError`].
     pub async fn build(config: Config, meters: Meters) -> Result<Self, StartError> {
         let signals = Signals::take()?;
-        lifecycle::allow_files(config.max_connections + RESERVE);
+        let doors = 1 + usize::from(config.http.is_some());
+        lifecycle::allow_files(doors * (config.max_connections + RESERVE));
         let mut listeners = Vec::new();
         for uri in &config.uris {
             listeners.push(Listener::bind(uri).await?);
@@ -107,6 +118,7 @@ impl App {
                 )
             }
         };
+        let http_door = http_door(&config).await?;
         let meter = meters.meter("wyoming-stt");
         let metrics = Metrics::new(&meter);
         let names_end = CancellationToken::new();
@@ -149,6 +161,11 @@ impl App {
                     worker.state(),
                 )),
         );
+        let http = http_door.map(|(door, settings)| {
+            let blocklist = Arc::clone(&config.blocklist);
+            let api = http::Api::new(settings, Arc::clone(&service), blocklist);
+            (door, Arc::new(api))
+        });
         let view = Arc::new(View {
             service: Arc::clone(&service),
             draining: AtomicBool::new(false),
@@ -165,6 +182,7 @@ impl App {
             config,
             listeners,
             admin,
+            http,
             service,
             view,
             meters,
@@ -180,13 +198,18 @@ impl App {
         self.listeners.iter().map(Listener::uri).collect()
     }
 
-    /// The addresses in one line: `wyoming tcp://127.0.0.1:10300, admin http://127.0.0.1:10390`.
+    /// The addresses in one line: `wyoming tcp://127.0.0.1:10300, http http://127.0.0.1:8080, admin
+    /// http://127.0.0.1:10390`.
     pub fn addresses(&self) -> String {
         let mut parts: Vec<String> = self
             .uris()
             .iter()
             .map(|uri| format!("wyoming {uri}"))
             .collect();
+        let http = self.http.as_ref();
+        if let Some(address) = http.and_then(|(door, _)| door.address().ok()) {
+            parts.push(format!("http http://{address}"));
+        }
         let admin = self
             .admin
             .as_ref()
@@ -208,6 +231,7 @@ impl App {
         let doors = Doors::new(self.config.max_connections);
         let mut accepting = self.accept_all(&doors, &connections);
         let admin = self.start_admin();
+        let http = self.start_http(&doors, &connections);
         let mut state = self.worker.state();
         // A pipe's end ends its server, once the model is there to answer what was asked.
         let ended = tokio::select! {
@@ -224,6 +248,7 @@ impl App {
         };
         // The listeners take their socket files along.
         while accepting.join_next().await.is_some() {}
+        http.cancel();
         admin.cancel();
         self.names_end.cancel();
         if let Some(announcing) = announcing {
@@ -297,6 +322,22 @@ impl App {
                     warn!(%error, "admin pages ended");
                 }
             });
+        }
+        stop
+    }
+
+    /// Accepts HTTP clients until what it returns is cancelled: those that come while the server drains are told so.
+    fn start_http(&mut self, doors: &Doors, connections: &TaskTracker) -> CancellationToken {
+        let stop = CancellationToken::new();
+        if let Some((door, api)) = self.http.take() {
+            tokio::spawn(http::serve(
+                door,
+                api,
+                self.config.max_connections,
+                doors.clone(),
+                connections.clone(),
+                stop.clone(),
+            ));
         }
         stop
     }
@@ -403,6 +444,19 @@ async fn failed(state: &mut watch::Receiver<ModelState>) -> Arc<str> {
         },
         Err(_worker_gone) => std::future::pending().await,
     }
+}
+
+/// The bound port of the HTTP API, if it is on.
+async fn http_door(config: &Config) -> Result<Option<(http::Door, http::Settings)>, StartError> {
+    let Some(settings) = &config.http else {
+        return Ok(None);
+    };
+    let door = http::Door::bind(&settings.address).await;
+    let door = door.map_err(|source| StartError::Http {
+        address: settings.address.as_str().to_owned(),
+        source,
+    })?;
+    Ok(door.map(|door| (door, settings.clone())))
 }
 
 fn worker_settings(config: &Config) -> WorkerSettings {

@@ -2,6 +2,7 @@
 
 mod error;
 mod faster_whisper;
+mod http;
 mod model;
 mod names;
 mod ranges;
@@ -9,6 +10,7 @@ mod serve;
 
 pub use error::ConfigError;
 pub use faster_whisper::FasterWhisperArgs;
+pub use http::HttpArgs;
 pub use model::{ModelArgs, PrecisionArg, TaskArg, WindowArg};
 pub use names::NamesArgs;
 pub use serve::{Config, LogFormatArg, ServeArgs};
@@ -23,6 +25,7 @@ mod tests {
     use super::*;
     use crate::announce;
     use crate::cli::{Cli, Command};
+    use crate::http::Address;
     use crate::language::LanguageRule;
     use crate::wyoming_server::Uri;
 
@@ -56,6 +59,11 @@ mod tests {
             ),
             (&["--admin", "here"], "--admin"),
             (&["--uri", "10300"], "--uri"),
+            (&["--http", "8080"], "--http"),
+            (&["--http-keys", "/no/such/file"], "--http-keys"),
+            (&["--http-max-body", "0"], "--http-max-body"),
+            (&["--http-cors", "example.org"], "--http-cors"),
+            (&["--http-cors", "https://example.org/"], "--http-cors"),
             (&["--device", "gpu"], "--device"),
             (&["--speculate-after", "0.05"], "--speculate-after"),
             (&["--speculate-after", "11"], "--speculate-after"),
@@ -88,6 +96,20 @@ mod tests {
         assert_eq!(threshold(&[]), Some(0.8));
         assert_eq!(threshold(&["--speech-threshold", "0"]), None);
         assert_eq!(threshold(&["--speech-threshold", "0.5"]), Some(0.5));
+    }
+
+    #[test]
+    fn the_http_api_is_for_this_machine_unless_it_has_keys_or_an_address() {
+        let mut keys = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut keys, b"sk-for-everybody\n").unwrap();
+        let keys = keys.path().to_str().unwrap();
+        let http = |arguments: &[&str]| checked(arguments).unwrap().http.map(|http| http.address);
+        let usual = |address: &str| Some(Address::Usual(address.to_owned()));
+        assert_eq!(http(&[]), usual("127.0.0.1:8080"));
+        assert_eq!(http(&["--http-keys", keys]), usual("0.0.0.0:8080"));
+        assert_eq!(http(&["--http", "off", "--http-keys", keys]), None);
+        let given = Some(Address::Given("*:80".to_owned()));
+        assert_eq!(http(&["--http", "*:80"]), given);
     }
 
     #[test]

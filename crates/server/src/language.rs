@@ -151,6 +151,28 @@ pub fn resolve(tag: &str, known: &[String]) -> Option<String> {
         .map(str::to_owned)
 }
 
+/// Whisper's English name of a language, in lower case.
+pub fn english_name(code: &str) -> Option<&'static str> {
+    let is_name = |(name, named): &&(&str, &str)| *named == code && !OTHER_NAMES.contains(name);
+    NAMES.iter().find(is_name).map(|(name, _)| *name)
+}
+
+/// Names among [`NAMES`] that openai-whisper takes beside its own.
+const OTHER_NAMES: [&str; 12] = [
+    "burmese",
+    "castilian",
+    "flemish",
+    "haitian",
+    "letzeburgesch",
+    "mandarin",
+    "moldavian",
+    "moldovan",
+    "panjabi",
+    "pushto",
+    "sinhalese",
+    "valencian",
+];
+
 /// The codes of this language, the usual one first; the code itself where it has no other.
 fn same_as(code: &str) -> impl Iterator<Item = &str> {
     let known = SAME.iter().find(|codes| codes.contains(&code));
@@ -316,6 +338,21 @@ mod tests {
         ] {
             assert_eq!(resolve(tag, &known()).as_deref(), code, "{tag}");
         }
+    }
+
+    #[test]
+    fn each_language_has_one_english_name() {
+        let codes: std::collections::BTreeSet<&str> = NAMES.iter().map(|(_, code)| *code).collect();
+        assert_eq!(NAMES.len() - OTHER_NAMES.len(), codes.len());
+        for (code, name) in [
+            ("es", "spanish"),
+            ("ro", "romanian"),
+            ("my", "myanmar"),
+            ("yue", "cantonese"),
+        ] {
+            assert_eq!(english_name(code), Some(name));
+        }
+        assert_eq!(english_name("xx"), None);
     }
 
     #[test]

@@ -108,6 +108,7 @@ pub struct Metrics {
     open_streams: UpDownCounter<i64>,
     describes: Counter<u64>,
     faults: Counter<u64>,
+    http_requests: Counter<u64>,
     utterances: Counter<u64>,
     panics: Counter<u64>,
     withheld: Counter<u64>,
@@ -150,7 +151,11 @@ impl Metrics {
             open_connections: gauge("open_connections", "Connections that are open."),
             open_streams: gauge("open_streams", "Utterances whose audio is arriving."),
             describes: counter("describes", "Describe requests answered."),
-            faults: counter("faults", "Error events sent, by code."),
+            faults: counter("faults", "Errors sent to clients, by code."),
+            http_requests: counter(
+                "http_requests",
+                "HTTP requests answered, by path and status.",
+            ),
             utterances: counter("utterances", "Utterances transcribed, by language."),
             panics: counter("recognition_panics", "Batches lost to a panic."),
             withheld: counter(
@@ -289,9 +294,18 @@ impl Metrics {
         self.describes.add(1, &[]);
     }
 
-    /// An error event was sent.
+    /// An error was sent.
     pub fn fault(&self, code: Code) {
         self.faults.add(1, &[KeyValue::new("code", code.as_str())]);
+    }
+
+    /// An HTTP request was answered. `route`: one of those that are served, or `other`.
+    pub fn http_request(&self, route: &'static str, status: u16) {
+        let labels = [
+            KeyValue::new("route", route),
+            KeyValue::new("status", i64::from(status)),
+        ];
+        self.http_requests.add(1, &labels);
     }
 
     /// An utterance was answered. `language` is empty when there was no audio to tell it from.

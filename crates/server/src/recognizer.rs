@@ -169,6 +169,7 @@ pub(crate) mod fake {
                 end_s: 1.0,
                 text: text.to_owned(),
                 tokens: Vec::new(),
+                words: Vec::new(),
                 temperature: 0.0,
                 avg_log_prob: -0.1,
                 compression_ratio: 1.0,

@@ -1,6 +1,5 @@
 //! `wyoming-stt transcribe`: audio files to text, without a server.
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +15,7 @@ use whisper::{Input, Language, Names, Options, Transcript, Whisper};
 use crate::config::ModelArgs;
 use crate::loading::load;
 use crate::model_store::Report;
-use crate::names;
+use crate::{names, subtitles};
 
 /// Longest file: a day.
 const LIMIT: Duration = Duration::from_hours(24);
@@ -188,8 +187,8 @@ fn shown(args: &Args, file: &Path, transcript: &Transcript, damage: &[Damage]) -
     match args.format {
         Format::Text => format!("{}\n", transcript.text),
         Format::Json => format!("{}\n", as_json(file, transcript, damage)),
-        Format::Srt => as_srt(transcript),
-        Format::Vtt => as_vtt(transcript),
+        Format::Srt => subtitles::srt(transcript),
+        Format::Vtt => subtitles::vtt(transcript),
     }
 }
 
@@ -232,44 +231,6 @@ fn as_json(file: &Path, transcript: &Transcript, damage: &[Damage]) -> serde_jso
     })
 }
 
-fn as_srt(transcript: &Transcript) -> String {
-    let mut text = String::new();
-    for (number, segment) in (1..).zip(&transcript.segments) {
-        let (start, end) = (time(segment.start_s, ','), time(segment.end_s, ','));
-        // Writing to a String cannot fail.
-        writeln!(
-            text,
-            "{number}\n{start} --> {end}\n{}\n",
-            segment.text.trim()
-        )
-        .ok();
-    }
-    text
-}
-
-fn as_vtt(transcript: &Transcript) -> String {
-    let mut text = "WEBVTT\n\n".to_owned();
-    for segment in &transcript.segments {
-        let (start, end) = (time(segment.start_s, '.'), time(segment.end_s, '.'));
-        // Writing to a String cannot fail.
-        writeln!(text, "{start} --> {end}\n{}\n", segment.text.trim()).ok();
-    }
-    text
-}
-
-/// `01:02:03,450`; the mark before the milliseconds is the only difference between the formats.
-fn time(seconds: f64, mark: char) -> String {
-    let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let whole = time.as_secs();
-    format!(
-        "{:02}:{:02}:{:02}{mark}{:03}",
-        whole / 3_600,
-        whole / 60 % 60,
-        whole % 60,
-        time.subsec_millis()
-    )
-}
-
 /// One line that is rewritten, on a terminal only.
 struct Progress {
     terminal: bool,
@@ -299,40 +260,5 @@ impl Progress {
         self.clear();
         // Without an output there is nobody to tell; the exit code says it too.
         writeln!(std::io::stderr(), "wyoming-stt: {text}").ok();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use whisper::Segment;
-
-    use super::*;
-
-    fn transcript() -> Transcript {
-        let segment = |start_s, end_s, text: &str| Segment {
-            start_s,
-            end_s,
-            text: text.to_owned(),
-            ..Segment::default()
-        };
-        Transcript {
-            segments: vec![
-                segment(0.0, 1.5, " One."),
-                segment(3_661.25, 3_662.0, " Two."),
-            ],
-            ..Transcript::default()
-        }
-    }
-
-    #[test]
-    fn subtitles_have_their_formats_times() {
-        assert_eq!(
-            as_srt(&transcript()),
-            "1\n00:00:00,000 --> 00:00:01,500\nOne.\n\n2\n01:01:01,250 --> 01:01:02,000\nTwo.\n\n"
-        );
-        assert_eq!(
-            as_vtt(&transcript()),
-            "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nOne.\n\n01:01:01.250 --> 01:01:02.000\nTwo.\n\n"
-        );
     }
 }

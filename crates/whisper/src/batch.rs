@@ -11,6 +11,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
+use candle_core::Tensor;
 use rayon::prelude::*;
 use tracing::debug;
 
@@ -19,7 +20,7 @@ use crate::decode::attempt::{Attempt, Progress};
 use crate::decode::{BRANCHES, language};
 use crate::engine::Engine;
 use crate::error::{WhisperError, model_error};
-use crate::model::{Logits, Prediction, State};
+use crate::model::{Logits, Prediction, State, computing};
 use crate::transcription::Transcription;
 use crate::{Cancel, Input, LogMel, Prefill, Transcript};
 
@@ -50,6 +51,8 @@ struct Place {
     id: u64,
     transcription: Transcription,
     stage: Stage,
+    /// The window that was encoded last, `(1, positions, d_model)`, where the times of its words will be wanted.
+    encoded: Option<Tensor>,
 }
 
 enum Stage {
@@ -130,6 +133,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
                         id,
                         transcription,
                         stage,
+                        encoded: None,
                     });
                 }
             }
@@ -254,7 +258,19 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             .ok_or(WhisperError::Cancelled)?;
         model
             .hear(&mut self.state, &indices, &encoded, rest)
-            .map_err(model_error)
+            .map_err(model_error)?;
+        for (window, index) in indices.into_iter().enumerate() {
+            if let Some(place) = self.places[index].as_mut()
+                && place.transcription.wants_words()
+            {
+                let own = encoded.narrow(0, window, 1);
+                place.encoded = Some(
+                    own.map_err(computing("keeping a window"))
+                        .map_err(model_error)?,
+                );
+            }
+        }
+        Ok(())
     }
 
     /// The window is encoded: its language is detected, or an attempt at its words begins.
@@ -356,9 +372,43 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
                 place
                     .transcription
                     .accept(self.engine.vocabulary(), &outcome);
-                self.go_on(index);
+                match self.align(index) {
+                    Ok(()) => self.go_on(index),
+                    Err(error) => self.dismiss(index, Err(error)),
+                }
             }
         }
+    }
+
+    /// Finds out when the words of a window that is done are said, if that is wanted, and tells of its segments.
+    fn align(&mut self, index: usize) -> Result<(), WhisperError> {
+        let Some(place) = self.places[index].as_mut() else {
+            return Ok(());
+        };
+        let vocabulary = self.engine.vocabulary();
+        if let Some((reading, again)) = place.transcription.to_align(vocabulary) {
+            let began = Instant::now();
+            if let Some(window) = again {
+                self.hear(&[(index, window)])?;
+            }
+            let row = self.state.rows_of(index).start;
+            let Some(place) = self.places[index].as_mut() else {
+                return Ok(());
+            };
+            if let Some(encoded) = &place.encoded {
+                let (tokens, positions) = (&reading.tokens, reading.positions);
+                let model = self.engine.model();
+                let scores =
+                    model.alignment_scores(&mut self.state, row, encoded, tokens, positions);
+                let scores = scores.map_err(model_error)?;
+                place.transcription.align(vocabulary, &reading, scores);
+            }
+            place.transcription.decoded(began.elapsed());
+        }
+        if let Some(place) = self.places[index].as_mut() {
+            place.transcription.tell();
+        }
+        Ok(())
     }
 
     /// An attempt has ended: it was the last, or another one follows, at this window or at the next.

@@ -1,5 +1,6 @@
 //! Loads a Whisper checkpoint on a device and transcribes batches of waveforms.
 
+mod alignment;
 mod batch;
 pub mod checkpoint;
 mod decode;
@@ -32,9 +33,9 @@ pub use load::{LoadOptions, PackedWeights};
 pub use mel::{LogMel, MelError, MelExtractor, MelStream};
 pub use model::{Fused, Model, ModelError, Prefill, State};
 pub use names::Names;
-pub use options::{Cancel, Input, Language, Options};
+pub use options::{Cancel, Input, Language, Options, Progress};
 pub use precision::Precision;
-pub use transcript::{Segment, Timings, Transcript, Withheld};
+pub use transcript::{Segment, Timings, Transcript, Withheld, Word};
 pub use vocabulary::{Task, Vocabulary};
 pub use whisper::{ModelInfo, Whisper};
 pub use window::Window;

@@ -1,10 +1,12 @@
 //! What a caller may ask of one transcription.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use audio::Waveform;
 
+use crate::transcript::Segment;
 use crate::vocabulary::Task;
 use crate::{MelStream, Window};
 
@@ -19,6 +21,8 @@ pub struct Input {
     pub options: Options,
     /// Stops the work between two layers of the encoder, or two decoder steps.
     pub cancel: Cancel,
+    /// Is told of the text so far.
+    pub progress: Option<Progress>,
 }
 
 impl Input {
@@ -29,7 +33,30 @@ impl Input {
             mel: None,
             options: Options::default(),
             cancel: Cancel::default(),
+            progress: None,
         }
+    }
+}
+
+/// Is called with the segments of each window as soon as that window is done, on the thread that transcribes, which waits
+/// meanwhile. Segments are told once and stay as they are.
+#[derive(Clone)]
+pub struct Progress(Arc<dyn Fn(&[Segment]) + Send + Sync>);
+
+impl Progress {
+    /// Calls this.
+    pub fn new(tell: impl Fn(&[Segment]) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    pub(crate) fn tell(&self, segments: &[Segment]) {
+        (self.0)(segments);
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Progress")
     }
 }
 
@@ -89,6 +116,9 @@ pub struct Options {
     pub expected: Option<Arc<crate::Names>>,
     /// Split into segments with times. Audio over one window always is.
     pub timestamps: bool,
+    /// Find out when each word is said, by another pass of the decoder over the text of each window. Brings timestamps
+    /// along.
+    pub word_timestamps: bool,
     /// Long audio: whether the text so far is the prompt of the next window.
     pub condition_on_previous_text: bool,
     /// How much of the window the encoder sees.
@@ -115,6 +145,7 @@ impl Default for Options {
             initial_prompt: None,
             expected: None,
             timestamps: false,
+            word_timestamps: false,
             condition_on_previous_text: false,
             window: Window::Exact,
             max_new_tokens: None,

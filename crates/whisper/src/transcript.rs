@@ -32,6 +32,8 @@ pub struct Segment {
     pub text: String,
     /// The tokens behind the words, timestamps included.
     pub tokens: Vec<u32>,
+    /// When each word is said; empty unless [asked for](crate::Options::word_timestamps).
+    pub words: Vec<Word>,
     /// Temperature of the attempt that gave it.
     pub temperature: f32,
     /// Mean log probability of its window's tokens.
@@ -40,6 +42,17 @@ pub struct Segment {
     pub compression_ratio: f32,
     /// Probability that its window holds no speech.
     pub no_speech_prob: f32,
+}
+
+/// A word of a segment, with its punctuation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Word {
+    /// The word, with the space that Whisper puts in front.
+    pub text: String,
+    /// Seconds from the start of the audio, in hundredths.
+    pub start_s: f64,
+    /// Seconds from the start of the audio, in hundredths.
+    pub end_s: f64,
 }
 
 /// Numbers of windows, or of segments, whose text is not part of the transcript.

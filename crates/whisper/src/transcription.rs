@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use self::cut::{Cut, FRAMES_PER_STEP, cut_at_timestamps, stretches};
+use crate::alignment::{self, Reading};
 use crate::decode::fallback::{Tried, Verdict, Way};
 use crate::decode::language::Detected;
 use crate::decode::{BRANCHES, Outcome, Request, bias};
@@ -61,9 +62,28 @@ pub(crate) struct Transcription {
     said: Vec<u32>,
     prompt_from: usize,
     segments: Vec<Segment>,
+    /// How many of them were told of.
+    told: usize,
+    /// The window that was done last, whose words have no times yet.
+    unaligned: Option<Unaligned>,
+    /// Where the last of the words ends.
+    last_word_s: f64,
     withheld: Withheld,
     done: bool,
     timings: Timings,
+}
+
+/// A window that is done.
+#[derive(Clone, Copy, Debug)]
+struct Unaligned {
+    /// Its first mel frame.
+    seek: usize,
+    /// In mel frames.
+    length: usize,
+    /// Its first segment.
+    segments_from: usize,
+    /// What was encoded last is this window.
+    is_encoded: bool,
 }
 
 /// The mel of the audio.
@@ -111,6 +131,7 @@ impl Transcription {
             positions,
             may_be_short,
         } = bounds;
+        input.options.timestamps |= input.options.word_timestamps;
         let one_window = stream.samples() <= window_frames * HOP_LENGTH;
         let is_long = !one_window || input.options.timestamps;
         // Of long audio most windows are full, and a word that is lost at the end of one is lost for good.
@@ -146,6 +167,9 @@ impl Transcription {
             said: Vec::new(),
             prompt_from: 0,
             segments: Vec::new(),
+            told: 0,
+            unaligned: None,
+            last_word_s: 0.0,
             withheld: Withheld {
                 no_speech: u32::from(!is_speech),
                 ..Withheld::default()
@@ -436,7 +460,14 @@ impl Transcription {
             }
             Spectrogram::Long(mel) => {
                 let frames = mel.frames();
-                let window = self.window_end(tried.way) - self.seek;
+                let end = self.window_end(tried.way);
+                let window = end - self.seek;
+                self.unaligned = Some(Unaligned {
+                    seek: self.seek,
+                    length: window,
+                    segments_from: self.segments.len(),
+                    is_encoded: end == self.window_end(self.way),
+                });
                 self.take_window(vocabulary, window, tokens, &found);
                 self.seek = self.passages.next(self.seek);
                 self.done = self.seek >= frames;
@@ -523,11 +554,88 @@ impl Transcription {
             end_s,
             text,
             tokens: tokens.to_vec(),
+            words: Vec::new(),
             temperature: found.temperature,
             avg_log_prob: found.avg_log_prob,
             compression_ratio: found.compression_ratio,
             no_speech_prob: found.no_speech_prob,
         });
+    }
+
+    /// Whether the times of words are wanted.
+    pub(crate) fn wants_words(&self) -> bool {
+        self.input.options.word_timestamps
+    }
+
+    /// What has to be read for the times of the words of a window that is done, if any are missing, and the window
+    /// itself where it has to be encoded again.
+    pub(crate) fn to_align(&self, vocabulary: &Vocabulary) -> Option<(Reading, Option<LogMel>)> {
+        let window = self.unaligned.filter(|_| self.wants_words())?;
+        let Spectrogram::Long(mel) = &self.spectrogram else {
+            return None;
+        };
+        let language = self.language.as_ref().map_or("", |(language, _)| language);
+        let mut tokens = vocabulary.start_sequence(language, self.input.options.task);
+        let start = tokens.len();
+        tokens.push(vocabulary.no_timestamps());
+        let segments = self.segments.get(window.segments_from..)?;
+        tokens.extend(
+            segments
+                .iter()
+                .flat_map(|segment| words(vocabulary, segment)),
+        );
+        if segments.is_empty() || tokens.len() >= self.positions {
+            return None;
+        }
+        tokens.push(vocabulary.end_of_text());
+        let reading = Reading {
+            tokens,
+            start,
+            positions: window.length / FRAMES_PER_STEP,
+        };
+        let again = (!window.is_encoded).then(|| {
+            mel.slice(window.seek, window.length)
+                .slice(0, self.window_frames)
+        });
+        Some((reading, again))
+    }
+
+    /// The scores of what was to be read.
+    pub(crate) fn align(
+        &mut self,
+        vocabulary: &Vocabulary,
+        reading: &Reading,
+        scores: Vec<Vec<f32>>,
+    ) {
+        let Some(window) = self.unaligned.take() else {
+            return;
+        };
+        let times = alignment::times(reading, scores);
+        let language = self.language.as_ref().map_or("", |(language, _)| language);
+        let text = reading.start + 1..reading.tokens.len() - 1;
+        let split = alignment::words_of(vocabulary, language, &reading.tokens[text]);
+        let segments = self.segments.get_mut(window.segments_from..);
+        let segments = segments.unwrap_or_default();
+        let texts: Vec<usize> = segments
+            .iter()
+            .map(|segment| words(vocabulary, segment).count())
+            .collect();
+        self.last_word_s = alignment::place_words(
+            segments,
+            &texts,
+            alignment::Punctuated::new(split, &times),
+            window.seek as f64 * FRAME_S,
+            self.last_word_s,
+        );
+    }
+
+    /// Tells of the segments that are new.
+    pub(crate) fn tell(&mut self) {
+        let fresh = self.segments.get(self.told..).unwrap_or_default();
+        if let (Some(progress), false) = (&self.input.progress, fresh.is_empty()) {
+            progress.tell(fresh);
+        }
+        self.told = self.segments.len();
     }
 
     pub(crate) fn into_transcript(self) -> Transcript {
@@ -543,6 +651,12 @@ impl Transcription {
             timings: self.timings,
         }
     }
+}
+
+/// The tokens of a segment's text.
+fn words<'s>(vocabulary: &'s Vocabulary, segment: &'s Segment) -> impl Iterator<Item = u32> + 's {
+    let tokens = segment.tokens.iter().copied();
+    tokens.filter(|token| vocabulary.is_word(*token))
 }
 
 /// What is said of every segment of a window.

@@ -274,7 +274,7 @@ impl Vocabulary {
     }
 
     /// Special tokens come behind the words in every Whisper vocabulary, and words that were added come behind these.
-    fn is_word(&self, token: u32) -> bool {
+    pub(crate) fn is_word(&self, token: u32) -> bool {
         let is_end = || self.ends.contains(&token);
         (token < self.end_of_text && !is_end()) || self.added.contains_key(&token)
     }

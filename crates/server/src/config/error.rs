@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::ranges::{LONGEST_PAUSE_S, SHORTEST_PAUSE_S};
 use crate::announce;
+use crate::http::KeysError;
 use crate::names::file::FileError;
 use crate::names::home_assistant::HomeAssistantError;
 
@@ -41,6 +42,26 @@ pub enum ConfigError {
     Admin {
         /// What was given.
         admin: String,
+    },
+    /// No address of the HTTP API.
+    #[error("--http {http:?} is neither HOST:PORT nor off")]
+    Http {
+        /// What was given.
+        http: String,
+    },
+    /// API keys that cannot be used.
+    #[error("--http-keys")]
+    HttpKeys {
+        /// Why.
+        source: KeysError,
+    },
+    /// No origin.
+    #[error(
+        "--http-cors {origin:?} is neither * nor an origin such as https://example.org, without a path"
+    )]
+    Origin {
+        /// What was given.
+        origin: String,
     },
     /// Zeroconf announces a port.
     #[error("--zeroconf needs a tcp:// address among --uri")]

@@ -10,6 +10,8 @@ const MOST_SECONDS: u64 = 1_000_000_000;
 pub(super) const MOST_CONNECTIONS: u64 = 1_000_000;
 /// Each is memory that is made at the start, or a thread.
 pub(super) const MOST_AT_ONCE: u64 = 1_024;
+/// A tebibyte; more is not in any machine.
+pub(super) const MOST_MEBIBYTES: u64 = 1 << 20;
 /// More do not make the words better.
 pub(super) const MOST_BEAMS: u64 = 64;
 

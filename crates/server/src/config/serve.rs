@@ -12,9 +12,10 @@ use whisper::Options;
 use super::ranges::{
     LONGEST_PAUSE_S, MOST_AT_ONCE, MOST_CONNECTIONS, SHORTEST_PAUSE_S, count, seconds,
 };
-use super::{ConfigError, FasterWhisperArgs, ModelArgs, NamesArgs};
+use super::{ConfigError, FasterWhisperArgs, HttpArgs, ModelArgs, NamesArgs};
 use crate::announce;
 use crate::blocklist::Blocklist;
+use crate::http;
 use crate::language::LanguageRule;
 use crate::names;
 use crate::queue::QueueLimits;
@@ -40,6 +41,9 @@ pub struct ServeArgs {
         value_name = "HOST:PORT|off"
     )]
     pub admin: String,
+    /// The HTTP API.
+    #[command(flatten)]
+    pub http: HttpArgs,
     /// Announce the server on the local network (mDNS, DNS-SD), so that Home Assistant finds it. NAME
     /// is what it is called there; without one it is named after this machine.
     #[arg(
@@ -195,6 +199,8 @@ pub struct Config {
     pub uris: Vec<Uri>,
     /// Admin address; `None` when off.
     pub admin: Option<String>,
+    /// The HTTP API; `None` when off.
+    pub http: Option<http::Settings>,
     /// How the server is announced on the local network, if it is.
     pub zeroconf: Option<announce::Settings>,
     /// The model.
@@ -242,6 +248,7 @@ impl ServeArgs {
             notes,
             uris: self.uri.clone(),
             admin: self.admin_address()?,
+            http: self.http.check()?,
             zeroconf: self.zeroconf()?,
             model: self.model.clone(),
             languages: self.languages()?,
@@ -363,7 +370,7 @@ impl ServeArgs {
     }
 
     /// Settings of which more is known than what was given.
-    fn worked_out(&self) -> [(&'static str, String); 3] {
+    fn worked_out(&self) -> [(&'static str, String); 4] {
         let hub = &self.model.hub;
         let kept_in = hub.cache_dir();
         let kept_in = kept_in.map(|folder| folder.display().to_string());
@@ -371,6 +378,7 @@ impl ServeArgs {
         [
             ("download-dir", kept_in.unwrap_or_default()),
             ("offline", hub.is_offline().to_string()),
+            ("http", self.http.shown_address()),
             (
                 "zeroconf",
                 announced.map_or_else(String::new, |announced| announced.name),

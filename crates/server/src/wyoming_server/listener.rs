@@ -242,6 +242,11 @@ impl Doors {
         self.knocked.notified().await;
     }
 
+    /// Somebody has come, to this door or to another of the server.
+    pub fn knock(&self) {
+        self.knocked.notify_one();
+    }
+
     /// Starts a connection. When there are too many it may only describe, and beyond that it is
     /// closed at once.
     fn admit<R, W>(
@@ -253,7 +258,7 @@ impl Doors {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        self.knocked.notify_one();
+        self.knock();
         let full = Arc::clone(&self.full).try_acquire_owned();
         let (permit, access) = match full {
             Ok(permit) => (permit, Access::Full),

@@ -8,42 +8,42 @@ use crate::queue::Answered;
 
 /// When an answer came how far.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// The end of audio came.
-    pub(super) ended: Instant,
+    pub(crate) ended: Instant,
     /// The queue had the utterance.
-    pub(super) queued: Instant,
+    pub(crate) queued: Instant,
     /// The words are to be written.
-    pub(super) now: Instant,
+    pub(crate) now: Instant,
     /// Transcription began before the audio had ended.
-    pub(super) ahead: bool,
+    pub(crate) ahead: bool,
 }
 
 /// Parts of an answer. One whose transcription began before the audio had ended has `ahead` in the place of
 /// the four of the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Parts {
+pub(crate) struct Parts {
     /// The last of the samples, the spectrogram and the request's names.
-    pub(super) prepare: Duration,
+    pub(crate) prepare: Duration,
     /// In the queue, and until the device had made room.
-    pub(super) wait: Duration,
+    pub(crate) wait: Duration,
     /// Spectrograms that had not been computed before, the detector of speech, and the prompt.
-    pub(super) mel: Duration,
+    pub(crate) mel: Duration,
     /// In the encoder.
-    pub(super) encode: Duration,
+    pub(crate) encode: Duration,
     /// In the decoder.
-    pub(super) decode: Duration,
+    pub(crate) decode: Duration,
     /// On the device, while it encoded and decoded others.
-    pub(super) others: Duration,
+    pub(crate) others: Duration,
     /// The rest of what the device had begun before.
-    pub(super) ahead: Duration,
+    pub(crate) ahead: Duration,
     /// Until the words of those before it were written, and the connection came to it.
-    pub(super) reply: Duration,
+    pub(crate) reply: Duration,
 }
 
 impl Parts {
     /// Those of one answer.
-    pub(super) fn of(times: &Times, answered: &Answered) -> Self {
+    pub(crate) fn of(times: &Times, answered: &Answered) -> Self {
         let mut left = times.now - times.ended;
         // A clock that is read at two places must not make more of the whole.
         let mut take = |part: Duration| {
@@ -80,14 +80,14 @@ impl Parts {
     }
 
     /// From the end of audio to the words.
-    pub(super) fn sum(&self) -> Duration {
+    pub(crate) fn sum(&self) -> Duration {
         let mut sum = Duration::ZERO;
         self.each(|_, time| sum += time);
         sum
     }
 
     /// Calls with the name and the length of each.
-    pub(super) fn each(&self, mut call: impl FnMut(&'static str, Duration)) {
+    pub(crate) fn each(&self, mut call: impl FnMut(&'static str, Duration)) {
         for (part, time) in [
             ("prepare", self.prepare),
             ("wait", self.wait),

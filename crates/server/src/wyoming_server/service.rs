@@ -95,7 +95,7 @@ impl Service {
     }
 
     /// Why the server ends when it ends before its clients do.
-    pub(super) fn end(&self) -> Fault {
+    pub(crate) fn end(&self) -> Fault {
         match &*self.state.borrow() {
             ModelState::Failed(_) => Fault::NotReady,
             ModelState::Loading | ModelState::Ready(_) => Fault::Draining,
@@ -120,6 +120,15 @@ impl Service {
         Ok(Options {
             language,
             expected,
+            ..self.options.clone()
+        })
+    }
+
+    /// How an utterance in this language, or in any, is transcribed, with the names that stand for all.
+    pub(crate) fn standing_options(&self, language: Option<&str>) -> Result<Options, Fault> {
+        Ok(Options {
+            language: self.languages.choose(language, &self.known_languages())?,
+            expected: self.expectation.standing(),
             ..self.options.clone()
         })
     }
@@ -154,7 +163,7 @@ impl Service {
         }
     }
 
-    pub(super) fn loaded(&self) -> Option<Arc<Loaded>> {
+    pub(crate) fn loaded(&self) -> Option<Arc<Loaded>> {
         match &*self.state.borrow() {
             ModelState::Ready(loaded) => Some(Arc::clone(loaded)),
             _ => None,

@@ -120,6 +120,7 @@ impl Utterance {
             mel: self.mel.clone(),
             options,
             cancel: Cancel::default(),
+            progress: None,
         });
         if let (Some(_), Some(rule)) = (&self.ahead, &mut self.pause_rule) {
             rule.started();
@@ -152,6 +153,7 @@ impl Utterance {
             mel,
             options: self.options().await?,
             cancel: Cancel::default(),
+            progress: None,
         })))
     }
 

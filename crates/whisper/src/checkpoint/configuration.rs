@@ -39,6 +39,9 @@ pub struct GenerationConfig {
     pub max_initial_timestamp_index: Option<u32>,
     /// Longest token sequence, prompt included.
     pub max_length: Option<usize>,
+    /// Layers and heads of the decoder whose attention follows the audio.
+    #[serde(deserialize_with = "pairs")]
+    pub alignment_heads: Option<Vec<[usize; 2]>>,
 }
 
 /// `config.json`, more forgiving than Candle's own type: lists may be null and may hold −1, and what is missing is what
@@ -120,6 +123,14 @@ fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>
         Some(Tokens::One(token)) => vec![token],
         Some(Tokens::Several(tokens)) => tokens,
     })
+}
+
+/// Pairs of numbers; anything else is none, since only times of words need them.
+pub(super) fn pairs<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<[usize; 2]>>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 impl ConfigFile {

@@ -10,12 +10,13 @@ use super::{
     layers::{FeedForward, Linear, Projection, Source},
     matrix::Room,
     norm::LayerNorm,
-    ops::BestTokens,
+    ops::{self, BestTokens},
     output::Output,
     prediction::{Asked, Prediction},
     rounding,
 };
 use crate::{
+    alignment::Head,
     checkpoint::LoadError,
     model::{
         Span, State,
@@ -113,7 +114,7 @@ impl Decoder {
         let mut caches = state.caches(spans)?;
         let mut rooms = Rooms::default();
         for (index, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, &mut caches, index, spans, &mut rooms)?;
+            x = layer.forward(x, &mut caches, index, spans, &mut rooms)?.0;
         }
         // Everything before the output matrix, which is most of the work for a small model, is narrowed to what
         // was asked for.
@@ -124,6 +125,46 @@ impl Decoder {
         let output = self.output.as_ref().unwrap_or(&self.tokens);
         let best: Vec<bool> = asked.iter().map(|asked| asked.best).collect();
         output.predictions(&x, &self.norm, &best, may_be_said)
+    }
+
+    /// Appends the tokens of a span to its row; the scores of some heads over the audio, before the softmax, of each
+    /// `(tokens, positions)`. `encoded`: `(1, positions or more, width)`.
+    pub(super) fn scores(
+        &self,
+        state: &mut State,
+        span: Span<'_>,
+        encoded: &Tensor,
+        heads: &[Head],
+        positions: usize,
+    ) -> candle_core::Result<Vec<Vec<f32>>> {
+        let spans = [span];
+        let mut x = self.embed(&spans)?;
+        let audio = encoded.squeeze(0)?.narrow(0, 0, positions)?.contiguous()?;
+        let head_width = audio.dim(1)? / state.heads();
+        let mut caches = state.caches(&spans)?;
+        let mut rooms = Rooms::default();
+        let mut scores: Vec<Vec<f32>> = vec![Vec::new(); heads.len()];
+        for (index, layer) in self.layers.iter().enumerate() {
+            let queries;
+            (x, queries) = layer.forward(x, &mut caches, index, &spans, &mut rooms)?;
+            if heads.iter().all(|head| head.layer != index) {
+                continue;
+            }
+            let keys = layer
+                .audio_keys_values
+                .forward(&audio, &mut Room::default())?;
+            for (scores, head) in scores.iter_mut().zip(heads) {
+                if head.layer == index {
+                    let part = |x: &Tensor| {
+                        x.narrow(1, head.head * head_width, head_width)?
+                            .contiguous()
+                    };
+                    let products = part(&queries)?.matmul(&part(&keys)?.t()?)?;
+                    *scores = ops::to_host_rows(&products)?.concat();
+                }
+            }
+        }
+        Ok(scores)
     }
 
     fn embed(&self, spans: &[Span<'_>]) -> candle_core::Result<Tensor> {
@@ -166,7 +207,8 @@ impl Layer {
         })
     }
 
-    /// The values of `x` may be overwritten.
+    /// The values of `x` may be overwritten. Returns the sum for the next layer, and the queries over audio, which that
+    /// layer overwrites.
     fn forward(
         &self,
         x: Tensor,
@@ -174,7 +216,7 @@ impl Layer {
         index: usize,
         spans: &[Span<'_>],
         rooms: &mut Rooms,
-    ) -> candle_core::Result<Tensor> {
+    ) -> candle_core::Result<(Tensor, Tensor)> {
         let qkv = self.text_queries_keys_values.forward_normed(
             &self.text_norm,
             &x,
@@ -193,7 +235,7 @@ impl Layer {
             PassCaches::Shelves(shelves, plan) => shelves.attend_to_audio(&queries, index, plan)?,
         };
         let x = self.audio_out.add_to(x, &attended)?;
-        self.feed_forward.forward(x)
+        Ok((self.feed_forward.forward(x)?, queries))
     }
 }
 

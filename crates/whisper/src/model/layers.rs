@@ -185,6 +185,6 @@ impl FeedForward {
 }
 
 /// Names the part of the network in an error.
-pub(super) fn computing(operation: &'static str) -> impl Fn(candle_core::Error) -> ModelError {
+pub(crate) fn computing(operation: &'static str) -> impl Fn(candle_core::Error) -> ModelError {
     move |source| ModelError::Compute { operation, source }
 }

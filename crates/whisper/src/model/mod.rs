@@ -41,17 +41,19 @@ pub(crate) use self::{ops::are_host, rest::Rest, vector::log_sum_exp};
 
 use self::span::Span;
 use self::{
-    attention::CacheShape, decoder::Decoder, encoder::Encoder, layers::computing, ops::BestTokens,
-    output::Output, prediction::Asked, source::Source,
+    attention::CacheShape, decoder::Decoder, encoder::Encoder, ops::BestTokens, output::Output,
+    prediction::Asked, source::Source,
 };
 pub use self::{error::ModelError, fused::Fused, state::State};
 pub(crate) use self::{
+    layers::computing,
     logits::Logits,
     prediction::{Best, Prediction},
     source::Kept,
 };
 use crate::{
     Cancel,
+    alignment::{self, Head},
     checkpoint::{Checkpoint, LoadError},
     mel::LogMel,
     precision::{Arithmetic, Precision},
@@ -76,6 +78,8 @@ pub struct Model {
     arithmetic: Arithmetic,
     fused: Fused,
     may_be_said: Option<BestTokens>,
+    /// Those whose attention follows the audio.
+    alignment_heads: Vec<Head>,
 }
 
 /// Tokens to append to one row, and which of their logits are wanted.
@@ -159,6 +163,10 @@ impl Model {
             arithmetic,
             fused,
             may_be_said: None,
+            alignment_heads: alignment::heads(
+                checkpoint.generation().alignment_heads.as_deref(),
+                config,
+            ),
         })
     }
 
@@ -501,6 +509,33 @@ impl Model {
             .map_err(computing("the decoder"))?;
         state.grow(spans);
         Ok(predicted)
+    }
+
+    /// Where the heads whose attention follows the audio look while `tokens` are read by an empty row: scores before the
+    /// softmax, `(tokens, positions)` for each head. `encoded`: the audio, `(1, positions or more, d_model)`, which the
+    /// row's item was given.
+    pub(crate) fn alignment_scores(
+        &self,
+        state: &mut State,
+        row: usize,
+        encoded: &Tensor,
+        tokens: &[u32],
+        positions: usize,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        state.clear(row);
+        let length = state.len(row);
+        let span = Span {
+            row,
+            length,
+            tokens,
+        };
+        self.check_spans(state, &[span])?;
+        let scores = self
+            .decoder
+            .scores(state, span, encoded, &self.alignment_heads, positions)
+            .map_err(computing("the times of words"));
+        state.clear(row);
+        scores
     }
 
     /// Checks an item of [`Model::start`]: `(1, positions, d_model)`.

@@ -136,6 +136,11 @@ impl State {
         first..first + self.rows_per_item
     }
 
+    /// Heads of attention.
+    pub(crate) fn heads(&self) -> usize {
+        self.shape.heads
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.lengths.len()

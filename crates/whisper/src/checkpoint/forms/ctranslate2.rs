@@ -22,7 +22,7 @@ use self::binary::{Fault, Model, Variable};
 use super::{Contents, Form};
 use crate::checkpoint::{
     LoadError,
-    configuration::{ConfigFile, GenerationConfig, Shape},
+    configuration::{ConfigFile, GenerationConfig, Shape, pairs},
     files::{WeightFile, read_if_there},
     json,
     stored::{Integer, Number, Stored, Values},
@@ -44,6 +44,8 @@ const FORM: &str = "CTranslate2 model";
 struct Config {
     suppress_ids: Option<Vec<i64>>,
     suppress_ids_begin: Option<Vec<i64>>,
+    #[serde(deserialize_with = "pairs")]
+    alignment_heads: Option<Vec<[usize; 2]>>,
 }
 
 /// Whether a file begins as these do.
@@ -80,6 +82,7 @@ pub(super) fn open(weights: &Path) -> Result<Contents, LoadError> {
         generation: GenerationConfig {
             suppress_tokens: config.suppress_ids,
             begin_suppress_tokens: config.suppress_ids_begin,
+            alignment_heads: config.alignment_heads,
             ..GenerationConfig::default()
         },
         tokenizer,

@@ -1,0 +1,32 @@
+//! The HTTP door: OpenAI's transcription API in front of the queue that Wyoming's clients use.
+//!
+//! [`listener`] accepts and bounds connections, [`router`] says which path is answered by what, [`auth`] reads keys,
+//! [`body`] and [`form`] turn an upload into a [`form::Wanted`], [`sound`] its file into samples, [`transcription`]
+//! hands them to the queue, and [`answer`] or [`events`] write what comes back. What goes wrong is a
+//! [`problem::Problem`].
+
+mod answer;
+mod api;
+mod auth;
+mod body;
+mod cors;
+mod events;
+mod form;
+mod format;
+mod guesses;
+mod keys;
+mod listener;
+mod models;
+mod openapi;
+mod problem;
+mod router;
+mod schema;
+mod settings;
+mod sound;
+mod transcription;
+mod writing;
+
+pub(crate) use api::Api;
+pub use keys::{Keys, KeysError};
+pub(crate) use listener::{Door, serve};
+pub use settings::{Address, Settings};
