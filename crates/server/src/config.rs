@@ -108,6 +108,7 @@ mod tests {
         assert_eq!(http(&[]), usual("127.0.0.1:8080"));
         assert_eq!(http(&["--http-keys", keys]), usual("0.0.0.0:8080"));
         assert_eq!(http(&["--http", "off", "--http-keys", keys]), None);
+        assert_eq!(http(&["--uri", "stdio://"]), None);
         let given = Some(Address::Given("*:80".to_owned()));
         assert_eq!(http(&["--http", "*:80"]), given);
     }

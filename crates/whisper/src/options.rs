@@ -41,7 +41,9 @@ impl Input {
 /// Is called with the segments of each window as soon as that window is done, on the thread that transcribes, which waits
 /// meanwhile. Segments are told once and stay as they are.
 #[derive(Clone)]
-pub struct Progress(Arc<dyn Fn(&[Segment]) + Send + Sync>);
+pub struct Progress(Arc<Callback>);
+
+type Callback = dyn Fn(&[Segment]) + Send + Sync;
 
 impl Progress {
     /// Calls this.

@@ -117,8 +117,8 @@ impl SplitMatrix {
         let low = self.low_of(output).as_chunks::<PAIR>().0;
         high.zip(low).map(|(high, low)| {
             let mut weights = [0.0; PAIR];
-            for at in 0..GROUP {
-                let parts = [high[at] & 15, high[at] >> 4];
+            for (at, byte) in high.iter().enumerate() {
+                let parts = [byte & 15, byte >> 4];
                 for (part, at) in parts.into_iter().zip([at, at + GROUP]) {
                     let weight = HIGH * i32::from(part) + i32::from(low[at]);
                     weights[at] = (weight - i32::from(WEIGHT_OFFSET)) as f32;

@@ -15,7 +15,7 @@ const MEBIBYTE: usize = 1 << 20;
 #[derive(Clone, Debug, Args)]
 pub struct HttpArgs {
     /// Address of the HTTP API, which OpenAI's clients understand, or `off`. Without this setting it is
-    /// 127.0.0.1:8080, with --http-keys 0.0.0.0:8080, and a server whose port 8080 is not free starts without it.
+    /// 127.0.0.1:8080, with --http-keys 0.0.0.0:8080, and a server whose port 8080 is not free, or that serves its standard input only, starts without it.
     #[arg(long, env = "STT_HTTP", value_name = "HOST:PORT|off")]
     pub http: Option<String>,
     /// File with the API keys of the HTTP API: one a line, lines that begin with # are comments. It is read again when
@@ -42,9 +42,9 @@ pub struct HttpArgs {
 }
 
 impl HttpArgs {
-    /// Checks what was typed; `None` when off.
-    pub(super) fn check(&self) -> Result<Option<Settings>, ConfigError> {
-        let Some(address) = self.address()? else {
+    /// Checks what was typed; `None` when off. `is_a_child`: the server has one client, on its standard input.
+    pub(super) fn check(&self, is_a_child: bool) -> Result<Option<Settings>, ConfigError> {
+        let Some(address) = self.address(is_a_child)? else {
             return Ok(None);
         };
         let keys = self.http_keys.as_deref().map(Keys::of_file).transpose();
@@ -59,16 +59,17 @@ impl HttpArgs {
     }
 
     /// Where the API listens, for people.
-    pub(super) fn shown_address(&self) -> String {
-        match self.address() {
+    pub(super) fn shown_address(&self, is_a_child: bool) -> String {
+        match self.address(is_a_child) {
             Ok(Some(address)) => address.as_str().to_owned(),
             Ok(None) | Err(_) => "off".to_owned(),
         }
     }
 
-    fn address(&self) -> Result<Option<Address>, ConfigError> {
+    fn address(&self, is_a_child: bool) -> Result<Option<Address>, ConfigError> {
+        let has_keys = self.http_keys.is_some();
         let Some(http) = &self.http else {
-            return Ok(Some(Address::usual(self.http_keys.is_some())));
+            return Ok((has_keys || !is_a_child).then(|| Address::usual(has_keys)));
         };
         if http == "off" {
             return Ok(None);

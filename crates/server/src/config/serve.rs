@@ -236,6 +236,11 @@ pub struct Config {
 }
 
 impl ServeArgs {
+    /// Whether the client starts the server for itself, and talks to it through its standard input.
+    fn is_a_child(&self) -> bool {
+        self.uri.iter().all(|uri| *uri == Uri::Stdio)
+    }
+
     /// Checks what was typed.
     ///
     /// # Errors
@@ -248,7 +253,7 @@ impl ServeArgs {
             notes,
             uris: self.uri.clone(),
             admin: self.admin_address()?,
-            http: self.http.check()?,
+            http: self.http.check(self.is_a_child())?,
             zeroconf: self.zeroconf()?,
             model: self.model.clone(),
             languages: self.languages()?,
@@ -378,7 +383,7 @@ impl ServeArgs {
         [
             ("download-dir", kept_in.unwrap_or_default()),
             ("offline", hub.is_offline().to_string()),
-            ("http", self.http.shown_address()),
+            ("http", self.http.shown_address(self.is_a_child())),
             (
                 "zeroconf",
                 announced.map_or_else(String::new, |announced| announced.name),

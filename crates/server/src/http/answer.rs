@@ -65,6 +65,7 @@ struct Part {
 
 /// A word. Times are seconds from the beginning of the audio.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the API's names")]
 struct Word {
     word: String,
     start: f64,

@@ -226,15 +226,11 @@ mod tests {
         assert_eq!(outcome, Some(BodyError::LongHead));
     }
 
-    fn within(body: Body, held: Held) -> impl Future<Output = Vec<Result<usize, BodyError>>> {
-        async move {
-            let mut body = body.into_data_stream();
-            let pieces = pieces(&mut body, held, Duration::from_secs(30));
-            pieces
-                .map(|piece| piece.map(|piece| piece.len()))
-                .collect()
-                .await
-        }
+    async fn within(body: Body, held: Held) -> Vec<Result<usize, BodyError>> {
+        let mut body = body.into_data_stream();
+        let pieces = pieces(&mut body, held, Duration::from_secs(30));
+        let lengths = pieces.map(|piece| piece.map(|piece| piece.len()));
+        lengths.collect().await
     }
 
     #[tokio::test(start_paused = true)]

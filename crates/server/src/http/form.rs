@@ -57,7 +57,7 @@ pub(super) async fn read(
     let mut form = Multipart::new(pieces(body, held.clone(), longest_audio), boundary);
     let mut fields = Fields::default();
     let mut parts = 0;
-    while let Some(field) = form.next_field().await.map_err(bad_form)? {
+    while let Some(field) = form.next_field().await.map_err(|error| bad_form(&error))? {
         held.parsed();
         parts += 1;
         if parts > MOST_PARTS {
@@ -80,7 +80,7 @@ async fn read_field(mut field: Field<'_>, held: &Held, fields: &mut Fields) -> R
     if name == "file" {
         let extension = field.file_name().and_then(extension);
         let mut bytes = Vec::new();
-        while let Some(piece) = field.chunk().await.map_err(bad_form)? {
+        while let Some(piece) = field.chunk().await.map_err(|error| bad_form(&error))? {
             held.parsed();
             bytes.extend_from_slice(&piece);
         }
@@ -88,7 +88,7 @@ async fn read_field(mut field: Field<'_>, held: &Held, fields: &mut Fields) -> R
     }
     let is_known = KNOWN.contains(&name.as_str());
     let mut text = Vec::new();
-    while let Some(piece) = field.chunk().await.map_err(bad_form)? {
+    while let Some(piece) = field.chunk().await.map_err(|error| bad_form(&error))? {
         held.parsed();
         if !is_known {
             continue;
@@ -239,8 +239,8 @@ fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
 }
 
 /// What the parser said, or why its input ended.
-fn bad_form(error: multer::Error) -> Problem {
-    if let multer::Error::StreamReadFailed(source) = &error
+fn bad_form(error: &multer::Error) -> Problem {
+    if let multer::Error::StreamReadFailed(source) = error
         && let Some(source) = source.downcast_ref::<BodyError>()
     {
         return (*source).into();

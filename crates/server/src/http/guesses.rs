@@ -25,9 +25,10 @@ impl Guesses {
     /// How long it has to wait.
     pub(super) fn may_try(&self, address: IpAddr, now: Duration) -> Result<(), Duration> {
         let allowed = now + EACH * (BURST - 1);
-        match self.free_at.get(&network(address)) {
-            Some(free_at) if *free_at > allowed => Err(*free_at - allowed),
-            _ => Ok(()),
+        let free_at = self.free_at.get(&network(address)).copied();
+        match free_at.unwrap_or_default().saturating_sub(allowed) {
+            Duration::ZERO => Ok(()),
+            wait => Err(wait),
         }
     }
 
@@ -54,7 +55,7 @@ fn network(address: IpAddr) -> IpAddr {
             let [a, b, c, d, ..] = address.segments();
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
         }
-        address => address,
+        IpAddr::V4(address) => address.into(),
     }
 }
 

@@ -66,13 +66,13 @@ pub(super) async fn decode(api: &Api, file: Upload, held: Held) -> Result<Sound,
             tracing::error!(%error, "decoding a file panicked");
             Problem::from(Fault::Internal)
         })?
-        .map_err(refused)
+        .map_err(|error| refused(&error))
 }
 
-fn refused(error: FileError) -> Problem {
+fn refused(error: &FileError) -> Problem {
     let message = error.to_string();
     let (status, code) = match error {
-        FileError::TooLong { limit } => return Fault::TooLong { limit }.into(),
+        FileError::TooLong { limit } => return Fault::TooLong { limit: *limit }.into(),
         FileError::UnknownFormat { .. }
         | FileError::UnknownCodec { .. }
         | FileError::Codec { .. }

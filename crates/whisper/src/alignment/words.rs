@@ -77,7 +77,7 @@ pub(crate) struct Punctuated {
 impl Punctuated {
     /// `words` with numbers of tokens; `times`: when each token begins, and when the last one ends.
     pub(crate) fn new(words: Vec<(String, usize)>, times: &[f64]) -> Self {
-        let time = |index: usize| times.get(index).or(times.last()).copied();
+        let time = |index: usize| times.get(index).or_else(|| times.last()).copied();
         let mut from = 0;
         let words = words.into_iter().map(|(text, tokens)| {
             let start_s = time(from).unwrap_or_default();

@@ -227,9 +227,10 @@ impl Search {
                 });
                 let (credit, count) = (track.credit(), hypothesis.tokens.len());
                 // The end of text is no token of the text.
-                let rank = match ends.contains(&token) && beam_size > 1 {
-                    true => stretched(sum_log_prob, count, count + 1),
-                    false => sum_log_prob,
+                let rank = if ends.contains(&token) && beam_size > 1 {
+                    stretched(sum_log_prob, count, count + 1)
+                } else {
+                    sum_log_prob
                 };
                 Candidate {
                     score: sum_log_prob + credit,

@@ -139,6 +139,8 @@ fn settings(stt: &ValidStt) -> Vec<EnvVar> {
     let mut env = vec![
         var("STT_URI", format!("tcp://*:{WYOMING_PORT}")),
         var("STT_ADMIN", format!("*:{}", spec.telemetry.admin_port)),
+        // No Service leads to it.
+        var("STT_HTTP", "off".to_owned()),
     ];
     env.extend(model(stt));
     env.push(var(
