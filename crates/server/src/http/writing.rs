@@ -1,12 +1,16 @@
-//! A connection whose client must take what is written to it.
+//! A connection whose client must take what is written to it, and can: what it still sends when the server has ended is
+//! read for a while, because closing with unread bytes would reset the connection, and the last answer would be lost.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+
+/// How long a client may go on sending once the server has ended.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Fails once a write has waited for so long.
 #[derive(Debug)]
@@ -16,6 +20,8 @@ pub(super) struct Writing<S> {
     /// Runs while a write waits.
     end: Pin<Box<Sleep>>,
     is_waiting: bool,
+    /// Whether all is written, and the other side knows.
+    has_ended: bool,
 }
 
 impl<S> Writing<S> {
@@ -25,6 +31,7 @@ impl<S> Writing<S> {
             patience,
             end: Box::pin(sleep(patience)),
             is_waiting: false,
+            has_ended: false,
         }
     }
 
@@ -60,7 +67,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Writing<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Writing<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Writing<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -89,7 +96,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Writing<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if !self.has_ended {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            self.has_ended = true;
+            self.end.as_mut().reset(Instant::now() + LINGER);
+        }
+        let mut discarded = [0; 8 << 10];
+        while self.end.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut discarded);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -118,5 +138,34 @@ mod tests {
         let error = ours.write_all(&[7; 6_000]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(begun.elapsed(), patience);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_still_sends_gets_the_last_answer_and_is_left_after_a_while() {
+        let (ours, theirs) = duplex(1_000);
+        let mut ours = Writing::new(ours, Duration::from_secs(10));
+        let (mut reads, mut writes) = tokio::io::split(theirs);
+        // More than the pipe holds, and no end of it.
+        let sends = tokio::spawn(async move {
+            while writes.write_all(&[7; 600]).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        ours.write_all(b"no").await.unwrap();
+        let begun = Instant::now();
+        ours.shutdown().await.unwrap();
+        assert_eq!(begun.elapsed(), LINGER);
+        let mut answer = Vec::new();
+        reads.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, b"no");
+        drop(ours);
+        sends.await.unwrap();
+        // One that has ended too is not waited for.
+        let (ours, theirs) = duplex(1_000);
+        let mut ours = Writing::new(ours, Duration::from_secs(10));
+        drop(theirs);
+        let begun = Instant::now();
+        ours.shutdown().await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }
