@@ -133,7 +133,8 @@ async fn connection(api: Arc<Api>, stream: TcpStream, peer: SocketAddr) {
     let _open = api.service.metrics.connection();
     // Small answers are awaited; a failure here costs delay only.
     stream.set_nodelay(true).ok();
-    let stream = Writing::new(stream, api.service.limits.write);
+    let stop = api.service.closing.clone();
+    let stream = Writing::new(stream, api.service.limits.write, stop);
     let router = router(&api).layer(Extension(Peer(peer.ip())));
     let service = TowerToHyperService::new(router);
     let mut served = pin!(http().serve_connection(TokioIo::new(stream), service));
@@ -169,7 +170,8 @@ async fn refusal(api: Arc<Api>, stream: TcpStream, most: usize, is_late: bool) {
         Fault::TooManyConnections { limit: most }
     };
     api.service.metrics.fault(fault.code());
-    let stream = Writing::new(stream, api.service.limits.write);
+    let stop = api.service.closing.clone();
+    let stream = Writing::new(stream, api.service.limits.write, stop);
     let refuse = service_fn(move |_request| {
         let answer = Problem::from(fault.clone()).into_response();
         async move { Ok::<_, Infallible>(answer) }

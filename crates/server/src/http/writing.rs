@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// How long a client may go on sending once the server has ended.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a client may go on sending once the server has ended the connection.
+const LINGER: Duration = Duration::from_secs(10);
+/// The same once the server stops.
+const SHORT_LINGER: Duration = Duration::from_millis(500);
 
 /// Fails once a write has waited for so long.
 #[derive(Debug)]
@@ -22,16 +25,20 @@ pub(super) struct Writing<S> {
     is_waiting: bool,
     /// Whether all is written, and the other side knows.
     has_ended: bool,
+    /// Until the server stops; `None` once it does.
+    stops: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl<S> Writing<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+    /// `stop`: when the server stops.
+    pub(super) fn new(stream: S, patience: Duration, stop: CancellationToken) -> Self {
         Self {
             stream,
             patience,
             end: Box::pin(sleep(patience)),
             is_waiting: false,
             has_ended: false,
+            stops: Some(Box::pin(stop.cancelled_owned())),
         }
     }
 
@@ -101,6 +108,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Writing<S> {
             self.has_ended = true;
             self.end.as_mut().reset(Instant::now() + LINGER);
         }
+        if let Some(stops) = &mut self.stops
+            && stops.as_mut().poll(context).is_ready()
+        {
+            self.stops = None;
+            let soon = self.end.deadline().min(Instant::now() + SHORT_LINGER);
+            self.end.as_mut().reset(soon);
+        }
         let mut discarded = [0; 8 << 10];
         while self.end.as_mut().poll(context).is_pending() {
             let mut buffer = ReadBuf::new(&mut discarded);
@@ -123,7 +137,7 @@ mod tests {
     async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
         let patience = Duration::from_secs(10);
         let (ours, mut theirs) = duplex(1_000);
-        let mut ours = Writing::new(ours, patience);
+        let mut ours = Writing::new(ours, patience, CancellationToken::new());
         let reads = tokio::spawn(async move {
             let mut part = [0; 500];
             for _ in 0..10 {
@@ -143,7 +157,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_still_sends_gets_the_last_answer_and_is_left_after_a_while() {
         let (ours, theirs) = duplex(1_000);
-        let mut ours = Writing::new(ours, Duration::from_secs(10));
+        let stop = CancellationToken::new();
+        let mut ours = Writing::new(ours, Duration::from_secs(10), stop.clone());
         let (mut reads, mut writes) = tokio::io::split(theirs);
         // More than the pipe holds, and no end of it.
         let sends = tokio::spawn(async move {
@@ -160,9 +175,16 @@ mod tests {
         assert_eq!(answer, b"no");
         drop(ours);
         sends.await.unwrap();
-        // One that has ended too is not waited for.
+        // A server that stops does not wait as long, and nothing waits for a client that has ended too.
         let (ours, theirs) = duplex(1_000);
-        let mut ours = Writing::new(ours, Duration::from_secs(10));
+        let mut ours = Writing::new(ours, Duration::from_secs(10), stop.clone());
+        stop.cancel();
+        let begun = Instant::now();
+        ours.shutdown().await.unwrap();
+        assert_eq!(begun.elapsed(), SHORT_LINGER);
+        drop(theirs);
+        let (ours, theirs) = duplex(1_000);
+        let mut ours = Writing::new(ours, Duration::from_secs(10), stop);
         drop(theirs);
         let begun = Instant::now();
         ours.shutdown().await.unwrap();
