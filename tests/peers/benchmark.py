@@ -184,15 +184,7 @@ def main() -> None:
         tables=chosen.only,
         threads=chosen.threads,
         quick=chosen.quick,
-        places=Places(
-            models=chosen.work / "models",
-            logs=chosen.work / "logs",
-            server=chosen.server,
-            race=chosen.race,
-            transformers=chosen.transformers,
-            whisper_cpp=chosen.whisper_cpp,
-            openvino=chosen.openvino,
-        ),
+        places=Places.of(chosen),
         out=chosen.out,
     )
     run.measure()

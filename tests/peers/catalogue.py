@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,19 @@ class Places:
     whisper_cpp: Path
     # A Python that has OpenVINO; may be missing.
     openvino: Path
+
+    @classmethod
+    def of(cls, chosen: Namespace) -> "Places":
+        """As `run` tells them on the command line."""
+        return cls(
+            models=chosen.work / "models",
+            logs=chosen.work / "logs",
+            server=chosen.server,
+            race=chosen.race,
+            transformers=chosen.transformers,
+            whisper_cpp=chosen.whisper_cpp,
+            openvino=chosen.openvino,
+        )
 
 
 @dataclass(frozen=True)

@@ -194,15 +194,7 @@ def main() -> None:
         recordings=chosen.recordings,
         tables=chosen.only,
         threads=chosen.threads,
-        places=Places(
-            models=chosen.work / "models",
-            logs=chosen.work / "logs",
-            server=chosen.server,
-            race=chosen.race,
-            transformers=chosen.transformers,
-            whisper_cpp=chosen.whisper_cpp,
-            openvino=chosen.openvino,
-        ),
+        places=Places.of(chosen),
         out=chosen.out,
         raw=raw,
     )

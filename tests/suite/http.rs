@@ -229,6 +229,7 @@ async fn what_cannot_be_answered_says_why() {
         ),
         (Some(&file), &[("temperature", "2")], 400, "invalid_value"),
         (None, &[("model", "whisper-1")], 400, "invalid_value"),
+        (Some(b""), &[], 400, "invalid_value"),
         (
             Some(b"no sound at all, only words"),
             &[],

@@ -165,6 +165,7 @@ pub(crate) mod fake {
             text: text.to_owned(),
             language: "en".to_owned(),
             segments: vec![whisper::Segment {
+                seek: 0,
                 start_s: 0.0,
                 end_s: 1.0,
                 text: text.to_owned(),

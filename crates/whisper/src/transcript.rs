@@ -24,6 +24,8 @@ pub struct Transcript {
 /// A part of a transcript.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Segment {
+    /// Where its window begins, in frames of 10 ms from the start of the audio.
+    pub seek: usize,
     /// Seconds from the start of the audio.
     pub start_s: f64,
     /// Seconds from the start of the audio.

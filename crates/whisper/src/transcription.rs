@@ -550,6 +550,7 @@ impl Transcription {
         }
         self.said.extend_from_slice(tokens);
         self.segments.push(Segment {
+            seek: self.seek,
             start_s,
             end_s,
             text,

@@ -51,8 +51,8 @@ pub(super) struct Verbose {
 #[schema(as = Segment)]
 struct Part {
     id: usize,
-    /// Always 0: windows are not told apart.
-    seek: u32,
+    /// Where the window of it begins, in hundredths of a second.
+    seek: usize,
     start: f64,
     end: f64,
     text: String,
@@ -131,7 +131,7 @@ fn verbose(wanted: &Wanted, task: Task, transcript: Transcript) -> Verbose {
 fn part(id: usize, segment: &Segment) -> Part {
     Part {
         id,
-        seek: 0,
+        seek: segment.seek,
         start: hundredths(segment.start_s),
         end: hundredths(segment.end_s),
         text: segment.text.clone(),
@@ -167,6 +167,7 @@ mod tests {
             language: "en".to_owned(),
             audio: Duration::from_millis(1_500),
             segments: vec![Segment {
+                seek: 3_000,
                 start_s: 0.1 + 0.2,
                 end_s: 1.5,
                 text: " Lights on.".to_owned(),
@@ -192,6 +193,7 @@ mod tests {
         assert_eq!(found["language"], "english");
         assert_eq!(found["duration"], 1.5);
         assert_eq!(found["segments"][0]["start"], 0.3);
+        assert_eq!(found["segments"][0]["seek"], 3_000);
         assert_eq!(found["segments"][0]["text"], " Lights on.");
         assert_eq!(found.get("words"), None);
         let words = Wanted {

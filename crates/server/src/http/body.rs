@@ -15,7 +15,7 @@ use super::problem::Problem;
 
 /// Without a byte for so long, the client is taken for gone.
 const IDLE: Duration = Duration::from_secs(15);
-/// What a body may take beyond the longest audio: it may be sent while somebody speaks.
+/// What a body may take beyond the longest audio: it may be sent as fast as it is spoken.
 const BEYOND_AUDIO: Duration = Duration::from_secs(60);
 /// A part's head and what is between parts has no more; what is buffered for it is searched with each piece that comes.
 const MOST_UNPARSED: usize = 256 << 10;

@@ -174,6 +174,9 @@ impl Fields {
                 "the form has no file; send the audio as the field named file",
             )
         })?;
+        if wanted.file.bytes.is_empty() {
+            return Err(Problem::field("file", "the file is empty"));
+        }
         if wanted.words && wanted.format != Format::VerboseJson {
             return Err(Problem::field(
                 "timestamp_granularities",
@@ -261,7 +264,11 @@ mod tests {
 
     fn checked(fields: &[(&str, &str)]) -> Result<Wanted, String> {
         let mut read = Fields::default();
-        read.set_file(Upload::default()).unwrap();
+        let upload = Upload {
+            bytes: b"RIFF".to_vec(),
+            ..Upload::default()
+        };
+        read.set_file(upload).unwrap();
         let set: Result<(), Problem> = fields
             .iter()
             .try_for_each(|(name, text)| read.set(name, text));

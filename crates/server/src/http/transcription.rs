@@ -21,7 +21,7 @@ use super::{events, models};
 use crate::fault::Fault;
 use crate::metrics::OpenGuard;
 use crate::queue::{Answered, Ticket};
-use crate::wyoming_server::{Parts, Service, Times};
+use crate::wyoming_server::{Service, Times};
 
 /// Between two attempts at a result that is doubted, as openai-whisper has it.
 const TEMPERATURE_STEP: f32 = 0.2;
@@ -88,9 +88,9 @@ async fn respond(
         damaged = sound.damaged
     );
     let Some(waveform) = sound.waveform else {
-        let nothing = Answered::default();
-        let service = &api.service;
-        let transcript = told(service, &span, nothing, prepared, prepared);
+        let transcript =
+            api.service
+                .answered(&span, &times(prepared, prepared), Answered::default());
         return Ok(answer(&wanted, task, transcript));
     };
     let input = |progress| Input {
@@ -191,43 +191,17 @@ async fn words(
     // A response that is streamed outlives its handler.
     let _owed = service.unanswered.token();
     let answered = ticket.wait(service.limits.answer).await?;
-    Ok(told(&service, &span, answered, prepared, queued))
+    Ok(service.answered(&span, &times(prepared, queued), answered))
 }
 
-/// Counts and logs an answer.
-fn told(
-    service: &Service,
-    span: &Span,
-    answered: Answered,
-    ended: Instant,
-    queued: Instant,
-) -> Transcript {
-    let times = Times {
-        ended,
+/// The times of words that are there now.
+fn times(prepared: Instant, queued: Instant) -> Times {
+    Times {
+        ended: prepared,
         queued,
         now: Instant::now(),
         ahead: false,
-    };
-    let parts = Parts::of(&times, &answered);
-    let transcript = answered.transcript;
-    info!(
-        parent: span,
-        answer_s = parts.sum().as_secs_f64(),
-        prepare_s = parts.prepare.as_secs_f64(),
-        wait_s = parts.wait.as_secs_f64(),
-        mel_s = parts.mel.as_secs_f64(),
-        encode_s = parts.encode.as_secs_f64(),
-        decode_s = parts.decode.as_secs_f64(),
-        others_s = parts.others.as_secs_f64(),
-        reply_s = parts.reply.as_secs_f64(),
-        language = %transcript.language,
-        empty = transcript.text.is_empty(),
-        "utterance transcribed"
-    );
-    debug!(text = %transcript.text, "transcript");
-    service.metrics.answered(transcript.language.clone());
-    parts.each(|part, time| service.metrics.answer_part(part, time));
-    transcript
+    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use tracing::{Span, debug, info, info_span};
 use wyoming::{AudioFormat, Code, Event, EventError, Excerpt, Form, FrameCodec, FrameError};
 
 use super::outgoing::{NotSent, Outgoing};
-use super::parts::{Parts, Times};
+use super::parts::Times;
 use super::request::Request;
 use super::service::{CLOSE_PATIENCE, Service};
 use super::session::{Session, Step};
@@ -360,28 +360,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 .in_scope(|| info!(code = fault.code().as_str(), "no words"));
             End::Fault(fault, pending.form)
         })?;
-        let parts = Parts::of(&pending.times(), &answered);
-        let transcript = answered.transcript;
-        info!(
-            parent: &pending.span,
-            answer_s = parts.sum().as_secs_f64(),
-            prepare_s = parts.prepare.as_secs_f64(),
-            wait_s = parts.wait.as_secs_f64(),
-            mel_s = parts.mel.as_secs_f64(),
-            encode_s = parts.encode.as_secs_f64(),
-            decode_s = parts.decode.as_secs_f64(),
-            others_s = parts.others.as_secs_f64(),
-            ahead_s = parts.ahead.as_secs_f64(),
-            reply_s = parts.reply.as_secs_f64(),
-            ahead = pending.ahead,
-            language = %transcript.language,
-            empty = transcript.text.is_empty(),
-            "utterance transcribed"
-        );
-        debug!(text = %transcript.text, "transcript");
-        let metrics = &self.service.metrics;
-        metrics.answered(transcript.language.clone());
-        parts.each(|part, time| metrics.answer_part(part, time));
+        let transcript = self
+            .service
+            .answered(&pending.span, &pending.times(), answered);
         let language = Some(transcript.language).filter(|language| !language.is_empty());
         let event = Event::Transcript(wyoming::Transcript {
             text: transcript.text,

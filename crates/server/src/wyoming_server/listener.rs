@@ -242,7 +242,7 @@ impl Doors {
         self.knocked.notified().await;
     }
 
-    /// Somebody has come, to this door or to another of the server.
+    /// A client has connected, to this door or to another of the server.
     pub fn knock(&self) {
         self.knocked.notify_one();
     }

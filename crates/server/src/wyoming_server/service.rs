@@ -8,16 +8,18 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use whisper::{Language, Options, Vocabulary};
+use tracing::{Span, debug, info};
+use whisper::{Language, Options, Transcript, Vocabulary};
 
 use super::budget::AudioBudget;
+use super::parts::{Parts, Times};
 use super::request::Request;
 use crate::describe;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
 use crate::language::LanguageRule;
 use crate::metrics::Metrics;
-use crate::queue::{Loaded, ModelState, Queue};
+use crate::queue::{Answered, Loaded, ModelState, Queue};
 
 /// What the server holds for one connection at most, beside the audio of its utterance: a part of an
 /// event ([`wyoming::Limits::held_bytes`]) or an answer that is not taken, which has no more than the
@@ -81,6 +83,32 @@ pub struct Service {
 }
 
 impl Service {
+    /// Logs and counts an utterance whose words are there.
+    pub(crate) fn answered(&self, span: &Span, times: &Times, answered: Answered) -> Transcript {
+        let parts = Parts::of(times, &answered);
+        let transcript = answered.transcript;
+        info!(
+            parent: span,
+            answer_s = parts.sum().as_secs_f64(),
+            prepare_s = parts.prepare.as_secs_f64(),
+            wait_s = parts.wait.as_secs_f64(),
+            mel_s = parts.mel.as_secs_f64(),
+            encode_s = parts.encode.as_secs_f64(),
+            decode_s = parts.decode.as_secs_f64(),
+            others_s = parts.others.as_secs_f64(),
+            ahead_s = parts.ahead.as_secs_f64(),
+            reply_s = parts.reply.as_secs_f64(),
+            ahead = times.ahead,
+            language = %transcript.language,
+            empty = transcript.text.is_empty(),
+            "utterance transcribed"
+        );
+        debug!(text = %transcript.text, "transcript");
+        self.metrics.answered(transcript.language.clone());
+        parts.each(|part, time| self.metrics.answer_part(part, time));
+        transcript
+    }
+
     /// The describe answer now.
     pub fn info(&self) -> wyoming::info::Info {
         describe::info(&self.model, &self.known_languages(), &self.languages)

@@ -14,7 +14,7 @@ pub(crate) mod naming;
 pub(crate) mod rules;
 pub(crate) mod search;
 
-/// Rows of the decoder's state for hypotheses that follow a name, beside those of the beams. Of 200 orders,
+/// Most hypotheses that are kept because they follow a name, in addition to the beams. Of 200 orders,
 /// with the names of 30 things that they ask for among 1,000 others, tiny.en understands 94.6 % with two rows, 96.5 % with
 /// three and 97.4 % with four; more are hardly ever filled, and each costs as much as a hypothesis.
 pub(crate) const BRANCHES: usize = 4;
