@@ -31,6 +31,11 @@ impl Collector {
         Self { address, calls }
     }
 
+    /// Where it listens, without TLS.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// For `--otlp-endpoint`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)

@@ -12,6 +12,7 @@ mod fixtures;
 pub mod hub;
 mod process;
 mod raw;
+pub mod tls;
 
 pub use fixtures::{Spoken, spoken};
 pub use process::{Server, binary, run, run_with};

@@ -36,3 +36,24 @@ def test_a_server_that_is_killed_costs_one_order(home: Home, pipeline: str, serv
     events = home.run_pipeline(pipeline, spoken("Switch on the kitchen lights."))
     assert "error" not in events, events
     assert home.state(LIGHT) == "on"
+
+
+def test_an_order_that_the_server_ended_is_done_where_home_assistant_goes_on_sending(
+    home: Home, pipeline: str, server: Server
+) -> None:
+    """Releases before 2026.10 have their own detector of speech, and end the audio a little later."""
+    home.turn(LIGHT, "off")
+    arguments = server.arguments
+    server.stop()
+    server.arguments = (*arguments, "--endpointing", "0.3")
+    server.start()
+    try:
+        for to in ("on", "off"):
+            events = home.run_pipeline(pipeline, spoken(f"Switch {to} the kitchen lights."))
+            assert "error" not in events, events
+            assert home.state(LIGHT) == to
+        assert 'stt_ended_utterances_total{reason="silence"} 2' in server.page("/metrics").splitlines()
+    finally:
+        server.stop()
+        server.arguments = arguments
+        server.start()

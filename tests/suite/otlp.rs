@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 use tests::collector::{Collector, double_of};
+use tests::tls::TlsDoor;
 use tests::{Server, spoken};
 
 #[tokio::test]
@@ -30,4 +31,25 @@ async fn the_last_reading_arrives() {
         };
         assert!(collector.sent(path).into_iter().any(has), "{path}");
     }
+}
+
+/// Whether the collector has a metric of the server that was told of it like this.
+async fn is_exported_to(collector: &Collector, flags: &[&str]) -> bool {
+    let mut server = Server::ready(flags).await;
+    server.signal(Signal::SIGTERM);
+    assert!(server.ended().await.success());
+    !collector.sent("MetricsService/Export").is_empty()
+}
+
+#[tokio::test]
+async fn a_collector_with_tls_is_trusted_by_its_authority_only() {
+    let collector = Collector::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let door = TlsDoor::before(collector.address(), folder.path()).await;
+    let endpoint = format!("https://{}", door.address());
+    // The system's authorities do not know it.
+    assert!(!is_exported_to(&collector, &["--otlp-endpoint", &endpoint]).await);
+    let authority = door.authority().to_str().unwrap();
+    let flags = ["--otlp-endpoint", &endpoint, "--otlp-ca", authority];
+    assert!(is_exported_to(&collector, &flags).await);
 }

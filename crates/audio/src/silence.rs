@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use crate::loudest::Loudest;
 use crate::waveform::{SAMPLE_RATE_HZ, duration_of};
 
 /// 20 ms.
@@ -48,8 +49,7 @@ pub struct PauseDetector {
     audible_blocks: usize,
     /// The quietest level so far; `None` until the microphone was on for that long.
     room: Option<f64>,
-    /// Power of the loudest blocks so far, ascending.
-    loudest: [f64; VOICE_BLOCKS],
+    loudest: Loudest<f64, VOICE_BLOCKS>,
     silence: Option<Silence>,
 }
 
@@ -80,7 +80,7 @@ impl Default for PauseDetector {
             recent: [0.0; LEVEL_BLOCKS],
             audible_blocks: 0,
             room: None,
-            loudest: [0.0; VOICE_BLOCKS],
+            loudest: Loudest::default(),
             silence: None,
         }
     }
@@ -125,7 +125,7 @@ impl PauseDetector {
         } else {
             self.audible_blocks + 1
         };
-        self.remember_loudest(power);
+        self.loudest.add(power);
         if self.blocks < LEVEL_BLOCKS {
             return;
         }
@@ -154,20 +154,11 @@ impl PauseDetector {
     }
 
     fn is_silent(&self, level: f64) -> bool {
-        let [voice, ..] = self.loudest;
+        let voice = self.loudest.quietest();
         let is_voice = voice * BELOW_VOICE >= FLOOR_POWER;
         let is_room = level <= voice * BELOW_VOICE
             && self.room.is_some_and(|room| level <= room * ABOVE_ROOM);
         is_voice && (is_room || level <= voice * FAR_BELOW_VOICE)
-    }
-
-    fn remember_loudest(&mut self, power: f64) {
-        let louder_than = self.loudest.partition_point(|&other| other < power);
-        if louder_than > 0 {
-            // The quietest of them makes room.
-            self.loudest[..louder_than].rotate_left(1);
-            self.loudest[louder_than - 1] = power;
-        }
     }
 }
 

@@ -14,28 +14,28 @@ use std::ops::Range;
 use earshot::Detector;
 
 /// Samples of one frame, 16 ms: what the network takes.
-const FRAME_SAMPLES: usize = 256;
+pub(crate) const FRAME_SAMPLES: usize = 256;
 /// Frames of one piece, 8 s. A person who speaks lower than another is as loud in a piece of their own.
 const PIECE_FRAMES: usize = 500;
 /// The voice is as loud as this many frames, some 200 ms: a click or a slammed door is over sooner.
-const VOICE_FRAMES: usize = 12;
+pub(crate) const VOICE_FRAMES: usize = 12;
 /// Factor of the pre-emphasis: rumble, hum and an offset of the microphone do not count as loud.
-const PRE_EMPHASIS: f32 = 0.97;
+pub(crate) const PRE_EMPHASIS: f32 = 0.97;
 /// Loudness, after pre-emphasis, of a person who speaks into a microphone: the median of 200 recorded orders.
-const USUAL_LOUDNESS: f32 = 0.05;
+pub(crate) const USUAL_LOUDNESS: f32 = 0.05;
 /// Loudness below which 16 bits hold nothing: less than one step.
-const MUTE_LOUDNESS: f32 = 2e-5;
+pub(crate) const MUTE_LOUDNESS: f32 = 2e-5;
 /// Audio below this is quiet: a sixth of the usual loudness.
 const QUIET: f32 = USUAL_LOUDNESS / 6.0;
 /// 60 dB: more would only amplify the steps of 16 bits.
 const MOST_AMPLIFICATION: f32 = 1_000.0;
 /// Frames whose mean score decides, 80 ms: shorter than the shortest word, longer than a click.
-const MEAN_FRAMES: usize = 5;
+pub(crate) const MEAN_FRAMES: usize = 5;
 /// In audio with speech, a span begins where the mean has this share of the threshold: a low voice between loud ones is
 /// less sure, and a word that is passed over is lost.
 const BEGINS: f32 = 0.6;
 /// A span goes on while a frame has this share of the threshold. Pauses have some 0.3.
-const GOES_ON: f32 = 0.45;
+pub(crate) const GOES_ON: f32 = 0.45;
 /// Frames before and behind a span that belong to it, 0.3 s: soft consonants score low.
 const MARGIN_FRAMES: usize = 19;
 

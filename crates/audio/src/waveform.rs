@@ -39,7 +39,8 @@ pub(crate) fn in_range(sample: f32) -> f32 {
     }
 }
 
-pub(crate) fn duration_of(samples: usize) -> Duration {
+/// How long so many samples last.
+pub fn duration_of(samples: usize) -> Duration {
     Duration::from_nanos(samples as u64 * 62_500)
 }
 

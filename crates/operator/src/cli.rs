@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use telemetry::{Otlp, TelemetryError};
 
 use crate::controller::names::MANAGER;
 
@@ -144,9 +145,13 @@ pub struct RunArgs {
     /// How log lines on standard error look.
     #[arg(long, env = "OPERATOR_LOG_FORMAT", default_value = "json", value_enum)]
     pub log_format: LogFormatArg,
-    /// OTLP collector for traces, logs and metrics (gRPC).
+    /// OTLP collector for traces, logs and metrics (gRPC): http://HOST:PORT, or https://HOST:PORT. Headers, such as a key,
+    /// come from the variable OTEL_EXPORTER_OTLP_HEADERS.
     #[arg(long, env = "OPERATOR_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
+    /// PEM file of the authorities that sign the collector's certificate; without it, the system's.
+    #[arg(long, env = "OPERATOR_OTLP_CA", value_name = "FILE")]
+    pub otlp_ca: Option<PathBuf>,
 }
 
 /// Two processes of one name would both take the lease for theirs.
@@ -169,9 +174,15 @@ pub enum LogFormatArg {
 }
 
 impl RunArgs {
-    /// How it logs.
-    pub fn telemetry(&self) -> telemetry::Settings {
-        telemetry::Settings {
+    /// How it logs, and where to.
+    ///
+    /// # Errors
+    /// [`TelemetryError`] about `--otlp-endpoint` and `--otlp-ca`.
+    pub fn telemetry(&self) -> Result<telemetry::Settings, TelemetryError> {
+        let ca = self.otlp_ca.as_deref();
+        let endpoint = self.otlp_endpoint.as_deref();
+        let otlp = endpoint.map(|endpoint| Otlp::new(endpoint, ca));
+        Ok(telemetry::Settings {
             service_name: "wyoming-stt-operator",
             log_format: match self.log_format {
                 LogFormatArg::Text => telemetry::LogFormat::Text,
@@ -179,7 +190,7 @@ impl RunArgs {
             },
             // The runtime has a span around each of ours; what the client says is in the errors that we get.
             filter: format!("{},kube_runtime=error,kube_client=off", self.log),
-            otlp_endpoint: self.otlp_endpoint.clone(),
-        }
+            otlp: otlp.transpose()?,
+        })
     }
 }

@@ -34,7 +34,7 @@ fn run(args: RunArgs) -> ExitCode {
         Err(error) => return failed(&format!("cannot start threads: {error}")),
     };
     runtime.block_on(async {
-        let guard = match telemetry::init(&args.telemetry()) {
+        let guard = match args.telemetry().and_then(|told| telemetry::init(&told)) {
             Ok(guard) => guard,
             Err(error) => return failed(&with_causes(&error)),
         };

@@ -140,7 +140,9 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         .ok();
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    let meters = Meters::new(MANAGER, "stt_operator", args.otlp_endpoint.as_deref())
+    let meters = args
+        .telemetry()
+        .and_then(|told| Meters::new(MANAGER, "stt_operator", told.otlp.as_ref()))
         .map_err(|source| RunError::Telemetry { source })?;
     let client = client().await?;
     let (sender, leader) = watch::channel(false);

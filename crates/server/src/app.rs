@@ -143,6 +143,7 @@ impl App {
             options: config.options.clone(),
             expectation: Arc::default(),
             speculate_after: config.speculate_after,
+            endpoint_after: config.endpoint_after,
             queue,
             state: worker.state(),
             metrics,

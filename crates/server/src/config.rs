@@ -69,6 +69,8 @@ mod tests {
             (&["--speculate-after", "11"], "--speculate-after"),
             (&["--speculate-after", "nan"], "--speculate-after"),
             (&["--speculate-after=-1"], "--speculate-after"),
+            (&["--endpointing", "0.05"], "--endpointing"),
+            (&["--vad-endpointing=-1"], "--endpointing"),
             (&["--blocklist-extra", "/no/such/file"], "--blocklist-extra"),
             (&["--speech-threshold", "1.5"], "--speech-threshold"),
             (&["--speech-threshold", "nan"], "--speech-threshold"),
@@ -184,7 +186,6 @@ mod tests {
             &["--hass-token", "x"][..],
             &["--stt-library", "sherpa"],
             &["--sherpa-streaming"],
-            &["--vad-endpointing", "1.5"],
         ] {
             let error = checked(flags).unwrap_err();
             assert!(error.starts_with(flags[0]), "{error}");

@@ -34,8 +34,9 @@ pub fn presumed_languages(model: &str) -> Vec<String> {
     languages
 }
 
-/// The answer. `known` are the model's languages; what is advertised is what can be answered.
-pub fn info(model: &str, known: &[String], rule: &LanguageRule) -> Info {
+/// The answer. `known` are the model's languages; what is advertised is what can be answered. `ends_utterances`: the
+/// server does, without a word of the client.
+pub fn info(model: &str, known: &[String], rule: &LanguageRule, ends_utterances: bool) -> Info {
     let attribution = |name: &str, url: &str| Attribution {
         name: name.to_owned(),
         url: url.to_owned(),
@@ -62,8 +63,7 @@ pub fn info(model: &str, known: &[String], rule: &LanguageRule) -> Info {
                 languages: rule.offered(known),
             }],
             supports_transcript_streaming: false,
-            // The client decides where an utterance ends; we do not endpoint.
-            requires_external_vad: true,
+            requires_external_vad: !ends_utterances,
             // Whisper's log-mel is normalised per window, so gain changes nothing; it was trained
             // on noisy audio, and noise reduction smears what it knows.
             prefers_auto_gain_enabled: false,
@@ -87,6 +87,7 @@ mod tests {
             "openai/whisper-tiny",
             &presumed_languages("openai/whisper-tiny"),
             &rule,
+            false,
         );
         assert_eq!(info.asr[0].models[0].languages, ["de"]);
         for english in [
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn every_field_that_clients_require_is_written() {
-        let info = info("demo", &["en".to_owned()], &LanguageRule::default());
+        let info = info("demo", &["en".to_owned()], &LanguageRule::default(), false);
         let json = serde_json::to_value(info).unwrap();
         let program = &json["asr"][0];
         let model = &program["models"][0];

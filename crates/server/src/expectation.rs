@@ -151,7 +151,7 @@ mod tests {
     async fn names_stand_once_the_model_is_there_and_when_they_change() {
         let expectation = Arc::new(Expectation::default());
         let registry = Registry::new();
-        registry.put(Origin::File, vec!["Zoë".to_owned()]);
+        registry.put(Origin::File, &["Zoë".to_owned()]);
         let (state, states) = watch::channel(ModelState::Loading);
         let following = follow(Arc::clone(&expectation), registry.names(), states);
         let following = tokio::spawn(following);
@@ -169,7 +169,7 @@ mod tests {
         stands(1).await;
         registry.put(
             Origin::HomeAssistant,
-            vec!["Küche".to_owned(), "Bad".to_owned()],
+            &["Küche".to_owned(), "Bad".to_owned()],
         );
         stands(3).await;
         drop(registry);

@@ -75,8 +75,8 @@ async fn serve(args: ServeArgs, given: &[(String, String)]) -> ExitCode {
         Ok(guard) => guard,
         Err(error) => return failed(BAD_SETTINGS, &chain(&error)),
     };
-    let endpoint = config.telemetry.otlp_endpoint.as_deref();
-    let meters = match Meters::new("wyoming-stt", "stt", endpoint) {
+    let otlp = config.telemetry.otlp.as_ref();
+    let meters = match Meters::new("wyoming-stt", "stt", otlp) {
         Ok(meters) => meters,
         Err(error) => return failed(UNAVAILABLE, &chain(&error)),
     };

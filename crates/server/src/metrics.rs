@@ -112,6 +112,7 @@ pub struct Metrics {
     utterances: Counter<u64>,
     panics: Counter<u64>,
     withheld: Counter<u64>,
+    endpoints: Counter<u64>,
     speculations_started: Counter<u64>,
     speculations_adopted: Counter<u64>,
     speculations_discarded: Counter<u64>,
@@ -158,6 +159,10 @@ impl Metrics {
             ),
             utterances: counter("utterances", "Utterances transcribed, by language."),
             panics: counter("recognition_panics", "Batches lost to a panic."),
+            endpoints: counter(
+                "ended_utterances",
+                "Utterances that the server ended by itself, by reason.",
+            ),
             withheld: counter(
                 "withheld_texts",
                 "Windows and segments whose text is no part of an answer, by reason.",
@@ -332,6 +337,11 @@ impl Metrics {
         self.panics.add(1, &[]);
     }
 
+    /// The server ended an utterance by itself.
+    pub fn endpoint(&self, reason: &'static str) {
+        self.endpoints.add(1, &[KeyValue::new("reason", reason)]);
+    }
+
     /// Text of an utterance is not part of its answer. `phrases`: segments that the blocklist took out.
     pub fn withheld(&self, withheld: Withheld, phrases: usize) {
         for (reason, number) in [
@@ -448,8 +458,8 @@ mod tests {
         Metrics::observe(&meter, report);
         let names = Registry::new();
         Metrics::observe_names(&meter, names.names());
-        names.put(Origin::File, vec!["Küche".to_owned(), "Bad".to_owned()]);
-        names.put(Origin::HomeAssistant, Vec::new());
+        names.put(Origin::File, &["Küche".to_owned(), "Bad".to_owned()]);
+        names.put(Origin::HomeAssistant, &[]);
         let open = metrics.connection();
         drop(metrics.connection());
         let stream = metrics.stream();
@@ -461,6 +471,7 @@ mod tests {
         metrics.answer_part("encode", Duration::from_millis(500));
         metrics.answer_part("reply", Duration::ZERO);
         metrics.panicked();
+        metrics.endpoint("silence");
         let withheld = Withheld {
             hopeless: 2,
             ..Withheld::default()
@@ -495,6 +506,7 @@ mod tests {
             "stt_utterances_total{language=\"none\"} 1",
             "stt_answer_seconds_total{part=\"encode\"} 0.75",
             "stt_recognition_panics_total 1",
+            "stt_ended_utterances_total{reason=\"silence\"} 1",
             "stt_withheld_texts_total{reason=\"hopeless\"} 2",
             "stt_withheld_texts_total{reason=\"phrase\"} 1",
             "stt_speculations_started_total 3",

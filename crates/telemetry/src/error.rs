@@ -1,6 +1,6 @@
 //! Why telemetry could not start, and errors as one line.
 
-use axum::http::Uri;
+use std::path::PathBuf;
 
 /// Why logging could not start.
 #[derive(Debug, thiserror::Error)]
@@ -16,11 +16,19 @@ pub enum TelemetryError {
     },
     /// The OTLP endpoint is no address that could be exported to.
     #[error(
-        "OTLP endpoint {endpoint:?} is not understood; it looks like http://collector:4317, and https is not built in"
+        "OTLP endpoint {endpoint:?} is not understood; it looks like http://collector:4317 or https://collector:4317"
     )]
     Endpoint {
         /// What was given.
         endpoint: String,
+    },
+    /// The certificates that an OTLP collector is checked with cannot be read.
+    #[error("cannot read the authorities of the OTLP collector from {}: {reason}", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// The OTLP exporter cannot be made.
     #[error("cannot export to {endpoint}; an OTLP endpoint looks like http://collector:4317")]
@@ -42,20 +50,6 @@ pub enum TelemetryError {
         /// What the exporter said.
         source: opentelemetry_sdk::error::OTelSdkError,
     },
-}
-
-/// The exporter itself takes an empty endpoint for its own default, and finds out about others only
-/// when it connects.
-pub(crate) fn check_endpoint(endpoint: &str) -> Result<(), TelemetryError> {
-    let is_http = endpoint.parse::<Uri>().is_ok_and(|uri| {
-        uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    if is_http {
-        return Ok(());
-    }
-    Err(TelemetryError::Endpoint {
-        endpoint: endpoint.to_owned(),
-    })
 }
 
 /// An error and its causes in one line.

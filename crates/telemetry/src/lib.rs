@@ -7,9 +7,11 @@ mod listen;
 pub mod load;
 mod logging;
 mod metrics;
+mod otlp;
 
 pub use build_info::{BUILD, BuildInfo};
 pub use error::{TelemetryError, chain};
 pub use listen::listen;
 pub use logging::{Guard, LogFormat, Settings, init};
 pub use metrics::Meters;
+pub use otlp::Otlp;

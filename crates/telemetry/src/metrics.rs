@@ -3,12 +3,13 @@
 use std::fmt;
 
 use opentelemetry::metrics::{Meter, MeterProvider};
-use opentelemetry_otlp::{MetricExporter, WithExportConfig};
+use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
 
-use crate::error::{TelemetryError, check_endpoint};
+use crate::error::TelemetryError;
+use crate::otlp::Otlp;
 
 /// The process's meters; clones share them. [`Guard::hold`](crate::Guard::hold) sends the last readings at
 /// the end; without that call, dropping the last clone sends them and blocks meanwhile.
@@ -33,7 +34,7 @@ impl Meters {
     pub fn new(
         service_name: &'static str,
         namespace: &str,
-        otlp_endpoint: Option<&str>,
+        otlp: Option<&Otlp>,
     ) -> Result<Self, TelemetryError> {
         let registry = Registry::new();
         let page = opentelemetry_prometheus::exporter()
@@ -46,16 +47,9 @@ impl Meters {
         let mut provider = SdkMeterProvider::builder()
             .with_resource(Resource::builder().with_service_name(service_name).build())
             .with_reader(page);
-        if let Some(endpoint) = otlp_endpoint {
-            check_endpoint(endpoint)?;
-            let exporter = MetricExporter::builder()
-                .with_tonic()
-                .with_endpoint(endpoint)
-                .build()
-                .map_err(|source| TelemetryError::Exporter {
-                    endpoint: endpoint.to_owned(),
-                    source,
-                })?;
+        if let Some(otlp) = otlp {
+            let exporter = otlp.set_up(MetricExporter::builder().with_tonic());
+            let exporter = exporter.build().map_err(|source| otlp.failed(source))?;
             provider = provider.with_reader(PeriodicReader::builder(exporter).build());
         }
         Ok(Self {

@@ -14,7 +14,7 @@ pub mod collector;
 use std::time::{Duration, Instant};
 
 use collector::{Collector, double_of};
-use telemetry::{LogFormat, Meters, Settings};
+use telemetry::{LogFormat, Meters, Otlp, Settings};
 
 /// The exporters send by themselves after five seconds (spans) and sixty (metrics).
 const BY_THEMSELVES: Duration = Duration::from_secs(5);
@@ -23,14 +23,15 @@ const BY_THEMSELVES: Duration = Duration::from_secs(5);
 async fn shutdown_sends_what_is_left() {
     let collector = Collector::start().await;
     let endpoint = collector.endpoint();
+    let otlp = Otlp::new(&endpoint, None).unwrap();
     let mut guard = telemetry::init(&Settings {
         service_name: "test",
         log_format: LogFormat::Json,
         filter: "debug".to_owned(),
-        otlp_endpoint: Some(endpoint.clone()),
+        otlp: Some(otlp.clone()),
     })
     .unwrap();
-    let meters = Meters::new("test", "stt", Some(&endpoint)).unwrap();
+    let meters = Meters::new("test", "stt", Some(&otlp)).unwrap();
     guard.hold(&meters);
     let counter = meters.meter("test").f64_counter("words").build();
     let began = Instant::now();

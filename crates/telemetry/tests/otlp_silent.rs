@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use telemetry::{LogFormat, Meters, Settings};
+use telemetry::{LogFormat, Meters, Otlp, Settings};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
@@ -20,14 +20,15 @@ async fn a_collector_that_never_answers_cannot_hold_up_the_end() {
         // Kept open, and silent.
         (preface, stream, collector)
     });
+    let otlp = Otlp::new(&endpoint, None).unwrap();
     let mut guard = telemetry::init(&Settings {
         service_name: "test",
         log_format: LogFormat::Json,
         filter: "debug".to_owned(),
-        otlp_endpoint: Some(endpoint.clone()),
+        otlp: Some(otlp.clone()),
     })
     .unwrap();
-    let meters = Meters::new("test", "stt", Some(&endpoint)).unwrap();
+    let meters = Meters::new("test", "stt", Some(&otlp)).unwrap();
     guard.hold(&meters);
     meters
         .meter("test")

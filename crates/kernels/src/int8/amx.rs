@@ -8,8 +8,8 @@
 //! Weights are taken out of a panel as it is: a register's row is a group of four inputs of 16 outputs. Four sums do not
 //! wait for each other, and each register that is loaded serves two of them.
 //!
-//! The registers stay as they are from one block of assembly to the next, as the compiler does not know them and so
-//! puts nothing into them, and Linux keeps them for each thread.
+//! A tile is one block of assembly: from one block to the next the language does not promise that registers stay as they
+//! are. Their shapes, which LDTILECFG sets, are the thread's, and Linux keeps them for it.
 
 use std::{
     arch::{
@@ -89,20 +89,33 @@ impl Registers {
                 && panel.len() == stride * PANEL,
             "inputs and weights of a tile"
         );
+        let last = if stride.is_multiple_of(INPUTS) {
+            None
+        } else {
+            // SAFETY: where there is AMX there is AVX-512, and `BLOCKS * ROWS` rows of `stride` bytes are there.
+            Some(unsafe { last_inputs::<BLOCKS>(bytes.as_ptr(), stride) })
+        };
+        let work = Work {
+            corrections: corrections.as_ptr(),
+            inputs: bytes.as_ptr(),
+            weights: panel.as_ptr(),
+            whole: stride / INPUTS,
+            stride,
+            last: last
+                .as_ref()
+                .map_or(std::ptr::null(), |last| last.as_ptr().cast()),
+            last_weights: panel[(stride - INPUTS) * PANEL..].as_ptr(),
+            sums: out,
+            sums_stride: sums.stride * size_of::<i32>(),
+        };
         // SAFETY: registers are set up. Inputs are read up to `BLOCKS * ROWS` rows of `stride` bytes, weights up to
         // `stride / GROUP` groups, and sums are written to as many rows, all of which are there.
         unsafe {
-            begin::<BLOCKS>(corrections);
-            for input in (0..=stride - INPUTS).step_by(INPUTS) {
-                let weights = panel.as_ptr().add(input * PANEL);
-                add::<BLOCKS>(bytes.as_ptr().add(input), stride, weights);
+            if BLOCKS == 2 {
+                two_blocks(&work);
+            } else {
+                one_block(&work);
             }
-            if !stride.is_multiple_of(INPUTS) {
-                let rest = last_inputs::<BLOCKS>(bytes.as_ptr(), stride);
-                let weights = panel.as_ptr().add((stride - INPUTS) * PANEL);
-                add::<BLOCKS>(rest.as_ptr().cast(), INPUTS, weights);
-            }
-            end::<BLOCKS>(out, sums.stride);
         }
         BLOCKS * ROWS
     }
@@ -117,64 +130,154 @@ impl Drop for Registers {
     }
 }
 
-/// Sums of all rows := corrections.
+/// What a block of assembly reads and writes.
+struct Work {
+    /// What the sums of each row begin with.
+    corrections: *const i32,
+    inputs: *const u8,
+    /// Bytes from one row of inputs to the next.
+    stride: usize,
+    weights: *const i8,
+    /// How many times [`INPUTS`] inputs a row has, at least 1.
+    whole: usize,
+    /// The last inputs of rows that have more, each row [`INPUTS`] behind the one before; else null.
+    last: *const u8,
+    /// Of these.
+    last_weights: *const i8,
+    sums: *mut i32,
+    /// Bytes from one row of sums to the next.
+    sums_stride: usize,
+}
+
+/// Bytes of weights from one row of a register to the next.
+const GROUP_BYTES: usize = GROUP * PANEL;
+/// Bytes of weights of [`INPUTS`] inputs.
+const STEP: usize = INPUTS * PANEL;
+
+/// Multiplies a tile. In `before`, `products` (from inputs at one register, with weights at another) and `after`, `{other}`
+/// is a register that is free, and 0 at first.
+macro_rules! tile {
+    ($work:expr, $before:expr, $products:ident, $after:expr, $registers:tt) => {
+        tile!(@ $work, $before, $products!("{inputs}", "{other}", "{weights}"),
+            $products!("{last}", "{other}", "{last_weights}"), $after, $registers)
+    };
+    (@ $work:expr, $before:expr, $products:expr, $last:expr, $after:expr, [$($register:tt),+]) => {
+        asm!(
+            $before,
+            "2:",
+            $products,
+            "add {inputs}, {INPUTS}",
+            "add {other}, {INPUTS}",
+            "add {weights}, {STEP}",
+            "dec {whole}",
+            "jnz 2b",
+            "test {last}, {last}",
+            "jz 3f",
+            "mov {stride:e}, {INPUTS}",
+            "lea {other}, [{last} + {INPUTS} * {ROWS}]",
+            $last,
+            "3:",
+            $after,
+            INPUTS = const INPUTS,
+            ROWS = const ROWS,
+            STEP = const STEP,
+            corrections = in(reg) $work.corrections,
+            other = inout(reg) 0_usize => _,
+            inputs = inout(reg) $work.inputs => _,
+            stride = inout(reg) $work.stride => _,
+            weights = inout(reg) $work.weights => _,
+            group = in(reg) GROUP_BYTES,
+            whole = inout(reg) $work.whole => _,
+            last = in(reg) $work.last,
+            last_weights = in(reg) $work.last_weights,
+            sums = in(reg) $work.sums,
+            sums_stride = in(reg) $work.sums_stride,
+            $(out($register) _,)+
+            options(nostack),
+        )
+    };
+}
+
+/// Of rows 0..16.
+macro_rules! first_products {
+    ($inputs:literal, $other:literal, $weights:literal) => {
+        concat!(
+            "tileloadd tmm4, [",
+            $inputs,
+            " + {stride}]\n",
+            "tileloadd tmm6, [",
+            $weights,
+            " + {group}]\n",
+            "tdpbusd tmm0, tmm4, tmm6\n",
+            "tileloadd tmm7, [",
+            $weights,
+            " + {group} + 64]\n",
+            "tdpbusd tmm1, tmm4, tmm7",
+        )
+    };
+}
+
+/// Of rows 0..32.
+macro_rules! all_products {
+    ($inputs:literal, $other:literal, $weights:literal) => {
+        concat!(
+            first_products!($inputs, $other, $weights),
+            "\ntileloadd tmm5, [",
+            $other,
+            " + {stride}]\n",
+            "tdpbusd tmm2, tmm5, tmm6\n",
+            "tdpbusd tmm3, tmm5, tmm7",
+        )
+    };
+}
+
+/// Sums of [`ROWS`] rows. As the rows of corrections are 0 bytes apart, all are the same 16 values.
 ///
 /// # Safety
-/// Registers are set up.
-#[inline(always)]
-unsafe fn begin<const BLOCKS: usize>(corrections: &[i32; PANEL]) {
-    // SAFETY: promised by the caller. As rows are 0 bytes apart, all are the same 16 values.
+/// Registers are set up; all that `work` names is there.
+unsafe fn one_block(work: &Work) {
+    // SAFETY: promised by the caller.
     unsafe {
-        asm!(
-            "tileloadd tmm0, [{from} + {apart}]",
-            "tileloadd tmm1, [{from} + {apart} + 64]",
-            from = in(reg) corrections.as_ptr(),
-            apart = in(reg) 0_usize,
-            options(nostack, preserves_flags, readonly),
+        tile!(
+            work,
+            "tileloadd tmm0, [{corrections} + {other}]
+             tileloadd tmm1, [{corrections} + {other} + 64]",
+            first_products,
+            "tilestored [{sums} + {sums_stride}], tmm0
+             tilestored [{sums} + {sums_stride} + 64], tmm1",
+            ["tmm0", "tmm1", "tmm4", "tmm6", "tmm7"]
         );
-        if BLOCKS == 2 {
-            asm!(
-                "tileloadd tmm2, [{from} + {apart}]",
-                "tileloadd tmm3, [{from} + {apart} + 64]",
-                from = in(reg) corrections.as_ptr(),
-                apart = in(reg) 0_usize,
-                options(nostack, preserves_flags, readonly),
-            );
-        }
     }
 }
 
-/// Sums += products of [`INPUTS`] inputs.
+/// Sums of twice [`ROWS`] rows. The other rows of inputs, and of sums, are 16 rows behind the first.
 ///
 /// # Safety
-/// Registers are set up; there are `BLOCKS * ROWS` rows of inputs, `stride` bytes apart, and as many groups of weights
-/// as rows have.
-#[inline(always)]
-unsafe fn add<const BLOCKS: usize>(inputs: *const u8, stride: usize, weights: *const i8) {
+/// As [`one_block`].
+unsafe fn two_blocks(work: &Work) {
     // SAFETY: promised by the caller.
     unsafe {
-        asm!(
-            "tileloadd tmm4, [{inputs} + {stride}]",
-            "tileloadd tmm6, [{weights} + {group}]",
-            "tdpbusd tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{weights} + {group} + 64]",
-            "tdpbusd tmm1, tmm4, tmm7",
-            inputs = in(reg) inputs,
-            stride = in(reg) stride,
-            weights = in(reg) weights,
-            group = in(reg) GROUP * PANEL,
-            options(nostack, preserves_flags, readonly),
+        tile!(
+            work,
+            "tileloadd tmm0, [{corrections} + {other}]
+             tileloadd tmm1, [{corrections} + {other} + 64]
+             tileloadd tmm2, [{corrections} + {other}]
+             tileloadd tmm3, [{corrections} + {other} + 64]
+             mov {other}, {stride}
+             shl {other}, 4
+             add {other}, {inputs}",
+            all_products,
+            "tilestored [{sums} + {sums_stride}], tmm0
+             tilestored [{sums} + {sums_stride} + 64], tmm1
+             mov {other}, {sums_stride}
+             shl {other}, 4
+             add {other}, {sums}
+             tilestored [{other} + {sums_stride}], tmm2
+             tilestored [{other} + {sums_stride} + 64], tmm3",
+            [
+                "tmm0", "tmm1", "tmm2", "tmm3", "tmm4", "tmm5", "tmm6", "tmm7"
+            ]
         );
-        if BLOCKS == 2 {
-            asm!(
-                "tileloadd tmm5, [{inputs} + {stride}]",
-                "tdpbusd tmm2, tmm5, tmm6",
-                "tdpbusd tmm3, tmm5, tmm7",
-                inputs = in(reg) inputs.add(ROWS * stride),
-                stride = in(reg) stride,
-                options(nostack, preserves_flags, readonly),
-            );
-        }
     }
 }
 
@@ -200,31 +303,4 @@ unsafe fn last_inputs<const BLOCKS: usize>(
         }
     }
     last
-}
-
-/// Writes sums of `BLOCKS * ROWS` rows, `stride` apart.
-///
-/// # Safety
-/// Registers are set up, and there is room for them.
-#[inline(always)]
-unsafe fn end<const BLOCKS: usize>(sums: *mut i32, stride: usize) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        asm!(
-            "tilestored [{to} + {apart}], tmm0",
-            "tilestored [{to} + {apart} + 64], tmm1",
-            to = in(reg) sums,
-            apart = in(reg) stride * size_of::<i32>(),
-            options(nostack, preserves_flags),
-        );
-        if BLOCKS == 2 {
-            asm!(
-                "tilestored [{to} + {apart}], tmm2",
-                "tilestored [{to} + {apart} + 64], tmm3",
-                to = in(reg) sums.add(ROWS * stride),
-                apart = in(reg) stride * size_of::<i32>(),
-                options(nostack, preserves_flags),
-            );
-        }
-    }
 }

@@ -99,7 +99,12 @@ fn tile<const ROWS: usize>(
     rows: Rows<'_>,
     sums: &mut Sums<'_>,
 ) -> usize {
-    assert!(rows.bytes.len() >= ROWS * rows.stride, "rows of a tile");
+    assert!(
+        rows.bytes.len() >= ROWS * rows.stride
+            && rows.stride.is_multiple_of(GROUP)
+            && panel.len() == rows.stride * PANEL,
+        "rows of a tile"
+    );
     #[cfg(target_arch = "x86_64")]
     let (out, stride) = (sums.room(ROWS), sums.stride);
     match level.instructions() {

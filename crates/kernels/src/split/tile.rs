@@ -35,11 +35,6 @@ impl Rows {
 
 /// Sums of products of all rows with the upper parts of a panel's outputs.
 pub(super) fn sums(level: Level, panel: &[u8], rows: &Rows, sums: &mut [[i32; PANEL]]) {
-    assert_eq!(
-        panel.len(),
-        rows.stride / 2 * PANEL,
-        "a panel for these rows"
-    );
     let mut row = 0;
     while row < sums.len() {
         let bytes = &rows.bytes[row * rows.stride..];
@@ -63,7 +58,12 @@ fn tile<const ROWS: usize>(
     let Some(sums) = sums.first_chunk_mut::<ROWS>() else {
         unreachable!("as many sums as rows");
     };
-    assert!(bytes.len() >= ROWS * stride, "rows of a tile");
+    assert!(
+        bytes.len() >= ROWS * stride
+            && stride.is_multiple_of(PAIR)
+            && panel.len() == stride / 2 * PANEL,
+        "rows of a tile"
+    );
     match level.instructions() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level says that the CPU has the instructions, and the lengths were checked: `ROWS` rows of `stride`

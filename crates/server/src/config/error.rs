@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use telemetry::TelemetryError;
+
 use super::ranges::{LONGEST_PAUSE_S, SHORTEST_PAUSE_S};
 use crate::announce;
 use crate::http::KeysError;
@@ -13,11 +15,13 @@ use crate::names::home_assistant::HomeAssistantError;
 pub enum ConfigError {
     /// A pause that is no pause.
     #[error(
-        "--speculate-after {seconds} is neither 0 nor a pause of {} to {} s",
+        "{flag} {seconds} is neither 0 nor a pause of {} to {} s",
         SHORTEST_PAUSE_S,
         LONGEST_PAUSE_S
     )]
     Pause {
+        /// The flag.
+        flag: &'static str,
         /// What was given.
         seconds: f64,
     },
@@ -102,6 +106,13 @@ pub enum ConfigError {
     HomeAssistant {
         /// Why.
         source: Box<HomeAssistantError>,
+    },
+    /// A collector that cannot be exported to.
+    #[error("--otlp-endpoint")]
+    Otlp {
+        /// Why.
+        #[from]
+        source: TelemetryError,
     },
     /// A flag without another.
     #[error("{flag} needs {needed}")]

@@ -19,8 +19,6 @@ pub struct FasterWhisperArgs {
     vad_min_speech_ms: Option<u32>,
     #[arg(long, hide = true)]
     vad_min_silence_ms: Option<u32>,
-    #[arg(long, hide = true)]
-    vad_endpointing: Option<f32>,
     #[arg(long, hide = true, num_args = 0..)]
     vad_clip: Option<Vec<String>>,
     #[arg(long, hide = true)]
@@ -80,7 +78,7 @@ impl FasterWhisperArgs {
             .collect())
     }
 
-    fn refusals(&self) -> [(bool, &'static str, &'static str); 4] {
+    fn refusals(&self) -> [(bool, &'static str, &'static str); 3] {
         let other_library = self
             .stt_library
             .as_deref()
@@ -95,11 +93,6 @@ impl FasterWhisperArgs {
                 self.sherpa_streaming,
                 "--sherpa-streaming",
                 "this server runs Whisper only, which gives its words when the audio has ended: leave the flag out",
-            ),
-            (
-                self.vad_endpointing.is_some(),
-                "--vad-endpointing",
-                "the client ends the utterance: leave the flag out; with --speculate-after transcription begins at a pause",
             ),
             (
                 self.hass_token.is_some(),

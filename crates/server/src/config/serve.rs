@@ -1,12 +1,13 @@
 //! What `serve` is told, and what that means once it is checked.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
-use telemetry::LogFormat;
+use telemetry::{LogFormat, Otlp};
 use whisper::Options;
 
 use super::ranges::{
@@ -122,6 +123,19 @@ pub struct ServeArgs {
         value_name = "SECONDS"
     )]
     pub speculate_after: f64,
+    /// Seconds of silence behind speech after which the server ends an utterance by itself and answers, without waiting
+    /// for the client's audio-stop; 0.6 suits voice commands. The server then describes itself with
+    /// `requires_external_vad: false`, and Home Assistant 2026.10 or newer does not wait for its own detector. An utterance
+    /// without speech ends after 10 s, any after 30 s; uploaded recordings are transcribed whole. 0: the client ends the
+    /// utterance.
+    #[arg(
+        long,
+        env = "STT_ENDPOINTING",
+        alias = "vad-endpointing",
+        default_value_t = 0.0,
+        value_name = "SECONDS"
+    )]
+    pub endpointing: f64,
     /// Seconds without an event after which a connection with nothing to do is closed.
     #[arg(
         long,
@@ -175,9 +189,13 @@ pub struct ServeArgs {
     /// Flags of another server.
     #[command(flatten)]
     pub faster_whisper: FasterWhisperArgs,
-    /// OTLP collector for traces, logs and metrics (gRPC).
+    /// OTLP collector for traces, logs and metrics (gRPC): http://HOST:PORT, or https://HOST:PORT. Headers, such as a key,
+    /// come from the variable OTEL_EXPORTER_OTLP_HEADERS.
     #[arg(long, env = "STT_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
+    /// PEM file of the authorities that sign the collector's certificate; without it, the system's.
+    #[arg(long, env = "STT_OTLP_CA", value_name = "FILE")]
+    pub otlp_ca: Option<PathBuf>,
     /// Print the settings that would be used, and exit.
     #[arg(long)]
     pub print_config: bool,
@@ -223,6 +241,8 @@ pub struct Config {
     pub max_batch: usize,
     /// Silence after which transcription begins before the audio has ended; `None` when never.
     pub speculate_after: Option<Duration>,
+    /// Silence behind speech that ends an utterance; `None` when the client ends it.
+    pub endpoint_after: Option<Duration>,
     /// Bounds of a connection.
     pub limits: Limits,
     /// Between SIGTERM and the end of accepting.
@@ -267,7 +287,8 @@ impl ServeArgs {
             },
             max_open_audio_s: self.max_open_audio,
             max_batch: self.max_batch,
-            speculate_after: self.pause()?,
+            speculate_after: pause("--speculate-after", self.speculate_after)?,
+            endpoint_after: pause("--endpointing", self.endpointing)?,
             limits: Limits {
                 frame: wyoming::Limits::of_a_server(),
                 utterance: seconds(self.max_utterance),
@@ -285,20 +306,16 @@ impl ServeArgs {
                     LogFormatArg::Json => LogFormat::Json,
                 },
                 filter: if self.debug { "debug" } else { &self.log }.to_owned(),
-                otlp_endpoint: self.otlp_endpoint.clone(),
+                otlp: self.otlp()?,
             },
         })
     }
 
-    fn pause(&self) -> Result<Option<Duration>, ConfigError> {
-        let seconds = self.speculate_after;
-        if seconds == 0.0 {
-            return Ok(None);
-        }
-        if !(SHORTEST_PAUSE_S..=LONGEST_PAUSE_S).contains(&seconds) {
-            return Err(ConfigError::Pause { seconds });
-        }
-        Ok(Some(Duration::from_secs_f64(seconds)))
+    fn otlp(&self) -> Result<Option<Otlp>, ConfigError> {
+        let ca = self.otlp_ca.as_deref();
+        let endpoint = self.otlp_endpoint.as_deref();
+        let otlp = endpoint.map(|endpoint| Otlp::new(endpoint, ca));
+        Ok(otlp.transpose()?)
     }
 
     fn admin_address(&self) -> Result<Option<String>, ConfigError> {
@@ -407,4 +424,15 @@ fn known_language(flag: &'static str, language: &str) -> Result<String, ConfigEr
         flag,
         language: language.to_owned(),
     })
+}
+
+/// A length of silence; `None` for 0, which turns off what it is for.
+fn pause(flag: &'static str, seconds: f64) -> Result<Option<Duration>, ConfigError> {
+    if seconds == 0.0 {
+        return Ok(None);
+    }
+    if !(SHORTEST_PAUSE_S..=LONGEST_PAUSE_S).contains(&seconds) {
+        return Err(ConfigError::Pause { flag, seconds });
+    }
+    Ok(Some(Duration::from_secs_f64(seconds)))
 }

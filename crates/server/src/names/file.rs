@@ -96,7 +96,7 @@ pub(super) async fn follow(settings: Settings, registry: &Registry) {
             Ok(Some((names, new_stamp))) => {
                 stamp = new_stamp;
                 info!(path = %path.display(), "read the file of names again");
-                registry.put(Origin::File, names);
+                registry.put(Origin::File, &names);
             }
             Err(error) => {
                 // Once for each reason, not every two seconds.
@@ -241,7 +241,7 @@ mod tests {
         fn start(path: &Path) -> Self {
             let settings = Settings::read(path).unwrap();
             let registry = Registry::new();
-            registry.put(Origin::File, settings.names.clone());
+            registry.put(Origin::File, &settings.names);
             let mut names = registry.names();
             names.mark_unchanged();
             let task = tokio::spawn(async move { follow(settings, &registry).await });

@@ -78,7 +78,7 @@ pub struct Settings {
 pub fn of_file(path: &std::path::Path) -> Result<Vec<String>, file::FileError> {
     let settings = file::Settings::read(path)?;
     let registry = Registry::new();
-    registry.put(Origin::File, settings.names);
+    registry.put(Origin::File, &settings.names);
     let expected = registry.names().borrow().names.clone();
     Ok(expected)
 }
@@ -87,8 +87,8 @@ pub fn of_file(path: &std::path::Path) -> Result<Vec<String>, file::FileError> {
 pub fn follow(settings: Settings, tasks: &TaskTracker, stop: &CancellationToken) -> Names {
     let registry = Registry::new();
     let names = registry.names();
-    if let Some(file) = settings.file {
-        registry.put(Origin::File, file.names.clone());
+    if let Some(mut file) = settings.file {
+        registry.put(Origin::File, &std::mem::take(&mut file.names));
         let registry = registry.clone();
         let stop = stop.clone();
         tasks.spawn(async move {
@@ -97,7 +97,7 @@ pub fn follow(settings: Settings, tasks: &TaskTracker, stop: &CancellationToken)
         });
     }
     if let Some(home_assistant) = settings.home_assistant {
-        registry.put(Origin::HomeAssistant, Vec::new());
+        registry.put(Origin::HomeAssistant, &[]);
         let stop = stop.clone();
         tasks.spawn(async move {
             let following = home_assistant::follow(home_assistant, &registry);
@@ -110,16 +110,9 @@ pub fn follow(settings: Settings, tasks: &TaskTracker, stop: &CancellationToken)
 /// The lists of all origins; clones share them.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    lists: Arc<Mutex<BTreeMap<Origin, List>>>,
+    lists: Arc<Mutex<BTreeMap<Origin, Vec<String>>>>,
     /// The recogniser, the admin page and the metric hold the other ends.
     expected: watch::Sender<Arc<Expected>>,
-}
-
-#[derive(Debug, Default)]
-struct List {
-    /// As it was put, to notice that nothing has changed.
-    given: Vec<String>,
-    usable: Vec<String>,
 }
 
 impl Registry {
@@ -137,13 +130,13 @@ impl Registry {
     }
 
     /// Replaces the whole list of an origin. A list that has not changed is no change.
-    pub fn put(&self, origin: Origin, given: Vec<String>) {
+    pub fn put(&self, origin: Origin, given: &[String]) {
         // A list is replaced as a whole, so that a panic elsewhere leaves none half changed.
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        if lists.get(&origin).is_some_and(|list| list.given == given) {
+        let rules::Usable { names, left_out } = rules::usable(given.iter().map(String::as_str));
+        if lists.get(&origin) == Some(&names) {
             return;
         }
-        let rules::Usable { names, left_out } = rules::usable(given.iter().map(String::as_str));
         let from = origin.as_str();
         if !left_out.is_empty() {
             warn!(from, %left_out, "names are left out");
@@ -153,13 +146,12 @@ impl Registry {
             info!(from, names = names.len(), "names to expect");
             debug!(from, ?names, "names to expect, one by one");
         }
-        let usable = names;
-        lists.insert(origin, List { given, usable });
+        lists.insert(origin, names);
         self.tell(&lists);
     }
 
-    fn tell(&self, lists: &BTreeMap<Origin, List>) {
-        let (names, beyond) = rules::merged(lists.values().map(|list| &list.usable[..]));
+    fn tell(&self, lists: &BTreeMap<Origin, Vec<String>>) {
+        let (names, beyond) = rules::merged(lists.values().map(Vec::as_slice));
         if beyond > 0 {
             warn!(
                 beyond,
@@ -169,7 +161,7 @@ impl Registry {
         }
         let counts = lists
             .iter()
-            .map(|(origin, list)| (*origin, list.usable.len()))
+            .map(|(origin, names)| (*origin, names.len()))
             .collect();
         let generation = self.expected.borrow().generation + 1;
         self.expected.send_replace(Arc::new(Expected {
@@ -199,15 +191,15 @@ mod tests {
         let registry = Registry::new();
         let names = registry.names();
         assert_eq!(names.borrow().report(), json!({"total": 0, "from": {}}));
-        registry.put(Origin::HomeAssistant, list(&["Küche", "Bad", "…"]));
-        registry.put(Origin::File, list(&["bad", "WLED"]));
+        registry.put(Origin::HomeAssistant, &list(&["Küche", "Bad", "…"]));
+        registry.put(Origin::File, &list(&["bad", "WLED"]));
         let expected = Arc::clone(&names.borrow());
         assert_eq!(expected.names, ["bad", "WLED", "Küche"]);
         assert_eq!(
             expected.report(),
             json!({"total": 3, "from": {"file": 2, "home_assistant": 2}})
         );
-        registry.put(Origin::HomeAssistant, Vec::new());
+        registry.put(Origin::HomeAssistant, &[]);
         assert_eq!(names.borrow().names, ["bad", "WLED"]);
     }
 
@@ -215,11 +207,11 @@ mod tests {
     fn a_list_that_has_not_changed_is_no_change() {
         let registry = Registry::new();
         let mut names = registry.names();
-        registry.put(Origin::File, list(&["Küche"]));
+        registry.put(Origin::File, &list(&["Küche"]));
         assert_eq!(names.borrow_and_update().generation, 1);
-        registry.put(Origin::File, list(&["Küche"]));
+        registry.put(Origin::File, &list(&["Küche"]));
         assert!(!names.has_changed().unwrap());
-        registry.put(Origin::File, list(&["Küche", "Bad"]));
+        registry.put(Origin::File, &list(&["Küche", "Bad"]));
         assert!(names.has_changed().unwrap());
         assert_eq!(names.borrow().generation, 2);
     }

@@ -7,6 +7,8 @@
 //! to the header that follows: a closed socket refuses it, and then the work is cancelled
 //! ([`Outgoing::is_gone`]). A client that waits for nothing is done.
 //!
+//! Where the server ends utterances itself (`--endpointing`), what the client sends of one that has ended is passed over.
+//!
 //! When the server drains, a connection on which nothing was asked ends, wherever it waits
 //! ([`Service::within`]).
 //!
@@ -30,6 +32,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Span, debug, info, info_span};
 use wyoming::{AudioFormat, Code, Event, EventError, Excerpt, Form, FrameCodec, FrameError};
 
+use super::endpoint_rule::Endpoint;
 use super::outgoing::{NotSent, Outgoing};
 use super::parts::Times;
 use super::request::Request;
@@ -154,6 +157,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             let idle = self.idle_limit();
             let closing = self.service.closing.clone();
             let due = self.current.as_ref().and_then(Utterance::due);
+            let endpoint = self.current.as_ref().and_then(Utterance::endpoint);
             // Every branch is cancel-safe: a frame is taken whole or stays in the buffer, an answer
             // is polled in place, the others hold nothing.
             tokio::select! {
@@ -178,6 +182,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                     }
                 }
                 () = reached(due) => self.speculate().await,
+                () = reached(endpoint.map(|(due, _)| due)), if reading => {
+                    if let Err(end) = self.end_utterance(endpoint).await {
+                        return end;
+                    }
+                }
                 () = sleep(GONE_CHECK), if !reading => {
                     if self.outgoing.is_gone().await {
                         debug!("client is gone");
@@ -311,6 +320,19 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
         if let Some(utterance) = &mut self.current {
             utterance.speculate().await;
         }
+    }
+
+    /// The speaker has ended, whatever the client still sends.
+    async fn end_utterance(&mut self, endpoint: Option<(Instant, Endpoint)>) -> Result<(), End> {
+        let Some((_, endpoint)) = endpoint else {
+            return Ok(());
+        };
+        debug!(reason = endpoint.as_str(), "the utterance has ended");
+        self.service.metrics.endpoint(endpoint.as_str());
+        let request = self.session.end_utterance();
+        let form = self.form;
+        let handed = self.transcribe(&request).await;
+        handed.map_err(|fault| End::Fault(fault, form))
     }
 
     /// Hands the utterance to the queue; its words are answered when those before it are.

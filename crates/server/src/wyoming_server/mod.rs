@@ -2,6 +2,7 @@
 
 mod budget;
 mod connection;
+mod endpoint_rule;
 mod listener;
 mod outgoing;
 mod parts;
@@ -9,6 +10,7 @@ mod pause_rule;
 mod request;
 mod service;
 mod session;
+mod streamed;
 mod utterance;
 
 pub use budget::AudioBudget;

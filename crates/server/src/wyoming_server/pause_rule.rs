@@ -1,16 +1,13 @@
 //! When transcription may begin before the audio has ended. Pure: times are since the utterance began.
 //!
-//! At a pause, but only of a client that streams. One that uploads what it has sends its last words
-//! and the end of audio at once, and silence in its middle faster than it was spoken.
+//! At a pause, but only of a client that [streams](super::streamed).
 
 use std::time::Duration;
 
-use audio::{Pause, PauseDetector, SAMPLE_RATE_HZ};
+use audio::{PauseDetector, SAMPLE_RATE_HZ};
 
-/// Nothing comes for so long: a client that has more at hand would have sent it.
-const LULL: Duration = Duration::from_millis(5);
-/// A pause comes in at least this part of its length; clients send in bursts.
-const STREAMED: f64 = 0.5;
+use super::streamed::Streamed;
+
 /// Who pauses in every breath is heard out in the end.
 const MOST_STARTS: u32 = 3;
 /// One window of the model. Longer audio is no command, and costs too much to be tried.
@@ -23,15 +20,8 @@ pub(super) struct PauseRule {
     length: Duration,
     detector: PauseDetector,
     starts: u32,
-    /// The pause that goes on, as it was when it was first heard.
-    first: Option<Seen>,
+    streamed: Streamed,
     due: Option<Duration>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    pause: Pause,
-    at: Duration,
 }
 
 impl PauseRule {
@@ -41,7 +31,7 @@ impl PauseRule {
             length,
             detector: PauseDetector::default(),
             starts: 0,
-            first: None,
+            streamed: Streamed::default(),
             due: None,
         }
     }
@@ -54,27 +44,15 @@ impl PauseRule {
     /// Takes the next samples, which came at `now`. Whether the pause has ended that went on before.
     pub(super) fn hear(&mut self, samples: &[f32], now: Duration) -> bool {
         self.detector.push(samples);
-        let heard = self.detector.pause().map(|pause| Seen { pause, at: now });
-        let start = |seen: Seen| seen.pause.start;
-        // A pause that began elsewhere is another one.
-        let has_ended = self.first.map(start) != heard.map(start) && self.first.is_some();
-        self.first = heard.map(|heard| match self.first {
-            Some(first) if first.pause.start == heard.pause.start => first,
-            _ => heard,
-        });
-        self.due = self
-            .first
-            .zip(heard)
-            .and_then(|(first, heard)| self.due_after(first, heard));
+        let pause = self.detector.pause();
+        let has_ended = self.streamed.see(pause, now);
+        let worth_a_try = pause.filter(|pause| pause.length >= self.length && self.may_start());
+        self.due = worth_a_try.map(|pause| self.streamed.known_at(pause, now));
         has_ended
     }
 
-    fn due_after(&self, first: Seen, heard: Seen) -> Option<Duration> {
-        let is_pause = heard.pause.length >= self.length;
-        let may_start = self.starts < MOST_STARTS && self.samples() <= LONGEST_SAMPLES;
-        let grown = heard.pause.length.saturating_sub(first.pause.length);
-        let streamed_at = first.at + grown.mul_f64(STREAMED);
-        (is_pause && may_start).then(|| streamed_at.max(heard.at + LULL))
+    fn may_start(&self) -> bool {
+        self.starts < MOST_STARTS && self.samples() <= LONGEST_SAMPLES
     }
 
     /// When to begin, if nothing is heard before.
@@ -96,6 +74,7 @@ impl PauseRule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wyoming_server::streamed::LULL;
 
     const PAUSE: Duration = Duration::from_millis(300);
 

@@ -12,6 +12,7 @@ use tracing::{Span, debug, info};
 use whisper::{Language, Options, Transcript, Vocabulary};
 
 use super::budget::AudioBudget;
+use super::endpoint_rule::EndpointRule;
 use super::parts::{Parts, Times};
 use super::request::Request;
 use crate::describe;
@@ -29,6 +30,9 @@ pub const CONNECTION_BYTES: usize = 512 << 10;
 /// For a client that is owed nothing to close its side; and for every client, to take what it is told
 /// while the server drains.
 pub(super) const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Scores of the detector that are speech, where no setting says it.
+const SPEECH_THRESHOLD: f32 = 0.8;
 
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +68,8 @@ pub struct Service {
     pub expectation: Arc<Expectation>,
     /// Silence after which a client's words are looked for before its audio has ended; never if `None`.
     pub speculate_after: Option<Duration>,
+    /// Silence behind speech that ends an utterance; the client ends it if `None`.
+    pub endpoint_after: Option<Duration>,
     /// Where utterances go.
     pub queue: Queue,
     /// How far the model is.
@@ -111,7 +117,20 @@ impl Service {
 
     /// The describe answer now.
     pub fn info(&self) -> wyoming::info::Info {
-        describe::info(&self.model, &self.known_languages(), &self.languages)
+        describe::info(
+            &self.model,
+            &self.known_languages(),
+            &self.languages,
+            self.endpoint_after.is_some(),
+        )
+    }
+
+    /// What ends an utterance that begins now, if the client does not.
+    pub(super) fn endpoint_rule(&self) -> Option<EndpointRule> {
+        // Where nothing is withheld for want of speech, an utterance still needs some to have an end.
+        let threshold = self.options.speech_threshold.unwrap_or(SPEECH_THRESHOLD);
+        let after = self.endpoint_after?;
+        Some(EndpointRule::new(after, threshold))
     }
 
     fn known_languages(&self) -> Vec<String> {

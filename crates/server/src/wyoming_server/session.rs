@@ -34,6 +34,8 @@ enum Stage {
     Heard,
     /// Audio of it has come, and then another request, which may be for it or for the next.
     Renewed,
+    /// The server has ended it; what the client still sends of it is passed over.
+    Ended,
 }
 
 /// What to do about an event.
@@ -77,7 +79,13 @@ impl Session {
 
     /// Whether an utterance has begun and not ended.
     pub fn is_receiving(&self) -> bool {
-        self.stage != Stage::None
+        !matches!(self.stage, Stage::None | Stage::Ended)
+    }
+
+    /// The server ends the current utterance: how it is wanted.
+    pub fn end_utterance(&mut self) -> Arc<Request> {
+        self.stage = Stage::Ended;
+        std::mem::take(&mut self.request)
     }
 
     /// How an utterance that begins now is wanted, as far as the client has said.
@@ -97,14 +105,19 @@ impl Session {
             }),
             Event::Transcribe(request) => self.keep(&request),
             Event::AudioStart(_) => match std::mem::replace(&mut self.stage, Stage::Begun) {
-                Stage::None | Stage::Begun => Step::Nothing,
+                Stage::None | Stage::Begun | Stage::Ended => Step::Nothing,
                 Stage::Heard | Stage::Renewed => Step::Abandon,
             },
+            Event::AudioChunk(_) if self.stage == Stage::Ended => Step::Nothing,
             Event::AudioChunk(chunk) => Step::Append {
                 format: chunk.format,
                 pcm: chunk.pcm,
                 anew: std::mem::replace(&mut self.stage, Stage::Heard) == Stage::Renewed,
             },
+            Event::AudioStop { .. } if self.stage == Stage::Ended => {
+                self.stage = Stage::None;
+                Step::Nothing
+            }
             Event::AudioStop { .. } => {
                 self.stage = Stage::None;
                 Step::Transcribe(std::mem::take(&mut self.request))
@@ -128,11 +141,17 @@ impl Session {
         match Request::read(request) {
             Ok(request) => {
                 self.request = Arc::new(request);
-                if matches!(self.stage, Stage::None | Stage::Begun) {
-                    return Step::Nothing;
+                match self.stage {
+                    Stage::None | Stage::Begun => Step::Nothing,
+                    Stage::Ended => {
+                        self.stage = Stage::None;
+                        Step::Nothing
+                    }
+                    Stage::Heard | Stage::Renewed => {
+                        self.stage = Stage::Renewed;
+                        Step::Want(Arc::clone(&self.request))
+                    }
                 }
-                self.stage = Stage::Renewed;
-                Step::Want(Arc::clone(&self.request))
             }
             Err(fault) => Step::Fail(fault),
         }
@@ -255,6 +274,29 @@ mod tests {
             (chunk(), append()),
             (stop(), in_german()),
         ]);
+    }
+
+    /// A client that has not seen its words yet goes on for a while.
+    #[test]
+    fn what_comes_of_an_utterance_that_the_server_ended_is_passed_over() {
+        let mut session = Session::new("demo".to_owned());
+        session.take(Event::Transcribe(german()));
+        assert_eq!(session.take(chunk()), append());
+        assert_eq!(session.end_utterance(), request());
+        assert!(!session.is_receiving());
+        for event in [chunk(), chunk(), stop()] {
+            assert_eq!(session.take(event), Step::Nothing);
+        }
+        // The next has its own request.
+        assert_eq!(session.take(chunk()), append());
+        assert_eq!(session.end_utterance(), Arc::default());
+        assert_eq!(session.take(start()), Step::Nothing);
+        assert!(session.is_receiving());
+        assert_eq!(session.take(chunk()), append());
+        session.end_utterance();
+        assert_eq!(session.take(Event::Transcribe(german())), Step::Nothing);
+        assert_eq!(session.take(chunk()), append());
+        assert_eq!(session.take(stop()), in_german());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use whisper::{Cancel, Input, MelStream, Options};
 use wyoming::Excerpt;
 
 use super::budget::Share;
+use super::endpoint_rule::{Endpoint, EndpointRule};
 use super::pause_rule::PauseRule;
 use super::request::Request;
 use super::service::Service;
@@ -35,6 +36,8 @@ pub(super) struct Utterance {
     began: Instant,
     /// `None` when every utterance is heard to its end first.
     pause_rule: Option<PauseRule>,
+    /// `None` when the client ends it.
+    endpoint_rule: Option<Box<EndpointRule>>,
     /// What was begun at the pause that goes on.
     ahead: Option<Speculation>,
     service: Arc<Service>,
@@ -62,6 +65,7 @@ impl Utterance {
             mel: None,
             began: Instant::now(),
             pause_rule: service.speculate_after.map(PauseRule::new),
+            endpoint_rule: service.endpoint_rule().map(Box::new),
             ahead: None,
             service: Arc::clone(service),
             _open: service.metrics.stream(),
@@ -91,6 +95,10 @@ impl Utterance {
             let pause_ended = rule.hear(fresh.unwrap_or_default(), self.began.elapsed());
             self.discard_if(pause_ended);
         }
+        if let Some(rule) = &mut self.endpoint_rule {
+            let fresh = self.ingest.samples().get(rule.samples()..);
+            rule.hear(fresh.unwrap_or_default(), self.began.elapsed());
+        }
         Ok(())
     }
 
@@ -98,6 +106,12 @@ impl Utterance {
     pub(super) fn due(&self) -> Option<Instant> {
         let due = self.pause_rule.as_ref()?.due()?;
         self.ahead.is_none().then(|| self.began + due)
+    }
+
+    /// When it ends without a word of the client, and why, if nothing comes before.
+    pub(super) fn endpoint(&self) -> Option<(Instant, Endpoint)> {
+        let (due, endpoint) = self.endpoint_rule.as_ref()?.due()?;
+        Some((self.began + due, endpoint))
     }
 
     /// Begins to transcribe what there is, unless the device has something better to do.

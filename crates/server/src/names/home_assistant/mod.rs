@@ -155,7 +155,7 @@ async fn session(
     fetch::subscribe(&mut client).await?;
     loop {
         let home = fetch::home(&mut client).await?;
-        registry.put(Origin::HomeAssistant, home.names());
+        registry.put(Origin::HomeAssistant, &home.names());
         read();
         until_changed(&mut client).await?;
     }

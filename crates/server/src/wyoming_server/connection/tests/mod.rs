@@ -5,6 +5,7 @@
 
 mod answers;
 mod end;
+mod endpoints;
 mod leaving;
 mod limits;
 mod pauses;
@@ -75,6 +76,7 @@ fn service(limits: Limits, queue: Queue, state: watch::Receiver<ModelState>) -> 
         options: Options::default(),
         expectation: Arc::default(),
         speculate_after: Some(Duration::from_millis(300)),
+        endpoint_after: None,
         queue,
         state,
         metrics: Metrics::for_tests(),

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A buzz, or silence.
-fn sound(milliseconds: usize, level: i16) -> Event {
+pub(super) fn sound(milliseconds: usize, level: i16) -> Event {
     let samples = milliseconds * SAMPLE_RATE_HZ as usize / 1_000;
     let pcm = (0..samples).flat_map(|n| {
         let is_high = n / 16 % 2 == 0;
@@ -16,7 +16,7 @@ fn sound(milliseconds: usize, level: i16) -> Event {
     })
 }
 
-async fn voice(client: &mut Client<DuplexStream>) {
+pub(super) async fn voice(client: &mut Client<DuplexStream>) {
     client.send(sound(500, 3_000)).await.unwrap();
 }
 
