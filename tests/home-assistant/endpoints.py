@@ -120,15 +120,15 @@ def last_word(text):
     return (cleaned.split() or [""])[-1]
 
 
-async def row(label, port, commands, at_once, pcm_of, ends):
+async def row(label, port, commands, at_once, audio, ends):
     limit = asyncio.Semaphore(at_once)
 
-    async def one(each):
+    async def one(each, pcm):
         async with limit:
-            text, took_s = await say(port, pcm_of(each), ends)
+            text, took_s = await say(port, pcm, ends)
             return last_word(each.text) in text.lower(), took_s - each.end_s
 
-    answers = await asyncio.gather(*map(one, commands))
+    answers = await asyncio.gather(*map(one, commands, audio))
     took = sorted(took_s for whole, took_s in answers if whole)
     cut = sum(not whole for whole, _ in answers)
     print(f"| {label} | {cut} of {len(answers)} | {statistics.median(took):.2f} | {took[len(took) * 9 // 10]:.2f} |", flush=True)
@@ -153,12 +153,13 @@ def main():
         print("| the command ends | last word missing | median s | 9 of 10 within s |\n|---|---|---|---|", flush=True)
         for sensitivity in VadSensitivity:
             label = f"Home Assistant, {sensitivity} ({VadSensitivity.to_seconds(sensitivity)} s)"
-            pcm_of = lambda each: each.pcm[: ended_by_home_assistant(each.pcm, sensitivity)]  # noqa: E731
-            asyncio.run(row(label, server.port, commands, given.at_once, pcm_of, ends=True))
+            audio = [each.pcm[: ended_by_home_assistant(each.pcm, sensitivity)] for each in commands]
+            asyncio.run(row(label, server.port, commands, given.at_once, audio, ends=True))
         server.stop()
         for after in given.after.split(","):
             _, server = serve(after)
-            asyncio.run(row(f"--endpointing {after}", server.port, commands, given.at_once, lambda each: each.pcm, ends=False))
+            audio = [each.pcm for each in commands]
+            asyncio.run(row(f"--endpointing {after}", server.port, commands, given.at_once, audio, ends=False))
             server.stop()
 
 

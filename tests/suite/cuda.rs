@@ -45,7 +45,7 @@ fn the_toolkit_is_pinned_with_sums_and_of_one_release() {
     );
     // What the documents say of the drivers depends on it.
     assert!(compilers[0].starts_with("13.0."));
-    for document in ["README.md", "Dockerfile"] {
+    for document in ["docs/gpu.md", "Dockerfile"] {
         let text = std::fs::read_to_string(folder().join("../../..").join(document)).unwrap();
         assert!(text.contains("CUDA 13.0"), "{document}");
     }

@@ -209,30 +209,3 @@ fn every_channel_has_a_bound() {
         }
     }
 }
-
-#[test]
-fn the_readmes_commands_exist() {
-    let readme = read("README.md");
-    for command in ["tests/demo", "tests/all"] {
-        assert!(readme.contains(command), "{command} is not in the README");
-        assert!(
-            root().join(command).is_file(),
-            "{command} is not in the tree"
-        );
-    }
-}
-
-#[test]
-fn the_readme_lists_every_setting() {
-    let readme = read("README.md");
-    let config = ["model", "serve"]
-        .map(|part| read(format!("crates/server/src/config/{part}.rs")))
-        .concat();
-    let mut count = 0;
-    for part in config.split("env = \"").skip(1) {
-        let variable = part.split('"').next().unwrap();
-        assert!(readme.contains(variable), "{variable} is not in the README");
-        count += 1;
-    }
-    assert!(count > 20);
-}

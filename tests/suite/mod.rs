@@ -2,6 +2,7 @@ mod admin;
 mod circles;
 mod cli;
 mod cuda;
+mod documents;
 mod forms;
 mod fuzz_replay;
 mod held;

@@ -23,6 +23,8 @@ pub mod names;
 pub mod probe;
 pub mod queue;
 pub mod recognizer;
+#[cfg(test)]
+mod reference;
 pub mod subtitles;
 pub mod transcribe;
 mod view;

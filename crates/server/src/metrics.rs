@@ -435,7 +435,7 @@ impl Drop for OpenGuard {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use telemetry::Meters;
@@ -443,7 +443,8 @@ mod tests {
     use super::*;
     use crate::names::{Origin, Registry};
 
-    fn page() -> String {
+    /// A page with every instrument.
+    pub(crate) fn page() -> String {
         let meters = Meters::new("test", "stt", None).unwrap();
         let meter = meters.meter("test");
         let metrics = Metrics::new(&meter);

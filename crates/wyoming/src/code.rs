@@ -97,4 +97,44 @@ impl Code {
             Self::Internal => "internal",
         }
     }
+
+    /// What helps, in a sentence, for documentation.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::BadHeader => {
+                "Send one JSON object in one line, with a `type`; HTTP clients belong on the HTTP port."
+            }
+            Self::HeaderTooLong => "Send large fields in the data block (`data_length`).",
+            Self::DataTooLong => "Send fewer names, or a shorter text.",
+            Self::PayloadTooLong => "Send audio in chunks; the sentence names the limit.",
+            Self::BadData => "Send a JSON object of `data_length` bytes.",
+            Self::Truncated => "Send each event whole before closing.",
+            Self::BadEvent => "The sentence names the field and what it must be.",
+            Self::ProtocolOrder => "Send events in the order of the protocol.",
+            Self::TooManyNames => {
+                "Send the names that matter, or give them to the server with `--names`."
+            }
+            Self::BadAudioFormat => {
+                "Send PCM; the sentence names the rates, widths and channels that can be converted."
+            }
+            Self::UtteranceTooLong => "End utterances sooner, or raise `--max-utterance`.",
+            Self::Overloaded => {
+                "Try again in some seconds; more replicas, or a larger `--max-waiting`, take more."
+            }
+            Self::TooManyConnections => {
+                "Close connections that are done, or raise `--max-connections`."
+            }
+            Self::NotReady => "The server's log says why the model could not be loaded.",
+            Self::Draining => "Connect again: another replica, or the next start, answers.",
+            Self::Deadline => {
+                "The server is too slow for its load: more replicas, a smaller model, or a longer `--request-deadline`."
+            }
+            Self::IdleTimeout => "Close connections that are done, or raise `--idle-timeout`.",
+            Self::UnsupportedLanguage => {
+                "Ask for a language that the description lists, or for none; `--allowed-languages` restricts them."
+            }
+            Self::UnknownProgram => "Select the program that the description names.",
+            Self::Internal => "The server's log has the cause; please report it.",
+        }
+    }
 }

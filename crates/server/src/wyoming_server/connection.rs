@@ -29,7 +29,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::codec::FramedRead;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::{Span, debug, info, info_span};
+use tracing::{Span, debug, info};
 use wyoming::{AudioFormat, Code, Event, EventError, Excerpt, Form, FrameCodec, FrameError};
 
 use super::endpoint_rule::Endpoint;
@@ -38,7 +38,7 @@ use super::parts::Times;
 use super::request::Request;
 use super::service::{CLOSE_PATIENCE, Service};
 use super::session::{Session, Step};
-use super::utterance::{Heard, Utterance};
+use super::utterance::{self, Heard, Utterance};
 use crate::fault::Fault;
 use crate::queue::{Answered, Ticket};
 
@@ -138,7 +138,7 @@ struct Pending {
     queued: Instant,
     /// Its transcription began before its audio had ended.
     ahead: bool,
-    /// From the end of audio to the words, in traces.
+    /// From the first of its audio to its words, in traces.
     span: Span,
 }
 
@@ -338,6 +338,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     /// Hands the utterance to the queue; its words are answered when those before it are.
     async fn transcribe(&mut self, request: &Arc<Request>) -> Result<(), Fault> {
         let ended = Instant::now();
+        let span = self
+            .current
+            .as_ref()
+            .map_or_else(utterance::span, Utterance::span);
         let heard = if let Some(utterance) = self.current.take() {
             utterance.end().await?
         } else {
@@ -353,6 +357,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                 (audio, Some(self.service.queue.submit(*input)?))
             }
         };
+        span.record("audio_s", audio.as_secs_f64());
         let limit = self.service.limits.answer;
         let queued = ticket.as_ref().map_or(ended, Ticket::since);
         let answer: Answer = match ticket {
@@ -366,7 +371,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             ended,
             queued,
             ahead,
-            span: info_span!("utterance", audio_s = audio.as_secs_f64()),
+            span,
         });
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use audio::{Ingest, IngestError, PcmFormat, Waveform};
 use tokio::time::Instant;
+use tracing::{Span, field, info_span};
 use whisper::{Cancel, Input, MelStream, Options};
 use wyoming::Excerpt;
 
@@ -41,6 +42,8 @@ pub(super) struct Utterance {
     /// What was begun at the pause that goes on.
     ahead: Option<Speculation>,
     service: Arc<Service>,
+    /// From the first of its audio to its words, in traces.
+    span: Span,
     _open: OpenGuard,
 }
 
@@ -68,8 +71,14 @@ impl Utterance {
             endpoint_rule: service.endpoint_rule().map(Box::new),
             ahead: None,
             service: Arc::clone(service),
+            span: span(),
             _open: service.metrics.stream(),
         }
+    }
+
+    /// From the first of its audio to its words, in traces.
+    pub(super) fn span(&self) -> Span {
+        self.span.clone()
     }
 
     /// The client has sent another request, for this utterance or for the next.
@@ -203,6 +212,11 @@ impl Drop for Utterance {
     fn drop(&mut self) {
         self.service.open_streams.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Of an utterance that begins now; how long its audio is, is known at its end.
+pub(super) fn span() -> Span {
+    info_span!("utterance", audio_s = field::Empty)
 }
 
 fn refused_audio(error: IngestError) -> Fault {
