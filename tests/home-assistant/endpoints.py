@@ -4,8 +4,8 @@
 endpoints.py [--after SECONDS,…] [--at-once N] [--model FOLDER] FILE…       16 kHz recordings of one command each
 
 Every recording is sent in real time, followed by the quietest of it, as a satellite goes on to send. The table has, for
-each way: of how many commands the last word is missing in the transcript; and the seconds from the end of the last word,
-as the server's word times tell it, to the transcript. The program is named by the variable `binary`.
+each way: of how many commands the transcript lacks the last word that all of the audio has; and the seconds from the end
+of the last word, by the server's word times, to the transcript. The program is named by the variable `binary`.
 """
 
 import argparse
@@ -150,7 +150,7 @@ def main():
 
         http, server = serve("0")
         commands = [found for path in given.files if (found := command(http, path))]
-        print("| the command ends | last word missing | median s | 9 of 10 within s |\n|---|---|---|---|", flush=True)
+        print("| the command ends | another last word | median s | 9 of 10 within s |\n|---|---|---|---|", flush=True)
         for sensitivity in VadSensitivity:
             label = f"Home Assistant, {sensitivity} ({VadSensitivity.to_seconds(sensitivity)} s)"
             audio = [each.pcm[: ended_by_home_assistant(each.pcm, sensitivity)] for each in commands]

@@ -90,28 +90,82 @@ async fn the_help_of_metrics_has_plain_words() {
     }
 }
 
-#[test]
-fn errors_have_plain_words() {
-    let mut number = 0;
-    for name in [
-        "wyoming",
-        "audio",
-        "kernels",
-        "whisper",
-        "telemetry",
-        "server",
-    ] {
+/// Of programs, which users see; and of the libraries in them.
+const CRATES: [&str; 7] = [
+    "wyoming",
+    "audio",
+    "kernels",
+    "whisper",
+    "telemetry",
+    "server",
+    "operator",
+];
+
+/// What stands between quotes in each part of the sources that begins with `begin`, up to the bracket that closes it.
+fn quoted(begin: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in CRATES {
         for path in sources(&root().join("crates").join(name).join("src")) {
             let source = std::fs::read_to_string(path).unwrap();
-            for error in source.split("#[error(").skip(1) {
-                let text = error.split(")]").next().unwrap_or_default();
-                // What is between quotes.
-                for quoted in text.split('"').skip(1).step_by(2) {
-                    number += 1;
-                    check(quoted);
-                }
+            for part in source.split(begin).skip(1) {
+                found.extend(strings(part));
             }
         }
     }
-    assert!(number > 80, "{number}");
+    found
+}
+
+/// The strings of arguments, up to the bracket that closes them.
+fn strings(arguments: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut depth = 1;
+    let mut letters = arguments.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => {
+                let mut string = String::new();
+                while let Some(letter) = letters.next().filter(|letter| *letter != '"') {
+                    string.push(letter);
+                    if letter == '\\' {
+                        string.extend(letters.next());
+                    }
+                }
+                found.push(string);
+            }
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    found
+}
+
+#[test]
+fn strings_are_those_of_the_arguments() {
+    let found = strings(r#"error = f("a"), "it \"broke\" (twice)"); info!("other")"#);
+    assert_eq!(found, ["a", r#"it \"broke\" (twice)"#]);
+}
+
+#[test]
+fn errors_have_plain_words() {
+    let errors = quoted("#[error(");
+    assert!(errors.len() > 80, "{}", errors.len());
+    for error in errors {
+        check(&error);
+    }
+}
+
+#[test]
+fn log_lines_have_plain_words() {
+    let lines: Vec<String> = ["error!(", "warn!(", "info!(", "debug!("]
+        .into_iter()
+        .flat_map(quoted)
+        .collect();
+    assert!(lines.len() > 80, "{}", lines.len());
+    for line in lines {
+        check(&line);
+    }
 }

@@ -81,7 +81,7 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// Another process writes now.
-    #[error("stopped, so that nobody else writes at the same time")]
+    #[error("stopped, so that no two processes write at the same time")]
     Lost {
         /// Which lease.
         source: Lost,

@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 use whisper::{Names, Vocabulary};
 
+use crate::memory;
 use crate::names;
 use crate::queue::ModelState;
 
@@ -96,7 +97,12 @@ fn tree(
 
 /// What was made on another thread: a tree, or nothing if it is empty. `None` if making it panicked.
 async fn made(make: impl FnOnce() -> Names + Send + 'static) -> Option<Option<Arc<Names>>> {
-    let made = spawn_blocking(make).await;
+    let made = spawn_blocking(|| {
+        let tree = make();
+        memory::give_back();
+        tree
+    })
+    .await;
     let made = made.inspect_err(
         |error| warn!(%error, "names could not be prepared; those from before stay in use"),
     );

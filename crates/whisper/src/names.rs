@@ -30,8 +30,42 @@ pub struct Names {
     /// Children of one node are neighbours, in the order of their tokens. The first is the root of forms behind a space,
     /// the second that of the others.
     nodes: Vec<Node>,
-    /// The tokens of each name as it is given, behind a space and without one.
-    written: Vec<[Box<[u32]>; 2]>,
+    written: Written,
+}
+
+/// The tokens of each name as it is given, behind a space and without one: all in one piece of memory, since thousands of
+/// small ones would keep what was freed between them from the system.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Written {
+    tokens: Vec<u32>,
+    /// Where each ends in `tokens`; two for each name.
+    ends: Vec<u32>,
+}
+
+impl Written {
+    /// How many names there are.
+    fn len(&self) -> usize {
+        self.ends.len() / 2
+    }
+
+    fn push(&mut self, [behind_a_space, alone]: [Vec<u32>; 2]) {
+        for tokens in [behind_a_space, alone] {
+            self.tokens.extend(tokens);
+            self.ends
+                .push(u32::try_from(self.tokens.len()).unwrap_or(u32::MAX));
+        }
+    }
+
+    fn get(&self, name: u32, behind_a_space: bool) -> &[u32] {
+        let index = 2 * name as usize + usize::from(!behind_a_space);
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.tokens[start as usize..self.ends[index] as usize]
+    }
+
+    fn shrink_to_fit(&mut self) {
+        self.tokens.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -89,10 +123,12 @@ impl Names {
                     }
                 }
             }
-            let as_given = |space| vocabulary.encode(&format!("{space}{name}")).into();
+            let as_given = |space| vocabulary.encode(&format!("{space}{name}"));
             written.push([" ", ""].map(as_given));
         }
-        if written.is_empty() {
+        // Names do not come again soon.
+        vocabulary.forget();
+        if written.len() == 0 {
             return Self::default();
         }
         let mut nodes = vec![Node::default(), Node::default()];
@@ -104,6 +140,7 @@ impl Names {
             plant(&mut nodes, root, 0, &forms);
         }
         nodes.shrink_to_fit();
+        written.shrink_to_fit();
         Self { nodes, written }
     }
 
@@ -134,17 +171,13 @@ impl Names {
 
     /// Memory that the tree takes.
     pub fn bytes(&self) -> usize {
-        let words = self
-            .written
-            .iter()
-            .flatten()
-            .map(|tokens| size_of_val(&**tokens));
-        size_of_val(&self.nodes[..]) + size_of_val(&self.written[..]) + words.sum::<usize>()
+        let Written { tokens, ends } = &self.written;
+        size_of_val(&self.nodes[..]) + size_of_val(&tokens[..]) + size_of_val(&ends[..])
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.written.is_empty()
+        self.written.len() == 0
     }
 
     /// The nodes behind `node`, with their tokens.
@@ -182,7 +215,7 @@ impl Names {
 
     /// The tokens of a name as it was given.
     pub(crate) fn written(&self, name: u32, behind_a_space: bool) -> &[u32] {
-        &self.written[name as usize][usize::from(!behind_a_space)]
+        self.written.get(name, behind_a_space)
     }
 
     fn node(&self, node: NodeId) -> &Node {

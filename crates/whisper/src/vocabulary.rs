@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use tokenizers::Tokenizer;
+use tokenizers::{ModelWrapper, Tokenizer};
 
 use crate::checkpoint::{Checkpoint, LoadError, codes, is_timestamp, languages, looks_special};
 
@@ -224,6 +224,13 @@ impl Vocabulary {
             .into_iter()
             .filter(|&token| self.is_word(token))
             .collect()
+    }
+
+    /// Frees what the tokenizer keeps of words that it has split, up to some megabytes.
+    pub(crate) fn forget(&self) {
+        if let ModelWrapper::BPE(model) = self.tokenizer.get_model() {
+            model.clear_cache();
+        }
     }
 
     /// Tokens to text, special ones and timestamps left out.

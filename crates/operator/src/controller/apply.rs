@@ -30,7 +30,7 @@ const TEMPLATE: &str = "wyoming-stt.dev/template";
 #[non_exhaustive]
 pub enum ApplyError {
     /// A child's name is taken by something that belongs to somebody else.
-    #[error("{kind} {name} exists and belongs to somebody else: rename one of them")]
+    #[error("{kind} {name} exists and belongs to another owner: rename one of them")]
     Foreign {
         /// Kind of the child.
         kind: String,
@@ -135,7 +135,7 @@ pub async fn apply(
     ];
     let errors: Vec<ApplyError> = results.into_iter().filter_map(Result::err).collect();
     for error in &errors {
-        tracing::debug!(error = with_causes(error), "child not settled");
+        tracing::debug!(error = with_causes(error), "child not applied");
     }
     if errors.is_empty() {
         Ok(())

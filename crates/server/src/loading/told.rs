@@ -39,7 +39,7 @@ pub(super) fn fused(fused: &Fused) {
         Fused::Wrong { kernel, off } => warn!(
             kernel,
             off,
-            "not using this program's own kernels, since on this GPU one of them gave something else than Candle's: please report this"
+            "not using this program's own kernels, since on this GPU one of them gave other numbers than Candle's: please report this"
         ),
         Fused::Failed { error } => warn!(
             reason = chain(error),

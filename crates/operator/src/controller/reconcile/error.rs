@@ -28,7 +28,7 @@ pub enum ReconcileError {
         source: kube::Error,
     },
     /// Children could not be written.
-    #[error("cannot settle what belongs to the object")]
+    #[error("cannot apply what belongs to the object")]
     Apply {
         /// Which, and why.
         source: ApplyError,
