@@ -23,6 +23,7 @@ mod router;
 mod schema;
 mod settings;
 mod sound;
+mod timings;
 mod transcription;
 mod writing;
 
