@@ -225,7 +225,7 @@ fn the_readmes_commands_exist() {
 #[test]
 fn the_readme_lists_every_setting() {
     let readme = read("README.md");
-    let config = ["model", "serve"]
+    let config = ["model", "serve", "http", "names"]
         .map(|part| read(format!("crates/server/src/config/{part}.rs")))
         .concat();
     let mut count = 0;
