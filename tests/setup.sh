@@ -73,6 +73,20 @@ build_server() {
     binary=$(target_dir)/debug/wyoming-stt
 }
 
+# pinned_python NAME FILE: prints a Python that has the packages of a requirements file.
+pinned_python() {
+    local venv=$(target_dir)/venv-$1
+    if ! cmp -s "$2" "$venv/packages.txt"; then
+        python3 -c 'import venv, ensurepip' 2>/dev/null || install_packages no-venv=python3-venv >&2
+        say "fetching the packages of $2 for Python"
+        rm -rf "$venv"
+        python3 -m venv "$venv" >&2
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$2" >&2
+        cp "$2" "$venv/packages.txt"
+    fi
+    printf '%s' "$venv/bin/python"
+}
+
 # wyoming_python VERSION: prints a Python that has this release of the PyPI library.
 wyoming_python() {
     local venv=$(target_dir)/venv-wyoming-$1 wanted=("wyoming==$1")

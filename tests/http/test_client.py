@@ -67,6 +67,10 @@ def test_words_come_as_events(client):
     kinds = [event.type for event in events]
     assert kinds[-1] == "transcript.text.done" and set(kinds[:-1]) == {"transcript.text.delta"}
     assert "".join(event.delta for event in events[:-1]) == events[-1].text == WORDS
+    # Fields of our own are beside OpenAI's.
+    assert events[-1].language == "en" and events[-1].timings["encode"] > 0
+    answer = client.audio.transcriptions.with_raw_response.create(model="whisper-1", file=SOUND)
+    assert "encode;dur=" in answer.headers["server-timing"]
 
 
 def test_models_are_listed(client):

@@ -204,6 +204,20 @@ async fn words_of_long_audio_come_as_events_while_it_is_transcribed() {
 }
 
 #[tokio::test]
+async fn a_file_without_samples_is_answered_in_the_form_that_was_asked_for() {
+    let server = Server::ready(&[]).await;
+    let json: Value = ask(&server, &long(0), &[]).await.json().await.unwrap();
+    assert_eq!(json["text"], "");
+    let response = ask(&server, &long(0), &[("stream", "true")]).await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let events = response.text().await.unwrap();
+    assert!(
+        events.starts_with("data: {\"type\":\"transcript.text.done\",\"text\":\"\""),
+        "{events}"
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_answered_says_why() {
     let server = Server::ready(&["--max-utterance", "60"]).await;
     let (_, file) = sound();

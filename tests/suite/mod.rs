@@ -16,6 +16,7 @@ mod model;
 mod names;
 mod operator_flags;
 mod otlp;
+mod page;
 mod speculation;
 mod speech;
 mod streams;

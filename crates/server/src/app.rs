@@ -164,7 +164,12 @@ impl App {
         );
         let http = http_door.map(|(door, settings)| {
             let blocklist = Arc::clone(&config.blocklist);
-            let api = http::Api::new(settings, Arc::clone(&service), blocklist);
+            let facts = http::Facts {
+                wyoming: listeners.iter().map(Listener::uri).collect(),
+                names: names.clone(),
+                slots: config.max_batch,
+            };
+            let api = http::Api::new(settings, Arc::clone(&service), blocklist, facts);
             (door, Arc::new(api))
         });
         let view = Arc::new(View {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args};
 
 use super::ConfigError;
 use super::ranges::{MOST_MEBIBYTES, count};
@@ -39,6 +40,17 @@ pub struct HttpArgs {
         value_name = "ORIGIN"
     )]
     pub http_cors: Vec<String>,
+    /// Web page at / of the HTTP API: speak or choose a file, and see the words and what the server does. `off` serves
+    /// the API alone.
+    #[arg(
+        long,
+        env = "STT_HTTP_PAGE",
+        default_value = "on",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
+        value_name = "on|off"
+    )]
+    pub http_page: bool,
 }
 
 impl HttpArgs {
@@ -55,6 +67,7 @@ impl HttpArgs {
                 .map(Arc::new),
             max_body: self.http_max_body * MEBIBYTE,
             origins: self.origins()?,
+            has_page: self.http_page,
         }))
     }
 

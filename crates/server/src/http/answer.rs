@@ -9,6 +9,7 @@ use whisper::{Segment, Task, Transcript};
 
 use super::form::Wanted;
 use super::format::Format;
+use super::timings::TimedTranscript;
 use crate::{language, subtitles};
 
 /// The text alone.
@@ -82,7 +83,14 @@ impl Usage {
 }
 
 /// The answer to a request that was `wanted`.
-pub(super) fn answer(wanted: &Wanted, task: Task, transcript: Transcript) -> Response {
+pub(super) fn answer(wanted: &Wanted, task: Task, timed: TimedTranscript) -> Response {
+    let (name, value) = timed.timings.header();
+    let mut response = formatted(wanted, task, timed.transcript);
+    response.headers_mut().insert(name, value);
+    response
+}
+
+fn formatted(wanted: &Wanted, task: Task, transcript: Transcript) -> Response {
     match wanted.format {
         Format::Json => Json(Short {
             usage: Usage::of(&transcript),

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::guesses::Guesses;
+use super::page::Facts;
 use super::settings::Settings;
 use crate::blocklist::Blocklist;
 use crate::wyoming_server::Service;
@@ -27,6 +28,8 @@ pub(crate) struct Api {
     /// A permit for each file that is decoded at a time.
     pub(super) decoders: Arc<Semaphore>,
     pub(super) guesses: Mutex<Guesses>,
+    /// What the page shows beside what the service knows.
+    pub(super) facts: Facts,
     pub(super) began: Instant,
 }
 
@@ -39,6 +42,7 @@ impl Api {
         settings: Settings,
         service: Arc<Service>,
         blocklist: Arc<Blocklist>,
+        facts: Facts,
     ) -> Self {
         let units = settings.max_body.div_ceil(BODY_UNIT);
         let units = units.saturating_mul(LONGEST_BODIES);
@@ -51,6 +55,7 @@ impl Api {
             settings,
             service,
             blocklist,
+            facts,
         }
     }
 }

@@ -16,6 +16,7 @@ use whisper::{Progress, Transcript};
 
 use super::answer::Usage;
 use super::problem::Problem;
+use super::timings::{TimedTranscript, Timings};
 use crate::blocklist::Blocklist;
 
 /// A comment is sent after so long without an event: proxies close connections that are silent, and a client that is
@@ -38,6 +39,10 @@ pub(super) struct TextDone {
     r#type: &'static str,
     text: String,
     usage: Usage,
+    /// Code of the language that was spoken; empty where there was no speech. Not a field of OpenAI's.
+    language: String,
+    /// Not a field of OpenAI's.
+    timings: Timings,
 }
 
 /// The words of windows that are done and have not been sent, from the device's thread. There are never more than the
@@ -105,7 +110,7 @@ fn told(
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Transcript, Problem>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<TimedTranscript, Problem>> + Send>>;
 
 /// What is still to be sent.
 enum Stage {
@@ -115,14 +120,14 @@ enum Stage {
         sent: bool,
     },
     /// All of the words were sent.
-    Answer(Result<Transcript, Problem>),
+    Answer(Result<TimedTranscript, Problem>),
     Nothing,
 }
 
 /// Sends the parts as they come, then the answer. Dropping the response drops `answer`.
 pub(super) fn respond(
     parts: Parts,
-    answer: impl Future<Output = Result<Transcript, Problem>> + Send + 'static,
+    answer: impl Future<Output = Result<TimedTranscript, Problem>> + Send + 'static,
 ) -> Response {
     let stage = Stage::Words {
         parts,
@@ -162,12 +167,12 @@ async fn next(stage: Stage) -> Option<(Event, Stage)> {
                 answered = &mut answer => answered,
             };
             let mut rest = parts.take();
-            if let Ok(transcript) = &answered
+            if let Ok(timed) = &answered
                 && rest.is_empty()
                 && !sent
             {
                 // Nothing was told of on the way.
-                rest.clone_from(&transcript.text);
+                rest.clone_from(&timed.transcript.text);
             }
             if rest.is_empty() {
                 return Some((last(answered), Stage::Nothing));
@@ -177,13 +182,18 @@ async fn next(stage: Stage) -> Option<(Event, Stage)> {
     }
 }
 
-fn last(answer: Result<Transcript, Problem>) -> Event {
+fn last(answer: Result<TimedTranscript, Problem>) -> Event {
     match answer {
         Err(problem) => event(&problem.body()),
-        Ok(transcript) => event(&TextDone {
+        Ok(TimedTranscript {
+            transcript,
+            timings,
+        }) => event(&TextDone {
             r#type: "transcript.text.done",
             usage: Usage::of(&transcript),
             text: transcript.text,
+            language: transcript.language,
+            timings,
         }),
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn check(api: &Api, asked: &str) -> Result<(), Problem> {
 }
 
 /// Of a folder or file its last part: what is before it is nothing that clients should know.
-fn name(api: &Api) -> String {
+pub(super) fn name(api: &Api) -> String {
     let model = &api.service.model;
     let path = std::path::Path::new(model);
     if !path.is_absolute() && !model.starts_with('.') {

@@ -9,14 +9,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::api::Api;
 use super::auth::authorise;
 use super::body;
 use super::cors::cors;
 use super::problem::Problem;
-use super::{models, openapi, transcription};
+use super::{models, openapi, page, transcription};
 use crate::fault::Fault;
 
 /// What is read of a body that nothing was asked with.
@@ -32,12 +32,33 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
         .route("/v1/models/{*id}", get(models::one))
         .route_layer(middleware::from_fn_with_state(with_api(), authorise))
         .route("/openapi.json", get(openapi::document))
+        .merge(page(api))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(with_api(), refuse_new))
         .layer(middleware::from_fn_with_state(with_api(), cors))
         .layer(middleware::from_fn_with_state(with_api(), log))
         .with_state(with_api())
+}
+
+/// The page, where it is on. Its files are for every client; what it shows of the server is for those with a key.
+fn page(api: &Arc<Api>) -> Router<Arc<Api>> {
+    if !api.settings.has_page {
+        return Router::new();
+    }
+    let with_key = middleware::from_fn_with_state(Arc::clone(api), authorise);
+    Router::new()
+        .route(page::STATE, get(page::state))
+        .route_layer(with_key)
+        .route("/", get(page_file))
+        .route("/page/{file}", get(page_file))
+}
+
+async fn page_file(request: Request) -> Response {
+    match page::respond(request.uri().path(), request.headers()) {
+        Some(response) => response,
+        None => unknown(request).await.into_response(),
+    }
 }
 
 async fn unknown(request: Request) -> Problem {
@@ -76,13 +97,13 @@ async fn log(State(api): State<Arc<Api>>, request: Request, next: Next) -> Respo
     let route = route(request.uri().path());
     let response = next.run(request).await;
     let status = response.status().as_u16();
-    info!(
-        method,
-        route,
-        status,
-        took_s = began.elapsed().as_secs_f64(),
-        "HTTP request"
-    );
+    let took_s = began.elapsed().as_secs_f64();
+    if route == page::STATE {
+        // Each open page asks every few seconds.
+        debug!(method, route, status, took_s, "HTTP request");
+    } else {
+        info!(method, route, status, took_s, "HTTP request");
+    }
     api.service.metrics.http_request(route, status);
     response
 }
@@ -94,6 +115,9 @@ fn route(path: &str) -> &'static str {
         "/v1/audio/translations" => "/v1/audio/translations",
         "/v1/models" => "/v1/models",
         "/openapi.json" => "/openapi.json",
+        "/" => "/",
+        page::STATE => page::STATE,
+        path if page::is_file(path) => "/page/{file}",
         path if path.starts_with("/v1/models/") => "/v1/models/{id}",
         _ => "other",
     }

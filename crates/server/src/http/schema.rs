@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ContentBuilder, OneOfBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
@@ -100,6 +101,12 @@ impl IntoResponses for Answers {
             .item(schema("TextDelta"))
             .item(schema("TextDone"));
         let text = || content(String::schema());
+        let timing = HeaderBuilder::new()
+            .schema(Some(String::schema()))
+            .description(Some(
+                "Milliseconds from the end of the upload, by part; events have them in the last one",
+            ))
+            .build();
         let words = ResponseBuilder::new()
             .description("The text: JSON, plain text, subtitles or events, as asked for")
             .content("application/json", content(either.into()))
@@ -107,6 +114,7 @@ impl IntoResponses for Answers {
             .content("application/x-subrip", text())
             .content("text/vtt", text())
             .content("text/event-stream", content(events.into()))
+            .header("Server-Timing", timing)
             .build();
         let errors = ERRORS.into_iter().map(|(status, when)| {
             let error = content(schema("Error").into());

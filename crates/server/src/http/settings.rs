@@ -18,6 +18,8 @@ pub struct Settings {
     pub max_body: usize,
     /// Origins whose pages may call the API: `*`, or `https://HOST`.
     pub origins: Vec<String>,
+    /// Whether there is a page at `/`.
+    pub has_page: bool,
 }
 
 /// Where the API listens.

@@ -1,5 +1,6 @@
 //! `/v1/audio/transcriptions` and `/v1/audio/translations`: from an upload to its words.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,7 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 use tracing::{Span, debug, info, info_span};
-use whisper::{Cancel, Input, Options, Task, Transcript};
+use whisper::{Cancel, Input, Options, Task};
 
 use super::answer::answer;
 use super::api::Api;
@@ -17,6 +18,7 @@ use super::body::{self, Held};
 use super::form::{self, Wanted};
 use super::problem::Problem;
 use super::sound::{self, Sound};
+use super::timings::{TimedTranscript, Timings};
 use super::{events, models};
 use crate::fault::Fault;
 use crate::metrics::OpenGuard;
@@ -88,10 +90,15 @@ async fn respond(
         damaged = sound.damaged
     );
     let Some(waveform) = sound.waveform else {
-        let transcript =
-            api.service
-                .answered(&span, &times(prepared, prepared), Answered::default());
-        return Ok(answer(&wanted, task, transcript));
+        let nothing = Answered::default();
+        let nothing = finished(&api.service, &span, &times(prepared, prepared), nothing);
+        if wanted.stream {
+            return Ok(events::respond(
+                events::Parts::default(),
+                ready(Ok(nothing)),
+            ));
+        }
+        return Ok(answer(&wanted, task, nothing));
     };
     let input = |progress| Input {
         waveform: Arc::clone(&waveform),
@@ -108,8 +115,8 @@ async fn respond(
     }
     let ticket = api.service.queue.submit(input(None))?;
     drop(waveform);
-    let transcript = words(Arc::clone(&api.service), span, ticket, prepared).await?;
-    Ok(answer(&wanted, task, transcript))
+    let timed = words(Arc::clone(&api.service), span, ticket, prepared).await?;
+    Ok(answer(&wanted, task, timed))
 }
 
 /// Reads the form and decodes its file.
@@ -186,12 +193,26 @@ async fn words(
     span: Span,
     ticket: Ticket,
     prepared: Instant,
-) -> Result<Transcript, Problem> {
+) -> Result<TimedTranscript, Problem> {
     let queued = ticket.since();
     // A response that is streamed outlives its handler.
     let _owed = service.unanswered.token();
     let answered = ticket.wait(service.limits.answer).await?;
-    Ok(service.answered(&span, &times(prepared, queued), answered))
+    Ok(finished(
+        &service,
+        &span,
+        &times(prepared, queued),
+        answered,
+    ))
+}
+
+/// Logs and counts an answer.
+fn finished(service: &Service, span: &Span, times: &Times, answered: Answered) -> TimedTranscript {
+    let timings = Timings::of(times, &answered);
+    TimedTranscript {
+        transcript: service.answered(span, times, answered),
+        timings,
+    }
 }
 
 /// The times of words that are there now.

@@ -16,7 +16,7 @@ mod utterance;
 pub use budget::AudioBudget;
 pub(crate) use listener::RESERVE;
 pub use listener::{BindError, Doors, Listener, Uri, UriError};
-pub(crate) use parts::Times;
+pub(crate) use parts::{Parts, Times};
 pub use request::Request;
 pub use service::{CONNECTION_BYTES, Limits, Service};
 pub use session::{Session, Step};
