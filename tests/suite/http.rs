@@ -46,6 +46,11 @@ fn post(server: &Server, path: &str, form: Vec<u8>) -> RequestBuilder {
         .body(form)
 }
 
+/// A transcription of a sound file, as it comes.
+pub(super) fn post_sound(server: &Server, file: &[u8]) -> RequestBuilder {
+    post(server, TRANSCRIPTIONS, form(Some(file), &[]))
+}
+
 async fn ask(server: &Server, file: &[u8], fields: &[(&str, &str)]) -> Response {
     let request = post(server, TRANSCRIPTIONS, form(Some(file), fields));
     request.send().await.unwrap()
@@ -573,6 +578,33 @@ async fn pages_of_other_origins_are_let_in_by_name() {
         .await
         .unwrap();
     assert!(!answer.headers().contains_key("access-control-allow-origin"));
+}
+
+/// A page that the API does not let read its answers could have it work all the same, by a form.
+#[tokio::test]
+async fn forms_of_other_pages_are_refused() {
+    let server = Server::ready(&["--http-cors", "https://app.example"]).await;
+    let (_, wav) = sound();
+    let send = |origin: &'static str, site: &'static str| {
+        post_sound(&server, &wav)
+            .header("origin", origin)
+            .header("sec-fetch-site", site)
+            .send()
+    };
+    for site in ["cross-site", "same-site"] {
+        let other = send("https://evil.example", site).await.unwrap();
+        let (status, error) = refused(other).await;
+        assert_eq!(
+            (status, error["code"].as_str()),
+            (403, Some("origin-not-allowed"))
+        );
+    }
+    for (origin, site) in [
+        ("https://app.example", "cross-site"),
+        ("http://127.0.0.1", "same-origin"),
+    ] {
+        assert_eq!(send(origin, site).await.unwrap().status(), 200, "{origin}");
+    }
 }
 
 #[tokio::test]

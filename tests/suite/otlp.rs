@@ -53,3 +53,27 @@ async fn a_collector_with_tls_is_trusted_by_its_authority_only() {
     let flags = ["--otlp-endpoint", &endpoint, "--otlp-ca", authority];
     assert!(is_exported_to(&collector, &flags).await);
 }
+
+#[tokio::test]
+async fn an_http_request_is_part_of_the_trace_of_its_client() {
+    let collector = Collector::start().await;
+    let endpoint = collector.endpoint();
+    let mut server = Server::ready(&["--otlp-endpoint", &endpoint]).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let wav = std::fs::read(&spoken()[0].path).unwrap();
+    let answer = super::http::post_sound(&server, &wav)
+        .header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    server.signal(Signal::SIGTERM);
+    assert!(server.ended().await.success());
+    let bytes: Vec<u8> = (0..16)
+        .map(|at| u8::from_str_radix(&trace[2 * at..2 * at + 2], 16).unwrap())
+        .collect();
+    let has = |message: &Vec<u8>, part: &[u8]| message.windows(part.len()).any(|at| at == part);
+    let traces = collector.sent("TraceService");
+    let of_client = |message: &Vec<u8>| has(message, &bytes) && has(message, b"utterance");
+    assert!(traces.iter().any(of_client), "{} exports", traces.len());
+}

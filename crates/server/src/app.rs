@@ -105,19 +105,7 @@ impl App {
         for uri in &config.uris {
             listeners.push(Listener::bind(uri).await?);
         }
-        let admin = match &config.admin {
-            None => None,
-            Some(address) => {
-                Some(
-                    telemetry::listen(address)
-                        .await
-                        .map_err(|source| StartError::Admin {
-                            address: address.clone(),
-                            source,
-                        })?,
-                )
-            }
-        };
+        let admin = admin_listener(config.admin.as_deref()).await?;
         let http_door = http_door(&config).await?;
         let meter = meters.meter("wyoming-stt");
         let metrics = Metrics::new(&meter);
@@ -135,24 +123,7 @@ impl App {
         }
         let loader = loading::loader(&config, tell_languages(&languages));
         let worker = Worker::start(queue.clone(), worker_settings(&config), loader)?;
-        let service = Arc::new(Service {
-            limits: config.limits,
-            model: config.model.model.clone(),
-            told_languages: languages,
-            languages: config.languages.clone(),
-            options: config.options.clone(),
-            expectation: Arc::default(),
-            speculate_after: config.speculate_after,
-            endpoint_after: config.endpoint_after,
-            queue,
-            state: worker.state(),
-            metrics,
-            open_streams: AtomicUsize::new(0),
-            open_audio: Arc::new(AudioBudget::new(config.max_open_audio_s)),
-            unanswered: TaskTracker::new(),
-            closing: CancellationToken::new(),
-            abort: CancellationToken::new(),
-        });
+        let service = Arc::new(service(&config, languages, queue, &worker, metrics));
         tasks.spawn(
             names_end
                 .clone()
@@ -449,6 +420,47 @@ async fn failed(state: &mut watch::Receiver<ModelState>) -> Arc<str> {
             _ => std::future::pending().await,
         },
         Err(_worker_gone) => std::future::pending().await,
+    }
+}
+
+/// The port of the admin pages, unless they are off.
+async fn admin_listener(address: Option<&str>) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let bound = telemetry::listen(address).await;
+    let bound = bound.map_err(|source| StartError::Admin {
+        address: address.to_owned(),
+        source,
+    })?;
+    Ok(Some(bound))
+}
+
+/// What all connections share.
+fn service(
+    config: &Config,
+    told_languages: Arc<OnceLock<Vec<String>>>,
+    queue: Queue,
+    worker: &Worker,
+    metrics: Metrics,
+) -> Service {
+    Service {
+        limits: config.limits,
+        model: config.model.model.clone(),
+        told_languages,
+        languages: config.languages.clone(),
+        options: config.options.clone(),
+        expectation: Arc::default(),
+        speculate_after: config.speculate_after,
+        endpoint_after: config.endpoint_after,
+        queue,
+        state: worker.state(),
+        metrics,
+        open_streams: AtomicUsize::new(0),
+        open_audio: Arc::new(AudioBudget::new(config.max_open_audio_s)),
+        unanswered: TaskTracker::new(),
+        closing: CancellationToken::new(),
+        abort: CancellationToken::new(),
     }
 }
 

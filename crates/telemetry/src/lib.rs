@@ -8,6 +8,7 @@ pub mod load;
 mod logging;
 mod metrics;
 mod otlp;
+mod trace;
 
 pub use build_info::{BUILD, BuildInfo};
 pub use error::{TelemetryError, chain};
@@ -15,3 +16,4 @@ pub use listen::listen;
 pub use logging::{Guard, LogFormat, Settings, init};
 pub use metrics::Meters;
 pub use otlp::Otlp;
+pub use trace::join_trace;

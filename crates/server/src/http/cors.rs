@@ -1,4 +1,5 @@
-//! Pages of other origins: off unless settings name them.
+//! Pages of other origins: off unless settings name them. A page that may not read an answer may not cause the work for
+//! it either: browsers send forms to every address, also to a server that only this machine reaches.
 
 use std::sync::Arc;
 
@@ -8,6 +9,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::api::Api;
+use super::body;
+use super::problem::Problem;
+
+/// How the page that asks is related to this server.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Read of what a page of another origin sends, so that it reads the answer.
+const DISCARD_BYTES: usize = 1 << 20;
 
 /// What a page may send beside what every page may.
 const ALLOWED: [(HeaderName, HeaderValue); 3] = [
@@ -28,10 +36,15 @@ const ALLOWED: [(HeaderName, HeaderValue); 3] = [
 /// Answers what browsers ask ahead, and marks answers that the page may read.
 pub(super) async fn cors(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let origins = &api.settings.origins;
+    let allowed = allowed_origin(origins, request.headers());
+    if allowed.is_none() && is_work_for_another_origin(&request) {
+        let (head, body) = request.into_parts();
+        body::discard_all(&head.headers, body, DISCARD_BYTES).await;
+        return other_origin().into_response();
+    }
     if origins.is_empty() {
         return next.run(request).await;
     }
-    let allowed = allowed_origin(origins, request.headers());
     let is_preflight = request.method() == Method::OPTIONS
         && request
             .headers()
@@ -52,6 +65,22 @@ pub(super) async fn cors(State(api): State<Arc<Api>>, request: Request, next: Ne
     response
 }
 
+/// Whether a browser sends it for a page of another origin, which costs more than a look. What is no browser does not say
+/// for which page it asks (Fetch Metadata, W3C).
+fn is_work_for_another_origin(request: &Request) -> bool {
+    let site = request.headers().get(SEC_FETCH_SITE);
+    let is_other = site.is_some_and(|site| site == "cross-site" || site == "same-site");
+    is_other && request.method() == Method::POST
+}
+
+fn other_origin() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "origin-not-allowed",
+        "a page of another origin sent this, and --http-cors does not name that origin",
+    )
+}
+
 /// What the page's origin is told, if it is one of `origins`.
 fn allowed_origin(origins: &[String], headers: &HeaderMap) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
@@ -67,6 +96,25 @@ fn allowed_origin(origins: &[String], headers: &HeaderMap) -> Option<HeaderValue
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn browsers_say_for_which_page_they_ask() {
+        let check = |method: Method, site: Option<&'static str>, expected: bool| {
+            let mut request = Request::new(axum::body::Body::empty());
+            *request.method_mut() = method;
+            if let Some(site) = site {
+                let site = HeaderValue::from_static(site);
+                request.headers_mut().insert(SEC_FETCH_SITE, site);
+            }
+            assert_eq!(is_work_for_another_origin(&request), expected, "{site:?}");
+        };
+        check(Method::POST, Some("cross-site"), true);
+        check(Method::POST, Some("same-site"), true);
+        check(Method::POST, Some("same-origin"), false);
+        check(Method::POST, Some("none"), false);
+        check(Method::POST, None, false);
+        check(Method::GET, Some("cross-site"), false);
+    }
 
     #[test]
     fn only_named_origins_are_allowed() {

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
-use tracing::{Span, debug, info, info_span};
+use tracing::{Span, debug, field, info, info_span};
 use whisper::{Cancel, Input, Options, Task};
 
 use super::answer::answer;
@@ -80,15 +80,14 @@ async fn respond(
     headers: &HeaderMap,
     body: &mut BodyDataStream,
 ) -> Result<Response, Problem> {
+    let span = info_span!("utterance", audio_s = field::Empty, damaged = field::Empty);
+    telemetry::join_trace(&span, headers);
     let (wanted, sound) = receive(api, headers, body).await?;
     let prepared = Instant::now();
     let options = options(&api.service, &wanted, task)?;
     let audio = sound.waveform.as_ref().map(|waveform| waveform.duration());
-    let span = info_span!(
-        "utterance",
-        audio_s = audio.unwrap_or_default().as_secs_f64(),
-        damaged = sound.damaged
-    );
+    span.record("audio_s", audio.unwrap_or_default().as_secs_f64());
+    span.record("damaged", sound.damaged);
     let Some(waveform) = sound.waveform else {
         let nothing = Answered::default();
         let nothing = finished(&api.service, &span, &times(prepared, prepared), nothing);
