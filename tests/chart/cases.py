@@ -8,6 +8,7 @@ INSTANCES: Values = {
     "speech": {"model": {"name": "base"}},
     "office": {"model": {"name": "small"}, "service": {"type": "LoadBalancer", "port": 10400}},
     "garage": {"model": {"name": "demo"}, "service": {"type": "NodePort", "nodePort": 30300}},
+    "desk": {"model": {"name": "demo"}, "http": {"port": 80, "keysSecretRef": {"name": "api-keys", "key": "keys"}}},
 }
 
 CASES: dict[str, Values] = {

@@ -312,8 +312,8 @@ def test_an_instance_is_a_wyomingstt_with_that_spec() -> None:
 
 def test_null_takes_an_instance_away() -> None:
     rendered = render({"instances": {**INSTANCES, "speech": None}})
-    assert {thing["metadata"]["name"] for thing in rendered.all("WyomingStt")} == {"office", "garage"}
-    assert len(rendered.one("Pod")["spec"]["containers"]) == 2
+    assert {thing["metadata"]["name"] for thing in rendered.all("WyomingStt")} == {"office", "garage", "desk"}
+    assert len(rendered.one("Pod")["spec"]["containers"]) == 3
 
 
 def test_the_definition_comes_before_the_instances() -> None:
@@ -329,6 +329,7 @@ def test_the_test_asks_every_instance_at_its_own_port() -> None:
         "speech": ["wyoming-stt", "probe", "speech.speech.svc:10300"],
         "office": ["wyoming-stt", "probe", "office.speech.svc:10400"],
         "garage": ["wyoming-stt", "probe", "garage.speech.svc:10300"],
+        "desk": ["wyoming-stt", "probe", "desk.speech.svc:10300"],
     }
     # Tried again while it loads, but not for ever.
     assert (pod["spec"]["restartPolicy"], pod["spec"]["activeDeadlineSeconds"]) == ("OnFailure", 240)

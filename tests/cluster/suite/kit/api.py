@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str, str, bool]] = {
     "ResourceQuota": ("api/v1", "resourcequotas", True),
     "Role": ("apis/rbac.authorization.k8s.io/v1", "roles", True),
     "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings", True),
+    "Secret": ("api/v1", "secrets", True),
     "Service": ("api/v1", "services", True),
     "ServiceAccount": ("api/v1", "serviceaccounts", True),
     "WyomingStt": ("apis/wyoming-stt.dev/v1alpha1", "wyomingstts", True),
