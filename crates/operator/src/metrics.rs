@@ -31,16 +31,21 @@ pub struct Figures {
     pub sick: Option<i32>,
     /// Utterances waiting and running, with autoscaling.
     pub queue_depth: Option<i32>,
+    /// Of 1000 utterances those that were answered as soon as they should be, with autoscaling.
+    pub attained_milli: Option<i32>,
+    /// How many of them should be.
+    pub target_milli: Option<i32>,
 }
 
 impl Figures {
     /// What `status` says of an object that means `stt`.
     pub fn of(status: &WyomingSttStatus, stt: Option<&ValidStt>) -> Self {
         let auto = status.autoscaling.as_ref();
-        let fixed = stt.and_then(|stt| match stt.replicas {
-            Replicas::Fixed(replicas) => i32::try_from(replicas).ok(),
-            Replicas::Auto(_) => None,
-        });
+        let (fixed, target) = match stt.map(|stt| &stt.replicas) {
+            Some(Replicas::Fixed(replicas)) => (i32::try_from(*replicas).ok(), None),
+            Some(Replicas::Auto(auto)) => (None, Some(auto.policy.target.share_milli())),
+            None => (None, None),
+        };
         Self {
             is_ready: status
                 .conditions
@@ -54,6 +59,8 @@ impl Figures {
             silent: auto.map(|auto| auto.silent_replicas),
             sick: auto.map(|auto| auto.sick_replicas),
             queue_depth: auto.map(|auto| auto.queue_depth),
+            attained_milli: auto.and_then(|auto| auto.attained_share_milli),
+            target_milli: target,
         }
     }
 }
@@ -96,6 +103,12 @@ impl Metrics {
         observe_objects(&meter, &objects);
         for (name, description, read) in GAUGES {
             observe(&meter, &objects, name, description, read, is_per_object);
+        }
+        // A sum of parts says nothing.
+        if is_per_object {
+            for (name, description, read) in RATIOS {
+                observe_ratio(&meter, &objects, name, description, read);
+            }
         }
         let durations = |name, description| {
             let histogram = meter.f64_histogram(name).with_unit("s");
@@ -221,6 +234,20 @@ const GAUGES: [(&str, &str, Read); 6] = [
     ),
 ];
 
+/// In thousandths.
+const RATIOS: [(&str, &str, Read); 2] = [
+    (
+        "attained_ratio",
+        "Utterances of the last ten minutes that were answered within the endpoint's target, as a part of all.",
+        |it| it.attained_milli,
+    ),
+    (
+        "target_ratio",
+        "Part of the utterances that should be answered within the endpoint's target.",
+        |it| it.target_milli,
+    ),
+];
+
 fn observe_leader(meter: &Meter, leader: watch::Receiver<bool>) {
     meter
         .u64_observable_gauge("leader")
@@ -272,6 +299,27 @@ fn observe(
         .build();
 }
 
+fn observe_ratio(
+    meter: &Meter,
+    objects: &Objects,
+    name: &'static str,
+    description: &'static str,
+    read: Read,
+) {
+    let objects = objects.clone();
+    meter
+        .f64_observable_gauge(name)
+        .with_description(description)
+        .with_callback(move |gauge| {
+            for object in objects.lock().values() {
+                if let Some(milli) = read(&object.figures) {
+                    gauge.observe(f64::from(milli) / 1000.0, &object.labels);
+                }
+            }
+        })
+        .build();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,6 +346,8 @@ mod tests {
                 silent: Some(1),
                 sick: Some(0),
                 queue_depth: Some(ready),
+                attained_milli: Some(950 + ready),
+                target_milli: Some(990),
             };
             metrics.seen(&owner(name), figures);
         }
@@ -331,7 +381,7 @@ mod tests {
                 "{line} is not in:\n{page}"
             );
         }
-        assert!(!page.contains("home"), "{page}");
+        assert!(!page.contains("home") && !page.contains("_ratio"), "{page}");
     }
 
     #[test]
@@ -340,6 +390,8 @@ mod tests {
         for line in [
             "stt_operator_replicas_ready{name=\"stt-1\",namespace=\"home\"} 2",
             "stt_operator_replicas_ready{name=\"stt-2\",namespace=\"home\"} 3",
+            "stt_operator_attained_ratio{name=\"stt-1\",namespace=\"home\"} 0.952",
+            "stt_operator_target_ratio{name=\"stt-1\",namespace=\"home\"} 0.99",
         ] {
             assert!(
                 page.lines().any(|it| it == line),

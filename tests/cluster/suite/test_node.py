@@ -255,6 +255,8 @@ def test_the_queue_takes_replicas_from_one_to_three_and_back(
         lost=len(crowd.lost) + len(one_voice.lost),
     )
     assert status["autoscaling"]["desiredReplicas"] == 3
+    # Of 1000 utterances those that were answered before their deadline, as the replicas count them.
+    assert 900 < status["autoscaling"]["attainedShareMilli"] <= 1000, status
     assert not crowd.lost and not one_voice.lost, f"{crowd.lost[:3]} {one_voice.lost[:3]}"
 
 
