@@ -332,6 +332,7 @@ mod tests {
         metrics.reconciled(Duration::from_millis(3), Some("apply"));
         metrics.scaled(Duration::from_millis(3));
         metrics.decided(LimitedBy::StepLimit);
+        metrics.decided(LimitedBy::MaxReplicas);
         metrics.wrote("Deployment");
         let owner = |name: &str| Owner {
             namespace: "home".to_owned(),
@@ -399,5 +400,33 @@ mod tests {
             );
         }
         assert!(!page.contains("gone"), "{page}");
+    }
+
+    /// The names and labels of a page, which alerts and dashboards are held to (`tests/chart/test_alerts.py`). A file
+    /// that is missing is written, for a person to read.
+    #[test]
+    fn names_and_labels_are_as_written_down() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/chart/pages/operator.txt"
+        );
+        let shown = |line: &str| match line.rsplit_once(' ') {
+            _ if line.starts_with('#') => line.to_owned(),
+            Some((series, _)) => series.to_owned(),
+            None => line.to_owned(),
+        };
+        let now: String = page(true)
+            .lines()
+            .filter(|line| !line.contains("le=\"") || line.contains("le=\"+Inf\""))
+            .map(|line| shown(line) + "\n")
+            .collect();
+        let Ok(then) = std::fs::read_to_string(path) else {
+            std::fs::write(path, now).unwrap();
+            panic!("{path} was missing and is written: read it");
+        };
+        assert!(
+            now == then,
+            "the metrics changed; remove the file to write it anew:\n{now}"
+        );
     }
 }

@@ -307,9 +307,8 @@ def test_helm_test_speaks_to_the_releases_endpoints(release: Release, api: Api) 
     wait_until_ready(api, "hall")
     assert "Succeeded" in release.test()
     assert_heard(api, "hall")
-    # Without it in the values, the release takes its endpoint away again. An upgrade that names no value would keep
-    # the last ones.
-    release.install("--reset-values")
+    # Without it in the values, the release takes its endpoint away again.
+    release.install()
     eventually("hall is gone", lambda: assert_gone(api, "hall"), within=90)
 
 
