@@ -1,6 +1,7 @@
 //! What the definition says, and what it makes of objects, as the API server would.
 
 mod cases;
+mod grown;
 
 use kube::core::cel;
 use kube::{CustomResourceExt, ResourceExt};
