@@ -63,6 +63,7 @@ def rate(metric: str, where: str, by: str = "") -> str:
 
 CHOSEN = 'namespace=~"$namespace"'
 ENDPOINT = 'namespace="$namespace", app_kubernetes_io_instance="$endpoint"'
+OBJECT = 'namespace="$namespace", name="$endpoint"'
 SERVER = 'namespace="$namespace", pod="$pod"'
 OF_ENDPOINT = "namespace, app_kubernetes_io_instance"
 NAMED = "{{namespace}}/{{app_kubernetes_io_instance}}"
@@ -173,19 +174,31 @@ ONE = Dashboard(
                     "running": f"count(stt_ready{{{ENDPOINT}}})",
                     "ready": f"sum(stt_ready{{{ENDPOINT}}})",
                     "stopping": f"sum(stt_draining{{{ENDPOINT}}})",
-                    "ordered": 'sum(stt_operator_replicas_desired{namespace="$namespace", name="$endpoint"})',
+                    "ordered": f"sum(stt_operator_replicas_desired{{{OBJECT}}})",
+                    "recommended": f"sum(stt_operator_replicas_recommended{{{OBJECT}}})",
                 },
                 told="What is ordered is shown with metrics.perObject only.",
             ),
             Panel(
                 "Answered within the target",
                 {
-                    "answered": 'stt_operator_attained_ratio{namespace="$namespace", name="$endpoint"}',
-                    "asked for": 'stt_operator_target_ratio{namespace="$namespace", name="$endpoint"}',
+                    "answered": f"stt_operator_attained_ratio{{{OBJECT}}}",
+                    "asked for": f"stt_operator_target_ratio{{{OBJECT}}}",
                 },
                 unit="percentunit",
                 told="Over ten minutes; with autoscaling and metrics.perObject only.",
             ),
+            Panel(
+                "What the autoscaler has learned",
+                {
+                    "arrive in a second": f"stt_operator_arrival_rate{{{OBJECT}}}",
+                    "one replica finishes in a second": f"stt_operator_service_rate{{{OBJECT}}}",
+                },
+                unit="reqps",
+                told="With autoscaling and metrics.perObject only.",
+            ),
+            Panel("Start of a replica", {"takes": f"stt_operator_startup_seconds{{{OBJECT}}}"}, unit="s"),
+            Panel("What limits the replicas", {"{{limited_by}}": f"stt_operator_limited{{{OBJECT}}}"}, is_stacked=True),
             Panel(
                 "Utterances",
                 {
