@@ -1,4 +1,5 @@
-"""What is generated: the chart's copies of the definition and of its schema, and manifests/install.yaml.
+"""What is generated: the chart's copies of the definition and of its schema, its dashboards, manifests/install.yaml,
+and docs/alerts.md.
 
 Run by manifests/generate; the chart's tests compare.
 """
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dashboards
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,17 +96,52 @@ def nullable(schema: dict[str, Any]) -> dict[str, Any]:
 def install_manifest(helm: str) -> str:
     """What the chart makes of its own values, without what only a release of Helm has."""
     command = [helm, "template", "wyoming-stt", str(CHART), "--namespace", "wyoming-stt"]
-    command += ["--skip-tests", "--set", "crds.install=false"]
+    command += ["--skip-tests", "--set", "crds.enabled=false"]
     rendered = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     # Releases of Helm differ in empty lines.
     theirs = r"^(# Source: .*|\s+helm\.sh/chart: .*|\s+app\.kubernetes\.io/managed-by: Helm|)\n"
     return INSTALL_HEAD + re.sub(theirs, "", rendered, flags=re.MULTILINE)
 
 
+ALERTS_HEAD = """\
+# Alerts
+
+Made from charts/wyoming-stt/files/alerts.yaml by manifests/generate; a test compares. The chart makes a \
+PrometheusRule of them with `metrics.prometheusRule.enabled`; a Prometheus without its operator reads the file as it is, where its \
+scrapes set the labels `namespace`, `pod` and `app_kubernetes_io_instance`.
+"""
+
+
+def alerts_page(rules: str) -> str:
+    """What each alert means, and what to do."""
+    page = [ALERTS_HEAD]
+    for group in yaml.safe_load(rules)["groups"]:
+        for alert in group["rules"]:
+            told = alert["annotations"]
+            wait = f", after {alert['for']}" if "for" in alert else ""
+            page.append(f"## {alert['alert']}\n")
+            page.append(f"**{without_places(told['summary'])}** ({alert['labels']['severity']}{wait})\n")
+            page.append(f"{without_places(told['description'])}\n")
+            page.append(f"What to do: {told['runbook']}\n")
+            page.append(f"```promql\n{alert['expr'].strip()}\n```\n")
+    return "\n".join(page)
+
+
+def without_places(text: str) -> str:
+    """`text` with names in the places that Prometheus fills in."""
+    text = re.sub(r"\{\{ with [^}]*\}\}.*?\{\{ end \}\}", "", text)
+    text = re.sub(r"\{\{ \$labels\.app_kubernetes_io_instance \}\}", "NAME", text)
+    text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda found: found[1].upper(), text)
+    return re.sub(r"\{\{ \$value[^}]*\}\}", "N", text)
+
+
 def main(helm: str) -> None:
     schema = CHART / "values.schema.json"
     write(CHART / "files/crd.yaml", DEFINITION.read_text())
     write(schema, values_schema(DEFINITION.read_text(), schema.read_text()))
+    for name, text in dashboards.files().items():
+        write(CHART / "files/dashboards" / name, text)
+    write(ROOT / "docs/alerts.md", alerts_page((CHART / "files/alerts.yaml").read_text()))
     write(ROOT / "manifests/install.yaml", install_manifest(helm))
 
 

@@ -3,6 +3,7 @@
 import os
 import tomllib
 
+import dashboards
 import generated
 import pytest
 import yaml
@@ -21,6 +22,13 @@ def test_the_chart_has_the_definition_that_the_operator_prints() -> None:
 def test_the_schema_knows_the_definition() -> None:
     schema = (CHART / "values.schema.json").read_text()
     assert generated.values_schema(DEFINITION, schema) == schema, AGAIN
+
+
+def test_dashboards_and_the_page_of_alerts_are_as_they_would_be_made() -> None:
+    found = {path.name: path.read_text() for path in (CHART / "files/dashboards").iterdir()}
+    assert found == dashboards.files(), AGAIN
+    alerts = (CHART / "files/alerts.yaml").read_text()
+    assert (ROOT / "docs/alerts.md").read_text() == generated.alerts_page(alerts), AGAIN
 
 
 def test_install_yaml_is_what_the_chart_gives() -> None:

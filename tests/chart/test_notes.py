@@ -54,6 +54,7 @@ def test_every_instance_has_host_and_port() -> None:
     assert "Host: speech.speech.svc\n    Port: 10300" in said
     assert "Host: office.speech.svc\n    Port: 10400" in said
     assert "Host: garage.speech.svc\n    Port: 10300" in said
+    assert said.count("Base URL for OpenAI's clients: http://desk.speech.svc:80/v1") == said.count("Base URL") == 1
     assert "instances.speech.service.type" in said
     assert "kubectl get service office -n speech" in said
     assert "the address of any node, and port 30300" in said

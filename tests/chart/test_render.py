@@ -8,6 +8,14 @@ from cases import CASES, DIGEST, INSTANCES
 from rendering import CHART, NAMESPACE, RELEASE, Object, Rendered, Values, helm, render, template
 
 VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+# Kinds that belong to no namespace.
+OF_CLUSTER = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
 every_case = pytest.mark.parametrize("values", CASES.values(), ids=CASES)
 
 
@@ -39,7 +47,8 @@ def test_every_pod_is_fit_for_pod_security_restricted(values: Values) -> None:
     pods = render(values).pods
     assert pods
     for pod in pods:
-        assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & set(pod)
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert pod.get("volumes", []) in ([], values.get("extraVolumes", []))
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"].get("runAsUser") != 0
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -66,7 +75,7 @@ def test_every_object_has_labels_and_a_place(values: Values) -> None:
             assert labels[name] == value
         for name, value in values.get("commonAnnotations", {}).items():
             assert thing["metadata"]["annotations"][name] == value
-        is_of_cluster = thing["kind"] in ("ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition")
+        is_of_cluster = thing["kind"] in OF_CLUSTER
         assert is_of_cluster == ("namespace" not in thing["metadata"]), thing["kind"]
 
 
@@ -107,6 +116,12 @@ def test_defaults_make_these_objects(defaults: Rendered) -> None:
         "RoleBinding wyoming-stt-operator-lease",
         "Service wyoming-stt-operator",
         "ServiceAccount wyoming-stt-operator",
+        "ValidatingAdmissionPolicy wyoming-stt-operator-children.speech",
+        "ValidatingAdmissionPolicy wyoming-stt-operator-pods.speech",
+        "ValidatingAdmissionPolicy wyoming-stt-operator-templates.speech",
+        "ValidatingAdmissionPolicyBinding wyoming-stt-operator-children.speech",
+        "ValidatingAdmissionPolicyBinding wyoming-stt-operator-pods.speech",
+        "ValidatingAdmissionPolicyBinding wyoming-stt-operator-templates.speech",
     ]
 
 
@@ -123,7 +138,10 @@ def test_defaults_make_these_objects(defaults: Rendered) -> None:
 def test_names_come_from_the_release(release: str, values: Values, name: str) -> None:
     rendered = render(values, release=release)
     assert rendered.one("Deployment")["metadata"]["name"] == name
-    assert all(len(thing["metadata"]["name"]) <= 63 for thing in rendered.objects)
+    for thing in rendered.objects:
+        # Names with dots may be longer; these have the namespace behind the dot.
+        longest = 253 if thing["kind"] in OF_CLUSTER else 63
+        assert len(thing["metadata"]["name"]) <= longest
 
 
 def test_the_operator_is_probed_on_its_admin_port(defaults: Rendered) -> None:
@@ -132,6 +150,7 @@ def test_the_operator_is_probed_on_its_admin_port(defaults: Rendered) -> None:
     assert container["livenessProbe"]["httpGet"] == {"path": "/health", "port": "admin"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/ready", "port": "admin"}
     assert container["args"] == ["run"]
+    assert container["livenessProbe"]["timeoutSeconds"] == container["readinessProbe"]["timeoutSeconds"] == 3
     assert container["resources"]["limits"]["memory"]
     assert defaults.pod["automountServiceAccountToken"] is True
     assert defaults.one("ServiceAccount")["automountServiceAccountToken"] is False
@@ -160,6 +179,22 @@ def test_the_operator_is_probed_on_its_admin_port(defaults: Rendered) -> None:
                 f"registry.example/speech/wyoming-stt@{DIGEST}",
             ],
         ),
+        (
+            {"global": {"imageRegistry": "all.example"}},
+            [
+                f"all.example/wyoming-stt-operator:{VERSION}",
+                f"all.example/wyoming-stt:{VERSION}",
+                f"all.example/wyoming-stt:{VERSION}-cuda",
+            ],
+        ),
+        (
+            {"global": {"imageRegistry": "all.example"}, "imageRegistry": "ours.example", "image": {"tag": "1"}},
+            [
+                "ours.example/wyoming-stt-operator:1",
+                f"ours.example/wyoming-stt:{VERSION}",
+                f"ours.example/wyoming-stt:{VERSION}-cuda",
+            ],
+        ),
     ],
 )
 def test_a_digest_wins_over_a_tag_and_a_tag_over_the_version(values: Values, images: list[str]) -> None:
@@ -181,6 +216,10 @@ def test_a_digest_wins_over_a_tag_and_a_tag_over_the_version(values: Values, ima
         ({"watchNamespaces": ["home", "office"]}, "OPERATOR_WATCH_NAMESPACES", "home,office"),
         ({}, "OPERATOR_ALLOW_HOST_PATH", "absent"),
         ({"servers": {"allowHostPath": True}}, "OPERATOR_ALLOW_HOST_PATH", "true"),
+        ({}, "OPERATOR_MAX_ROLLOUTS", "10"),
+        ({"maxRollouts": 0}, "OPERATOR_MAX_ROLLOUTS", "0"),
+        ({}, "OPERATOR_METRICS_PER_OBJECT", "absent"),
+        ({"metrics": {"perObject": True}}, "OPERATOR_METRICS_PER_OBJECT", "true"),
         ({}, "OPERATOR_LOG", "info"),
         ({"logging": {"filter": "debug"}}, "OPERATOR_LOG", "debug"),
         ({}, "OPERATOR_LOG_FORMAT", "json"),
@@ -198,18 +237,18 @@ def test_a_value_becomes_a_variable(values: Values, variable: str, value: str) -
 @pytest.mark.parametrize("replicas", [0, 1, 2, 5])
 @pytest.mark.parametrize("enabled", [True, False])
 def test_a_disruption_budget_needs_two_replicas(replicas: int, enabled: bool) -> None:
-    rendered = render({"replicas": replicas, "podDisruptionBudget": {"enabled": enabled}})
+    rendered = render({"replicaCount": replicas, "podDisruptionBudget": {"enabled": enabled}})
     assert rendered.one("Deployment")["spec"]["replicas"] == replicas
     assert ("PodDisruptionBudget" in rendered.kinds) == (enabled and replicas >= 2)
 
 
 def test_two_replicas_spread_over_hosts_unless_told_otherwise() -> None:
-    assert "topologySpreadConstraints" not in render({"replicas": 1}).pod
-    (constraint,) = render({"replicas": 2}).pod["topologySpreadConstraints"]
+    assert "topologySpreadConstraints" not in render({"replicaCount": 1}).pod
+    (constraint,) = render({"replicaCount": 2}).pod["topologySpreadConstraints"]
     assert constraint["topologyKey"] == "kubernetes.io/hostname"
     assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
     given = CASES["pods"]["topologySpreadConstraints"]
-    assert render({"replicas": 2, "topologySpreadConstraints": given}).pod["topologySpreadConstraints"] == given
+    assert render({"replicaCount": 2, "topologySpreadConstraints": given}).pod["topologySpreadConstraints"] == given
 
 
 def test_what_pods_are_given_is_passed_on() -> None:
@@ -219,8 +258,23 @@ def test_what_pods_are_given_is_passed_on() -> None:
     assert values["podLabels"].items() <= metadata["labels"].items()
     assert metadata["annotations"] == values["podAnnotations"]
     assert rendered.operator["args"] == ["run", "--log", "debug"]
-    for field in ("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName"):
+    fields = (
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "topologySpreadConstraints",
+        "priorityClassName",
+        "hostAliases",
+    )
+    for field in fields:
         assert rendered.pod[field] == values[field]
+    assert rendered.pod["volumes"] == values["extraVolumes"]
+    assert rendered.operator["volumeMounts"] == values["extraVolumeMounts"]
+    assert rendered.operator["livenessProbe"]["periodSeconds"] == 20
+    assert rendered.operator["readinessProbe"]["failureThreshold"] == 1
+    assert rendered.one("Deployment")["spec"]["revisionHistoryLimit"] == 1
+    shared = render(CASES["images-from-a-registry-of-all-charts"])
+    assert all(pod["imagePullSecrets"] == [{"name": "two"}, {"name": "one"}] for pod in shared.pods)
     registry = render(CASES["images-from-a-registry"])
     assert all(pod["imagePullSecrets"] == [{"name": "registry"}] for pod in registry.pods)
 
@@ -242,6 +296,9 @@ def test_pod_monitors_are_made_on_request() -> None:
         assert labels.items() <= monitor["metadata"]["labels"].items()
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         assert (endpoint["port"], endpoint["path"]) == ("admin", "/metrics")
+    # So that a metric's own namespace and name are those of the endpoint that it is about.
+    assert operator["spec"]["podMetricsEndpoints"][0]["honorLabels"] is True
+    assert servers["spec"]["podTargetLabels"] == ["app.kubernetes.io/instance"]
     narrow = render(CASES["pod-monitor-of-namespaces"]).one("PodMonitor")
     assert narrow["spec"]["namespaceSelector"] == {"matchNames": ["home"]}
 
@@ -312,8 +369,8 @@ def test_an_instance_is_a_wyomingstt_with_that_spec() -> None:
 
 def test_null_takes_an_instance_away() -> None:
     rendered = render({"instances": {**INSTANCES, "speech": None}})
-    assert {thing["metadata"]["name"] for thing in rendered.all("WyomingStt")} == {"office", "garage"}
-    assert len(rendered.one("Pod")["spec"]["containers"]) == 2
+    assert {thing["metadata"]["name"] for thing in rendered.all("WyomingStt")} == {"office", "garage", "desk"}
+    assert len(rendered.one("Pod")["spec"]["containers"]) == 3
 
 
 def test_the_definition_comes_before_the_instances() -> None:
@@ -329,6 +386,7 @@ def test_the_test_asks_every_instance_at_its_own_port() -> None:
         "speech": ["wyoming-stt", "probe", "speech.speech.svc:10300"],
         "office": ["wyoming-stt", "probe", "office.speech.svc:10400"],
         "garage": ["wyoming-stt", "probe", "garage.speech.svc:10300"],
+        "desk": ["wyoming-stt", "probe", "desk.speech.svc:10300"],
     }
     # Tried again while it loads, but not for ever.
     assert (pod["spec"]["restartPolicy"], pod["spec"]["activeDeadlineSeconds"]) == ("OnFailure", 240)
@@ -361,11 +419,11 @@ def test_the_package_works_as_a_part_of_another_chart(tmp_path: Path) -> None:
     (parent / "Chart.yaml").write_text("apiVersion: v2\nname: home\nversion: 1.0.0\n")
     run = helm("package", str(CHART), "--destination", str(parent / "charts"))
     assert run.returncode == 0, run.stderr
-    values = {"global": {"imageRegistry": "elsewhere"}, "wyoming-stt": {"instances": INSTANCES, "replicas": 2}}
+    values = {"global": {"imageRegistry": "elsewhere"}, "wyoming-stt": {"instances": INSTANCES, "replicaCount": 2}}
     whole = template(values, chart=parent)
     assert whole.returncode == 0, whole.stderr
     within = {(thing["kind"], thing["metadata"]["name"]) for thing in Rendered(whole.stdout).objects}
-    alone = render({"instances": INSTANCES, "replicas": 2}).objects
+    alone = render({"instances": INSTANCES, "replicaCount": 2}).objects
     assert within == {(thing["kind"], thing["metadata"]["name"]) for thing in alone}
 
 

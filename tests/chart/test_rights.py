@@ -7,6 +7,7 @@ from rendering import NAMESPACE, Object, Rendered, Values, render
 every_case = pytest.mark.parametrize("values", CASES.values(), ids=CASES)
 
 OF_THE_CLUSTER = {"ClusterRole", "ClusterRoleBinding"}
+POLICIES = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 
 @every_case
@@ -102,7 +103,7 @@ def test_with_namespaces_there_is_a_role_in_each_and_none_of_the_cluster(watched
 
 def test_a_tenant_without_rights_on_the_cluster_can_install() -> None:
     rendered = render(CASES["nothing-of-the-cluster"])
-    assert not {*OF_THE_CLUSTER, "CustomResourceDefinition"} & set(rendered.kinds)
+    assert not {*OF_THE_CLUSTER, *POLICIES, "CustomResourceDefinition"} & set(rendered.kinds)
     assert {thing["metadata"]["namespace"] for thing in rendered.objects} == {NAMESPACE}
 
 

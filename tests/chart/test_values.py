@@ -15,7 +15,7 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"replicaCount": 2}, ["replicaCount"]),
+        ({"replicaCounts": 2}, ["replicaCounts"]),
         ({"image": {"name": "x"}}, ["image", "name"]),
         ({"imageRegistry": "a b"}, ["imageRegistry"]),
         ({"image": {"digest": "sha256:12"}}, ["image", "digest"]),
@@ -26,12 +26,22 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
         ({"watchNamespaces": "home"}, ["watchNamespaces", "array"]),
         ({"watchNamespaces": ["Home"]}, ["watchNamespaces/0"]),
         ({"watchNamespaces": ["a", "a"]}, ["watchNamespaces"]),
-        ({"crds": {"enabled": True}}, ["crds", "enabled"]),
+        ({"crds": {"enable": True}}, ["crds", "enable"]),
+        ({"admissionPolicy": {"enabled": "yes"}}, ["admissionPolicy/enabled", "boolean"]),
+        ({"livenessProbe": {"httpGet": {}}}, ["livenessProbe", "httpGet"]),
+        ({"readinessProbe": {"periodSeconds": 0}}, ["readinessProbe/periodSeconds"]),
+        ({"extraVolumes": [{"configMap": {}}]}, ["extraVolumes/0", "name"]),
+        ({"extraVolumeMounts": [{"name": "a", "mountPath": "etc"}]}, ["extraVolumeMounts/0/mountPath"]),
+        ({"hostAliases": [{"hostnames": ["a"]}]}, ["hostAliases/0", "ip"]),
+        ({"maxRollouts": -1}, ["maxRollouts"]),
+        ({"metrics": {"prometheusRule": {"disabled": ["HighLoad"]}}}, ["prometheusRule/disabled/0"]),
+        ({"metrics": {"dashboards": {"label": "x"}}}, ["metrics/dashboards", "label"]),
+        ({"global": {"imageRegistry": 3}}, ["global/imageRegistry"]),
         ({"rbac": {"createe": True}}, ["rbac", "createe"]),
         ({"serviceAccount": {"automount": True}}, ["serviceAccount", "automount"]),
-        ({"replicas": "2"}, ["replicas", "integer"]),
-        ({"replicas": -1}, ["replicas"]),
-        ({"replicas": 1.5}, ["replicas", "integer"]),
+        ({"replicaCount": "2"}, ["replicaCount", "integer"]),
+        ({"replicaCount": -1}, ["replicaCount"]),
+        ({"replicaCount": 1.5}, ["replicaCount", "integer"]),
         ({"podDisruptionBudget": {"minAvailable": 1}}, ["minAvailable"]),
         ({"podDisruptionBudget": {"maxUnavailable": 0}}, ["maxUnavailable"]),
         ({"resources": {"limit": {}}}, ["resources", "limit"]),
@@ -94,6 +104,8 @@ def test_a_slip_is_refused_where_it_is(values: Values, words: list[str]) -> None
             {"extraEnv": [{"name": "OPERATOR_LOG", "value": "debug"}]},
             "extraEnv: OPERATOR_LOG is set by the chart",
         ),
+        ({"replicas": 2}, "replicas is called replicaCount now"),
+        ({"crds": {"install": False}}, "crds.install is called crds.enabled now"),
     ],
 )
 def test_what_cannot_work_together_is_refused_in_words(values: Values, words: str) -> None:
@@ -134,7 +146,7 @@ def test_every_value_is_described() -> None:
 def test_every_value_of_the_schema_has_a_default_to_see() -> None:
     def check(schema: dict[str, Any], values: dict[str, Any], path: str) -> None:
         for name, field in schema["properties"].items():
-            if name in ("global", "claims") or path == "/affinity":
+            if name in ("global", "claims") or path == "/affinity" or field.get("deprecated"):
                 continue
             assert name in values, f"{path}/{name} is not in values.yaml"
             if "properties" in field:
@@ -152,7 +164,7 @@ def test_the_readme_has_every_value() -> None:
 
     def check(schema: dict[str, Any], path: str) -> None:
         for name, field in schema["properties"].items():
-            if name in ("global", "claims"):
+            if name in ("global", "claims") or field.get("deprecated"):
                 continue
             where = f"{path}.{name}" if path else name
             is_whole = where in ("affinity", "podSecurityContext", "securityContext")

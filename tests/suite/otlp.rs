@@ -69,9 +69,7 @@ async fn an_http_request_is_part_of_the_trace_of_its_client() {
     assert_eq!(answer.status(), 200);
     server.signal(Signal::SIGTERM);
     assert!(server.ended().await.success());
-    let bytes: Vec<u8> = (0..16)
-        .map(|at| u8::from_str_radix(&trace[2 * at..2 * at + 2], 16).unwrap())
-        .collect();
+    let bytes = u128::from_str_radix(trace, 16).unwrap().to_be_bytes();
     let has = |message: &Vec<u8>, part: &[u8]| message.windows(part.len()).any(|at| at == part);
     let traces = collector.sent("TraceService");
     let of_client = |message: &Vec<u8>| has(message, &bytes) && has(message, b"utterance");

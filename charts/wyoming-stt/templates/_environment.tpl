@@ -35,6 +35,12 @@
 - name: OPERATOR_ALLOW_HOST_PATH
   value: "true"
 {{- end }}
+- name: OPERATOR_MAX_ROLLOUTS
+  value: {{ .Values.maxRollouts | quote }}
+{{- if .Values.metrics.perObject }}
+- name: OPERATOR_METRICS_PER_OBJECT
+  value: "true"
+{{- end }}
 - name: OPERATOR_LOG
   value: {{ .Values.logging.filter | quote }}
 - name: OPERATOR_LOG_FORMAT

@@ -69,7 +69,7 @@ annotations:
 {{/* An image: (dict "context" $ "image" VALUES "tag" TAG). */}}
 {{- define "wyoming-stt.image" -}}
 {{- $repository := .image.repository -}}
-{{- with .context.Values.imageRegistry -}}
+{{- with default (dig "imageRegistry" "" (default dict .context.Values.global)) .context.Values.imageRegistry -}}
 {{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}
 {{- end -}}
 {{- if .image.digest -}}
@@ -77,6 +77,19 @@ annotations:
 {{- else -}}
 {{- printf "%s:%s" $repository (default .tag .image.tag) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Secrets of registries: the release's, and those that charts share, which are names or objects. */}}
+{{- define "wyoming-stt.pullSecrets" -}}
+{{- $secrets := .Values.imagePullSecrets -}}
+{{- range $given := default list (dig "imagePullSecrets" list (default dict .Values.global)) -}}
+{{- $name := $given -}}
+{{- if kindIs "map" $given -}}
+{{- $name = $given.name -}}
+{{- end -}}
+{{- $secrets = append $secrets (dict "name" $name) -}}
+{{- end -}}
+{{- toYaml (uniq $secrets) -}}
 {{- end -}}
 
 {{- define "wyoming-stt.serverImage" -}}

@@ -9,7 +9,7 @@ use opentelemetry::metrics::{Counter, Histogram, Meter};
 use telemetry::Meters;
 use tokio::sync::watch;
 
-use crate::api::WyomingSttStatus;
+use crate::api::{self, WyomingSttStatus};
 use crate::controller::mirror::Owner;
 use crate::controller::validate::{Replicas, ValidStt};
 use crate::scale::LimitedBy;
@@ -31,16 +31,31 @@ pub struct Figures {
     pub sick: Option<i32>,
     /// Utterances waiting and running, with autoscaling.
     pub queue_depth: Option<i32>,
+    /// Replicas that the load asks for, with autoscaling.
+    pub recommended: Option<i32>,
+    /// What keeps the order away from that.
+    pub limited_by: Option<api::LimitedBy>,
+    /// Utterances that arrive in 1000 seconds.
+    pub arrival_milli: Option<i32>,
+    /// Utterances that a replica finishes in 1000 seconds; none until that is known.
+    pub service_milli: Option<i32>,
+    /// Milliseconds that a replica takes to start.
+    pub startup_milli: Option<i32>,
+    /// Of 1000 utterances those that were answered as soon as they should be, with autoscaling.
+    pub attained_milli: Option<i32>,
+    /// How many of them should be.
+    pub target_milli: Option<i32>,
 }
 
 impl Figures {
     /// What `status` says of an object that means `stt`.
     pub fn of(status: &WyomingSttStatus, stt: Option<&ValidStt>) -> Self {
         let auto = status.autoscaling.as_ref();
-        let fixed = stt.and_then(|stt| match stt.replicas {
-            Replicas::Fixed(replicas) => i32::try_from(replicas).ok(),
-            Replicas::Auto(_) => None,
-        });
+        let (fixed, target) = match stt.map(|stt| &stt.replicas) {
+            Some(Replicas::Fixed(replicas)) => (i32::try_from(*replicas).ok(), None),
+            Some(Replicas::Auto(auto)) => (None, Some(auto.policy.target.share_milli())),
+            None => (None, None),
+        };
         Self {
             is_ready: status
                 .conditions
@@ -54,6 +69,15 @@ impl Figures {
             silent: auto.map(|auto| auto.silent_replicas),
             sick: auto.map(|auto| auto.sick_replicas),
             queue_depth: auto.map(|auto| auto.queue_depth),
+            recommended: auto.map(|auto| auto.recommended_replicas),
+            limited_by: auto.map(|auto| auto.limited_by),
+            arrival_milli: auto.map(|auto| auto.arrival_rate_milli),
+            service_milli: auto
+                .map(|auto| auto.service_rate_milli)
+                .filter(|rate| *rate > 0),
+            startup_milli: auto.map(|auto| auto.startup_seconds.saturating_mul(1000)),
+            attained_milli: auto.and_then(|auto| auto.attained_share_milli),
+            target_milli: target,
         }
     }
 }
@@ -96,6 +120,13 @@ impl Metrics {
         observe_objects(&meter, &objects);
         for (name, description, read) in GAUGES {
             observe(&meter, &objects, name, description, read, is_per_object);
+        }
+        // A sum of rates and parts says nothing.
+        if is_per_object {
+            for (name, unit, description, read) in LEARNED {
+                observe_learned(&meter, &objects, (name, unit, description), read);
+            }
+            observe_limits(&meter, &objects);
         }
         let durations = |name, description| {
             let histogram = meter.f64_histogram(name).with_unit("s");
@@ -192,10 +223,15 @@ const DURATIONS: [f64; 15] = [
 
 type Read = fn(&Figures) -> Option<i32>;
 
-const GAUGES: [(&str, &str, Read); 6] = [
+const GAUGES: [(&str, &str, Read); 7] = [
     ("replicas_desired", "Replicas that are ordered.", |it| {
         Some(it.desired)
     }),
+    (
+        "replicas_recommended",
+        "Replicas that the load asks for, where replicas follow the queue.",
+        |it| it.recommended,
+    ),
     ("replicas_ready", "Replicas that transcribe.", |it| {
         Some(it.ready)
     }),
@@ -218,6 +254,40 @@ const GAUGES: [(&str, &str, Read); 6] = [
         "queue_depth",
         "Utterances waiting and running where replicas follow the queue.",
         |it| it.queue_depth,
+    ),
+];
+
+/// What the autoscaler has learned, in thousandths.
+const LEARNED: [(&str, &str, &str, Read); 5] = [
+    (
+        "arrival_rate",
+        "",
+        "Utterances that arrive in a second.",
+        |it| it.arrival_milli,
+    ),
+    (
+        "service_rate",
+        "",
+        "Utterances that one replica finishes in a second with all its slots.",
+        |it| it.service_milli,
+    ),
+    (
+        "startup",
+        "s",
+        "Time that a replica takes to start.",
+        |it| it.startup_milli,
+    ),
+    (
+        "attained_ratio",
+        "",
+        "Utterances of the last ten minutes that were answered within the endpoint's target, as a part of all.",
+        |it| it.attained_milli,
+    ),
+    (
+        "target_ratio",
+        "",
+        "Part of the utterances that should be answered within the endpoint's target.",
+        |it| it.target_milli,
     ),
 ];
 
@@ -272,6 +342,59 @@ fn observe(
         .build();
 }
 
+/// One series for each object: 1 for what limits it now.
+fn observe_limits(meter: &Meter, objects: &Objects) {
+    let objects = objects.clone();
+    meter
+        .u64_observable_gauge("limited")
+        .with_description(
+            "1 for what keeps the replicas of an endpoint from what its load asks for; none where nothing does.",
+        )
+        .with_callback(move |gauge| {
+            for object in objects.lock().values() {
+                if let Some(word) = object.figures.limited_by.and_then(limit) {
+                    let [namespace, name] = object.labels.clone();
+                    gauge.observe(1, &[namespace, name, KeyValue::new("limited_by", word)]);
+                }
+            }
+        })
+        .build();
+}
+
+fn limit(limited_by: api::LimitedBy) -> Option<&'static str> {
+    match limited_by {
+        api::LimitedBy::None => None,
+        api::LimitedBy::MinReplicas => Some("min_replicas"),
+        api::LimitedBy::MaxReplicas => Some("max_replicas"),
+        api::LimitedBy::Capacity => Some("capacity"),
+        api::LimitedBy::Stabilization => Some("stabilization"),
+        api::LimitedBy::StepLimit => Some("step_limit"),
+        api::LimitedBy::MetricsUnavailable => Some("metrics_unavailable"),
+        api::LimitedBy::Paused => Some("paused"),
+    }
+}
+
+fn observe_learned(
+    meter: &Meter,
+    objects: &Objects,
+    (name, unit, description): (&'static str, &'static str, &'static str),
+    read: Read,
+) {
+    let objects = objects.clone();
+    meter
+        .f64_observable_gauge(name)
+        .with_unit(unit)
+        .with_description(description)
+        .with_callback(move |gauge| {
+            for object in objects.lock().values() {
+                if let Some(milli) = read(&object.figures) {
+                    gauge.observe(f64::from(milli) / 1000.0, &object.labels);
+                }
+            }
+        })
+        .build();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +407,7 @@ mod tests {
         metrics.reconciled(Duration::from_millis(3), Some("apply"));
         metrics.scaled(Duration::from_millis(3));
         metrics.decided(LimitedBy::StepLimit);
+        metrics.decided(LimitedBy::MaxReplicas);
         metrics.wrote("Deployment");
         let owner = |name: &str| Owner {
             namespace: "home".to_owned(),
@@ -298,6 +422,13 @@ mod tests {
                 silent: Some(1),
                 sick: Some(0),
                 queue_depth: Some(ready),
+                recommended: Some(4),
+                limited_by: Some(api::LimitedBy::Capacity),
+                arrival_milli: Some(1500),
+                service_milli: (ready == 3).then_some(500),
+                startup_milli: Some(20_000),
+                attained_milli: Some(950 + ready),
+                target_milli: Some(990),
             };
             metrics.seen(&owner(name), figures);
         }
@@ -325,13 +456,14 @@ mod tests {
             "stt_operator_replicas_silent 2",
             "stt_operator_replicas_sick 0",
             "stt_operator_queue_depth 5",
+            "stt_operator_replicas_recommended 8",
         ] {
             assert!(
                 page.lines().any(|it| it == line),
                 "{line} is not in:\n{page}"
             );
         }
-        assert!(!page.contains("home"), "{page}");
+        assert!(!page.contains("home") && !page.contains("_rat"), "{page}");
     }
 
     #[test]
@@ -340,12 +472,47 @@ mod tests {
         for line in [
             "stt_operator_replicas_ready{name=\"stt-1\",namespace=\"home\"} 2",
             "stt_operator_replicas_ready{name=\"stt-2\",namespace=\"home\"} 3",
+            "stt_operator_attained_ratio{name=\"stt-1\",namespace=\"home\"} 0.952",
+            "stt_operator_target_ratio{name=\"stt-1\",namespace=\"home\"} 0.99",
+            "stt_operator_arrival_rate{name=\"stt-1\",namespace=\"home\"} 1.5",
+            "stt_operator_service_rate{name=\"stt-2\",namespace=\"home\"} 0.5",
+            "stt_operator_startup_seconds{name=\"stt-1\",namespace=\"home\"} 20",
+            "stt_operator_limited{limited_by=\"capacity\",name=\"stt-1\",namespace=\"home\"} 1",
         ] {
             assert!(
                 page.lines().any(|it| it == line),
                 "{line} is not in:\n{page}"
             );
         }
-        assert!(!page.contains("gone"), "{page}");
+        let unknown = "stt_operator_service_rate{name=\"stt-1\"";
+        assert!(!page.contains("gone") && !page.contains(unknown), "{page}");
+    }
+
+    /// The names and labels of a page, which alerts and dashboards are held to (`tests/chart/test_alerts.py`). A file
+    /// that is missing is written, for a person to read.
+    #[test]
+    fn names_and_labels_are_as_written_down() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/chart/pages/operator.txt"
+        );
+        let shown = |line: &str| match line.rsplit_once(' ') {
+            _ if line.starts_with('#') => line.to_owned(),
+            Some((series, _)) => series.to_owned(),
+            None => line.to_owned(),
+        };
+        let now: String = page(true)
+            .lines()
+            .filter(|line| !line.contains("le=\"") || line.contains("le=\"+Inf\""))
+            .map(|line| shown(line) + "\n")
+            .collect();
+        let Ok(then) = std::fs::read_to_string(path) else {
+            std::fs::write(path, now).unwrap();
+            panic!("{path} was missing and is written: read it");
+        };
+        assert!(
+            now == then,
+            "the metrics changed; remove the file to write it anew:\n{now}"
+        );
     }
 }

@@ -466,6 +466,8 @@ pub(crate) mod tests {
         let stream = metrics.stream();
         metrics.described();
         metrics.fault(Code::Overloaded);
+        metrics.fault(Code::Deadline);
+        metrics.http_request("transcriptions", 200);
         metrics.answered("en".to_owned());
         metrics.answered(String::new());
         metrics.answer_part("encode", Duration::from_millis(250));
@@ -539,6 +541,38 @@ pub(crate) mod tests {
             assert!(page.lines().any(|found| found == line), "no {line}\n{page}");
         }
         assert!(page.contains("stt_build_info{"), "{page}");
+    }
+
+    /// The names and labels of a page, which alerts and dashboards are held to (`tests/chart/test_alerts.py`). A file
+    /// that is missing is written, for a person to read.
+    #[test]
+    fn names_and_labels_are_as_written_down() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/chart/pages/server.txt"
+        );
+        let shown = |line: &str| match line.rsplit_once(' ') {
+            _ if line.starts_with('#') => line.to_owned(),
+            // What was built differs from commit to commit.
+            Some((series, _)) if series.starts_with("stt_build_info") => {
+                "stt_build_info{model=\"\",revision=\"\",version=\"\"}".to_owned()
+            }
+            Some((series, _)) => series.to_owned(),
+            None => line.to_owned(),
+        };
+        let now: String = page()
+            .lines()
+            .filter(|line| !line.contains("le=\"") || line.contains("le=\"+Inf\""))
+            .map(|line| shown(line) + "\n")
+            .collect();
+        let Ok(then) = std::fs::read_to_string(path) else {
+            std::fs::write(path, now).unwrap();
+            panic!("{path} was missing and is written: read it");
+        };
+        assert!(
+            now == then,
+            "the metrics changed; remove the file to write it anew:\n{now}"
+        );
     }
 
     #[test]

@@ -26,14 +26,21 @@ from cases import CASES  # noqa: E402
 
 CHART = ROOT / "charts/wyoming-stt"
 DEFINITION = "wyomingstts.wyoming-stt.dev"
+# What has no object of the cluster.
+TENANT = {"crds": {"enabled": False}, "rbac": {"aggregateRoles": False}, "admissionPolicy": {"enabled": False}}
 ENDPOINT = {"instances": {"kitchen": {"model": {"name": "demo"}}}}
+OF_CLUSTER = (
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+)
 # Kinds that a release makes, beside the definition.
 MADE = (
     "ServiceAccount",
     "Role",
     "RoleBinding",
-    "ClusterRole",
-    "ClusterRoleBinding",
+    *OF_CLUSTER,
     "Deployment",
     "Service",
     "WyomingStt",
@@ -47,10 +54,16 @@ class Helm:
     cluster: Cluster
     namespace: str
     identity: list[str] = field(default_factory=list)
+    # Whether the nodes are said to have the images.
+    has_images: bool = True
 
     def run(self, *arguments: str, values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
         """Its outcome is not judged."""
         command = [str(self.cluster.helm), *arguments, "--namespace", self.namespace, *self.identity]
+        # An upgrade without values keeps those of before.
+        is_whole = values is not None or "--reset-values" in arguments or arguments[0] == "install"
+        if arguments[0] in ("install", "upgrade") and is_whole and self.has_images:
+            values = {"image": {"pullPolicy": "Never"}, **(values or {})}
         if values is not None:
             command += ["--values", "-"]
         return subprocess.run(command, input=json.dumps(values), capture_output=True, text=True, timeout=120)
@@ -103,7 +116,7 @@ def without_definition(api: Api) -> Iterator[None]:
 
 
 def forget(api: Api) -> None:
-    for kind in ("ClusterRole", "ClusterRoleBinding"):
+    for kind in OF_CLUSTER:
         for thing in api.list(kind, labels="app.kubernetes.io/part-of=wyoming-stt"):
             api.delete(kind, thing["metadata"]["name"])
     api.delete("CustomResourceDefinition", DEFINITION)
@@ -136,7 +149,7 @@ def made_by(api: Api, release: str, namespace: str) -> list[str]:
     labels = f"app.kubernetes.io/instance={release},app.kubernetes.io/managed-by=Helm"
     found = []
     for kind in MADE:
-        is_of_cluster = kind.startswith("Cluster")
+        is_of_cluster = kind in OF_CLUSTER
         for thing in listed(api, kind, None if is_of_cluster else namespace, labels):
             found.append(f"{kind} {thing['metadata']['name']}")
     return found
@@ -156,7 +169,7 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(
     assert endpoints(api, elsewhere) == set()
     api.create(stt(elsewhere, "own"))
 
-    said = helm.upgrade(*settled, replicas=2, **nodes.placement(), **ENDPOINT)
+    said = helm.upgrade(*settled, replicaCount=2, **nodes.placement(), **ENDPOINT)
     assert f"Host: kitchen.{namespace}.svc" in said
     assert endpoints(api, namespace) == {"kitchen"}
     assert api.get("Deployment", "wyoming-stt-operator", namespace)["spec"]["replicas"] == 2
@@ -181,6 +194,17 @@ def test_a_release_is_installed_upgraded_rolled_back_and_uninstalled(
     assert made_by(api, "wyoming-stt", namespace) == []
     assert api.get("CustomResourceDefinition", DEFINITION)
     assert endpoints(api, elsewhere) == {"own"}
+
+
+def test_without_images_nothing_is_installed_and_a_sentence_says_so(api: Api, cluster: Cluster, namespace: str) -> None:
+    helm = Helm(cluster, namespace, has_images=False)
+    said = helm.refuses("install", "wyoming-stt", str(CHART))
+    assert "nobody hosts images of this project" in said and "set imageRegistry" in said, said
+    assert helm.releases() == {} and api.find("Deployment", "wyoming-stt-operator", namespace) is None
+    helm.install(imageRegistry="registry.example/speech")
+    helm.upgrade(**{"global": {"imageRegistry": "registry.example/speech"}})
+    helm.upgrade(image={"repository": "registry.example/speech/wyoming-stt-operator"})
+    assert "nobody hosts images" in helm.refuses("upgrade", "wyoming-stt", str(CHART), "--reset-values")
 
 
 def test_an_endpoint_goes_when_the_values_do_not_have_it_any_more(api: Api, helm: Helm, namespace: str) -> None:
@@ -209,7 +233,7 @@ def test_with_the_definition_applied_beforehand_one_install_makes_all(
     api: Api, cluster: Cluster, helm: Helm, namespace: str
 ) -> None:
     cluster.install_definition()
-    helm.install(crds={"install": False}, **ENDPOINT)
+    helm.install(crds={"enabled": False}, **ENDPOINT)
     assert endpoints(api, namespace) == {"kitchen"}
     helm("uninstall", "wyoming-stt")
     assert endpoints(api, namespace) == set()
@@ -245,7 +269,7 @@ def test_a_second_release_leaves_to_the_first_what_is_the_clusters(
 ) -> None:
     helm.install(watchNamespaces=[namespace])
     second = Helm(cluster, new_namespace())
-    tenant = {"crds": {"install": False}, "rbac": {"aggregateRoles": False}, "watchNamespaces": [second.namespace]}
+    tenant = TENANT | {"watchNamespaces": [second.namespace]}
     second.install(**tenant)
     second("uninstall", "wyoming-stt")
     assert owner(api) == ("wyoming-stt", namespace)
@@ -270,7 +294,7 @@ def _assert_one(found: list[Object]) -> None:
 
 def test_leaving_the_definition_out_later_does_not_delete_it(api: Api, helm: Helm) -> None:
     helm.install()
-    helm.upgrade(crds={"install": False})
+    helm.upgrade(crds={"enabled": False})
     assert "deletionTimestamp" not in api.get("CustomResourceDefinition", DEFINITION)["metadata"]
 
 
@@ -320,7 +344,7 @@ def impersonated(api: Api, namespace: str, name: str, role: str) -> list[str]:
 def test_a_tenant_installs_with_nothing_but_rights_in_its_namespace(api: Api, cluster: Cluster, namespace: str) -> None:
     cluster.install_definition()
     tenant = Helm(cluster, namespace, impersonated(api, namespace, "tenant", "admin"))
-    values = {"crds": {"install": False}, "rbac": {"aggregateRoles": False}, "watchNamespaces": [namespace]}
+    values = TENANT | {"watchNamespaces": [namespace]}
     # Kubernetes lets nobody grant what he does not have.
     said = tenant.refuses("install", "wyoming-stt", str(CHART), values=values)
     assert "attempting to grant RBAC permissions not currently held" in said, said
@@ -395,8 +419,9 @@ def namespaces_of_cases(api: Api) -> Iterator[None]:
 def complaints(cluster: Cluster, values: dict[str, Any]) -> str:
     """Errors and warnings of the API server about what `values` give."""
     text = Helm(cluster, "speech")("template", "wyoming-stt", str(CHART), values=values)
-    # The definition of PodMonitor is not here.
-    things = [thing for thing in yaml.safe_load_all(text) if thing and thing["kind"] != "PodMonitor"]
+    # The definitions of the Prometheus operator are not here.
+    theirs = ("PodMonitor", "PrometheusRule")
+    things = [thing for thing in yaml.safe_load_all(text) if thing and thing["kind"] not in theirs]
     command = [str(cluster.kubectl_path), "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f-"]
     given = yaml.safe_dump_all(things)
     return subprocess.run(command, input=given, capture_output=True, text=True, timeout=60).stderr

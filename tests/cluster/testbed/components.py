@@ -43,6 +43,8 @@ def apiserver(cluster: Cluster) -> list[str]:
         f"--tls-cert-file={pki}/apiserver.crt",
         f"--tls-private-key-file={pki}/apiserver.key",
         "--authorization-mode=Node,RBAC",
+        # As installers of clusters have it: what may be privileged is then said by admission.
+        "--allow-privileged=true",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={pki}/accounts.pub",
         f"--service-account-signing-key-file={pki}/accounts.key",

@@ -6,6 +6,7 @@
 
 mod capacity;
 mod device;
+mod http;
 mod model;
 mod names;
 mod network;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use capacity::{Capacity, Resources};
 pub use device::{Claim, Device, DeviceType, Gpu};
+pub use http::HttpSettings;
 pub use model::{
     AudioContext, Decoding, HuggingFace, ImageVolume, Language, Model, ModelSource, SecretKey,
     Task, VolumeSource,
@@ -108,7 +110,15 @@ fn one() -> i32 {
     validation = ("!has(self.device.gpu) || !has(self.device.gpu.claim) || !has(self.device.gpu.claim.resourceClaimName) || (has(self.autoscaling) ? self.autoscaling.maxReplicas == 1 : (!has(self.replicas) || self.replicas <= 1))",
         "a named resource claim is shared by all replicas: use resourceClaimTemplateName, or allow one replica only"),
     validation = ("!has(self.model.source) || self.model.name != 'demo'",
-        "the model demo is built into the server: remove model.source")
+        "the model demo is built into the server: remove model.source"),
+    validation = ("!has(self.http) || self.http.port != self.service.port",
+        "http.port must not be service.port, where Wyoming is spoken"),
+    validation = ("!has(self.http) || self.telemetry.adminPort != 8080",
+        "telemetry.adminPort must not be 8080 with http, whose port that is in the pods"),
+    validation = ("!has(self.http) || !has(self.http.nodePort) || self.service.type in ['NodePort', 'LoadBalancer']",
+        "http.nodePort needs service.type NodePort or LoadBalancer"),
+    validation = ("!has(self.http) || !has(self.http.nodePort) || !has(self.service.nodePort) || self.http.nodePort != self.service.nodePort",
+        "http.nodePort must not be service.nodePort: a node has each port once")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WyomingSttSpec {
@@ -154,6 +164,10 @@ pub struct WyomingSttSpec {
     /// The Service that clients such as Home Assistant connect to.
     #[serde(default)]
     pub service: ServiceSettings,
+    /// An HTTP API that OpenAI's clients understand, at a second port of the Service; none when unset. It has the
+    /// queue and the bounds of Wyoming's clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSettings>,
     /// A NetworkPolicy for the replicas; none by default.
     #[serde(default)]
     pub network_policy: NetworkPolicySettings,

@@ -104,7 +104,7 @@ pub struct NetworkPolicySettings {
     /// (`IngressAndEgress`). Home Assistant may be outside of the cluster, so nothing by default.
     #[serde(default)]
     pub mode: NetworkPolicyMode,
-    /// Who may speak Wyoming; everybody when empty.
+    /// Who may speak Wyoming, and use the HTTP API where there is one; everybody when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub from: Vec<Peer>,

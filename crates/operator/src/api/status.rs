@@ -57,6 +57,9 @@ pub struct Endpoint {
     pub host: String,
     /// Port of Wyoming.
     pub port: i32,
+    /// Base URL for OpenAI's clients within the cluster, with `spec.http`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_url: Option<String>,
 }
 
 /// What the pods say that they serve.
@@ -98,7 +101,8 @@ pub struct AutoscalingStatus {
     /// Ready replicas that take work and do not do it, or far slower than the others; they are replaced.
     #[serde(default)]
     pub sick_replicas: i32,
-    /// Of 1000 utterances of the last ten minutes, those that were answered before `capacity.queueTimeoutSeconds`.
+    /// Of 1000 utterances of the last ten minutes, those that were answered with words within
+    /// `autoscaling.target.waitSeconds`; without a target, before `capacity.queueTimeoutSeconds`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attained_share_milli: Option<i32>,
     /// What kept the order away from the recommendation.

@@ -1,6 +1,7 @@
 //! What the definition says, and what it makes of objects, as the API server would.
 
 mod cases;
+mod grown;
 
 use kube::core::cel;
 use kube::{CustomResourceExt, ResourceExt};
@@ -81,6 +82,9 @@ fn the_schema_holds_defaults_and_bounds() {
         schema_of("spec.podTemplate")["x-kubernetes-preserve-unknown-fields"],
         true
     );
+    // It is there when it is written, and only then.
+    assert!(schema_of("spec.http").get("default").is_none());
+    assert_eq!(schema_of("spec.http.port")["default"], 8080);
     assert_eq!(
         schema_of("status.conditions")["x-kubernetes-list-type"],
         "map"
@@ -193,18 +197,16 @@ fn manifest(path: &str) -> String {
 
 #[test]
 fn every_example_is_accepted() {
-    for name in [
-        "home-lab",
-        "names",
-        "one-gpu",
-        "gpu-fleet",
-        "air-gapped-volume",
-        "air-gapped-image",
-    ] {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../manifests/examples");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
         let object: WyomingStt =
-            serde_saphyr::from_str(&manifest(&format!("examples/{name}.yaml"))).unwrap();
+            serde_saphyr::from_str(&manifest(&format!("examples/{name}"))).unwrap();
         checked(&cel::validate_cel(&object), None, &json!(name));
+        names.push(name);
     }
+    assert!(names.len() >= 7, "{names:?}");
 }
 
 #[test]

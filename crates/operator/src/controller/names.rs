@@ -8,6 +8,8 @@ use super::mirror::Owner;
 pub const SERVER: &str = "server";
 /// Port of Wyoming in the pods.
 pub const WYOMING_PORT: i32 = 10300;
+/// Port of the HTTP API in the pods.
+pub const HTTP_PORT: i32 = 8080;
 /// The label that tells whose something is.
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// The label that tells who made something.

@@ -8,7 +8,6 @@ use telemetry::load::LoadReport;
 
 use super::conditions::{conditions, not_ready};
 use super::facts::Facts;
-use super::names::Names;
 use super::validate::{Fault, Replicas, ValidStt};
 use crate::api::{
     AutoscalingStatus, Endpoint, LimitedBy, ModelStatus, WyomingStt, WyomingSttStatus,
@@ -36,7 +35,7 @@ pub fn status(facts: &Facts<'_>) -> WyomingSttStatus {
     };
     if let Ok(stt) = facts.valid {
         status.selector = Some(stt.names.query());
-        status.endpoint = Some(endpoint(&stt.names, stt.spec.service.port));
+        status.endpoint = Some(endpoint(stt));
         status.image = Some(stt.image.clone());
         status.autoscaling = autoscaling(facts, stt, &before);
     }
@@ -52,10 +51,13 @@ fn signed(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn endpoint(names: &Names, port: i32) -> Endpoint {
+fn endpoint(stt: &ValidStt) -> Endpoint {
+    let host = format!("{}.{}.svc", stt.names.name, stt.names.namespace);
+    let api = stt.spec.http.as_ref();
     Endpoint {
-        host: format!("{}.{}.svc", names.name, names.namespace),
-        port,
+        api_url: api.map(|http| format!("http://{host}:{}/v1", http.port)),
+        host,
+        port: stt.spec.service.port,
     }
 }
 

@@ -14,7 +14,7 @@ use super::names::Names;
 use super::schedule::{Auto, Schedule, ScheduleError};
 use crate::api::{
     AccessMode, Autoscaling, DeviceType, HuggingFace, ManagementState, ModelSource,
-    ScalingSchedule, WyomingStt, WyomingSttSpec,
+    NetworkPolicyMode, ScalingSchedule, ServiceType, WyomingStt, WyomingSttSpec,
 };
 use crate::scale::{DownSteps, Policy, Target, UpSteps};
 
@@ -278,6 +278,7 @@ fn warnings(spec: &WyomingSttSpec) -> Vec<Fault> {
             "a volume with access mode ReadWriteOnce holds all replicas on one node, whose room is then the most that there can be: use ReadWriteMany or emptyDir to spread them",
         ));
     }
+    warnings.extend(open_api(spec));
     // Home Assistant's pipeline ends after 300 s by default.
     if spec.capacity.queue_timeout_seconds > 290 {
         warnings.push(Fault::new(
@@ -286,6 +287,22 @@ fn warnings(spec: &WyomingSttSpec) -> Vec<Fault> {
         ));
     }
     warnings
+}
+
+/// An API that clients outside of the cluster can use without a key. Within it, whoever may reach the one port may
+/// reach the other.
+fn open_api(spec: &WyomingSttSpec) -> Option<Fault> {
+    let http = spec.http.as_ref()?;
+    let policy = &spec.network_policy;
+    let is_restricted = policy.mode != NetworkPolicyMode::Disabled && !policy.from.is_empty();
+    let is_inside = spec.service.type_ == ServiceType::ClusterIP;
+    if is_inside || is_restricted || http.keys_secret_ref.is_some() {
+        return None;
+    }
+    Some(Fault::new(
+        "HttpWithoutKeys",
+        "http has no keysSecretRef, and service.type lets clients outside of the cluster reach it, which may then transcribe without a key: give http.keysSecretRef, or name who may connect in networkPolicy.from",
+    ))
 }
 
 /// Sizes that OpenAI published, and where they are on the hub.

@@ -36,7 +36,7 @@ pub struct State {
     rates: VecDeque<f64>,
     service: Service,
     health: Health,
-    lost: Average,
+    in_time: Average,
     ended: Average,
     starts: VecDeque<(String, Duration)>,
     depths: VecDeque<Depth>,
@@ -103,7 +103,8 @@ pub struct Figures {
     pub sick: Vec<String>,
     /// Replicas that nobody speaks to while the others are spoken to.
     pub unreached: Vec<String>,
-    /// Part of the utterances of the last ten minutes that was answered before its deadline; none without any.
+    /// Part of the utterances of the last ten minutes that was answered with words within [`super::Target::wait`]; none
+    /// without any.
     pub attained: Option<f64>,
 }
 
@@ -137,7 +138,7 @@ impl State {
             sick,
             unreached: self.health.unreached(),
             attained: (self.ended.get() > 0.0)
-                .then(|| 1.0 - (self.lost.get() / self.ended.get()).clamp(0.0, 1.0)),
+                .then(|| (self.in_time.get() / self.ended.get()).clamp(0.0, 1.0)),
         }
     }
 
@@ -177,7 +178,7 @@ impl State {
         let over = self.last.map(|last| now.saturating_sub(last));
         let fit = self.service.fit(policy.slots);
         let sick = self.health.sick(fit, policy);
-        let (mut arrived, mut lost, mut ended) = (0.0, 0.0, 0.0);
+        let (mut arrived, mut in_time, mut ended) = (0.0, 0.0, 0.0);
         let mut steps = BTreeMap::new();
         for replica in &seen.replicas {
             let old = self.totals.insert(replica.pod.clone(), replica.clone());
@@ -194,9 +195,12 @@ impl State {
                 together: (replica.running + old.running).div_ceil(2).max(1),
             };
             arrived += step.arrived;
-            let refused = since(replica.refused, old.refused);
-            lost += expired + refused;
-            ended += finished + refused;
+            in_time += match (replica.in_time, old.in_time) {
+                // No more than there were, also where the target has changed meanwhile.
+                (Some(new), Some(old)) => since(new, old).min(finished),
+                _ => step.served,
+            };
+            ended += finished + since(replica.refused, old.refused);
             if !sick.contains(&replica.pod) {
                 self.service.add(step.together, step.served, step.busy_s);
             }
@@ -213,7 +217,7 @@ impl State {
         self.held = seen.held;
         if let Some(over) = over.filter(|over| *over > Duration::ZERO) {
             self.health.add(&steps, fit, seen, policy, over);
-            self.lost.add(lost, over, ATTAINED);
+            self.in_time.add(in_time, over, ATTAINED);
             self.ended.add(ended, over, ATTAINED);
             // With all of them silent the traffic is unknown, and a guess of none would look like a pause.
             if !seen.replicas.is_empty() || seen.silent.is_empty() {

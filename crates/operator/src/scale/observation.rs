@@ -72,6 +72,9 @@ pub struct Replica {
     pub finished: u64,
     /// Of `finished`, answers that were errors because the deadline went by: no service.
     pub expired: u64,
+    /// Of `finished`, answers with words within [`Target::wait`](super::Target::wait); none from a server that does
+    /// not say.
+    pub in_time: Option<u64>,
     /// Time that the device worked since then, in seconds.
     pub busy_s: f64,
     /// How long the oldest utterance has waited, in seconds.

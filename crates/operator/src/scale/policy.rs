@@ -50,6 +50,16 @@ impl Target {
             share: 0.999,
         }
     }
+
+    /// [`Self::share`] in thousandths.
+    pub fn share_milli(&self) -> i32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a part of one, in thousandths"
+        )]
+        let milli = (self.share.clamp(0.0, 1.0) * 1000.0).round() as i32;
+        milli
+    }
 }
 
 /// How fast replicas are added.

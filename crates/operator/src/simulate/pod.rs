@@ -195,6 +195,7 @@ impl Pod {
             open: small(self.streams.len()),
             slots: small(scenario.slots),
             expired: self.expired,
+            in_time: None,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::busy::Busy;
 use super::effect::{Effect, Effects};
 use super::job::{Answer, Answered, Claim, Job, Outcome, Reply, Work};
 use super::policy::{self, BatchLimits, Running, Waiting};
+use super::totals::Totals;
 use super::{QueueLimits, Verdict};
 use crate::fault::Fault;
 
@@ -36,16 +37,6 @@ pub(super) struct Jobs {
     failed_in_a_row: u32,
     totals: Totals,
     busy: Busy,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Totals {
-    accepted: u64,
-    finished: u64,
-    /// Of `finished`, errors because the deadline went by.
-    expired: u64,
-    refused: u64,
-    cancelled: u64,
 }
 
 /// Why a claim is given up.
@@ -133,6 +124,7 @@ impl Jobs {
                 let audio = job.audio;
                 self.by_id.remove(&id);
                 self.totals.finished += 1;
+                self.totals.has_words(Duration::ZERO);
                 self.busy.add(took);
                 self.allowance.take_back(took, now);
                 effects.push(Effect::Useful(took));
@@ -261,6 +253,9 @@ impl Jobs {
         if outcome.is_ok() {
             let audio = job.audio;
             effects.push(Effect::Transcribed { audio, took });
+            if let Claim::Held { since, .. } = job.claim {
+                self.totals.has_words(now.saturating_sub(since));
+            }
         }
         let answer = outcome.map(|transcript| job.answered(transcript, since, now));
         self.answer(job, answer, &mut effects);
@@ -347,11 +342,7 @@ impl Jobs {
             .max()
             .unwrap_or_default()
             .as_secs_f64();
-        report.accepted_total = self.totals.accepted;
-        report.finished_total = self.totals.finished;
-        report.expired_total = self.totals.expired;
-        report.refused_total = self.totals.refused;
-        report.cancelled_total = self.totals.cancelled;
+        self.totals.report(report);
         report.busy_s_total = self.busy(now).as_secs_f64();
     }
 

@@ -19,6 +19,7 @@ mod session;
 mod settings;
 mod speculation;
 mod ticket;
+mod totals;
 mod worker;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -15,11 +15,15 @@ Object = dict[str, Any]
 
 # Where each kind is: group and version, plural, whether it has a namespace.
 KINDS: dict[str, tuple[str, str, bool]] = {
+    "APIService": ("apis/apiregistration.k8s.io/v1", "apiservices", False),
     "ClusterRole": ("apis/rbac.authorization.k8s.io/v1", "clusterroles", False),
     "ClusterRoleBinding": ("apis/rbac.authorization.k8s.io/v1", "clusterrolebindings", False),
     "CustomResourceDefinition": ("apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False),
     "Deployment": ("apis/apps/v1", "deployments", True),
+    "EndpointSlice": ("apis/discovery.k8s.io/v1", "endpointslices", True),
+    "Endpoints": ("api/v1", "endpoints", True),
     "Event": ("apis/events.k8s.io/v1", "events", True),
+    "HorizontalPodAutoscaler": ("apis/autoscaling/v2", "horizontalpodautoscalers", True),
     "Lease": ("apis/coordination.k8s.io/v1", "leases", True),
     "Namespace": ("api/v1", "namespaces", False),
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies", True),
@@ -31,8 +35,19 @@ KINDS: dict[str, tuple[str, str, bool]] = {
     "ResourceQuota": ("api/v1", "resourcequotas", True),
     "Role": ("apis/rbac.authorization.k8s.io/v1", "roles", True),
     "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings", True),
+    "Secret": ("api/v1", "secrets", True),
     "Service": ("api/v1", "services", True),
     "ServiceAccount": ("api/v1", "serviceaccounts", True),
+    "ValidatingAdmissionPolicy": (
+        "apis/admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicies",
+        False,
+    ),
+    "ValidatingAdmissionPolicyBinding": (
+        "apis/admissionregistration.k8s.io/v1",
+        "validatingadmissionpolicybindings",
+        False,
+    ),
     "WyomingStt": ("apis/wyoming-stt.dev/v1alpha1", "wyomingstts", True),
 }
 

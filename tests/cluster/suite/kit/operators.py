@@ -21,10 +21,10 @@ class Operators:
         self.all: list[Operator] = []
 
     def permit(self, namespace: str, *, everywhere: bool = False) -> str:
-        """Installs account and roles for an operator in `namespace`; returns the account's user name."""
+        """Installs account, roles and policies for an operator in `namespace`; returns the account's user name."""
         chart = ROOT / "charts/wyoming-stt"
         things = permissions.rendered(self._cluster.helm, chart, namespace, everywhere=everywhere)
-        self._cluster_wide += [thing for thing in things if thing["kind"] in ("ClusterRole", "ClusterRoleBinding")]
+        self._cluster_wide += [thing for thing in things if thing["kind"] in permissions.GLOBAL]
         account = permissions.install(self._cluster.api, things, namespace)
         self._prepared[namespace] = account
         return f"system:serviceaccount:{namespace}:{account}"

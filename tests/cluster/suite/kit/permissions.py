@@ -1,4 +1,4 @@
-"""What the operator may do: the roles that users install, and tokens of the account that they are bound to."""
+"""What the operator may do: the roles and policies that users install, and tokens of the account that they bind."""
 
 import functools
 import re
@@ -10,7 +10,14 @@ import yaml
 
 from kit.api import Api, Object
 
-PERMISSIONS = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+# Of the whole cluster.
+GLOBAL = {
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
+PERMISSIONS = {"ServiceAccount", "Role", "RoleBinding", *GLOBAL}
 
 
 # Stands for a test's namespace in what helm renders once for all of them.
@@ -21,7 +28,7 @@ def rendered(helm: Path, chart: Path, namespace: str, *, everywhere: bool) -> li
     """The chart's objects for an operator in `namespace` that looks at it alone, or at all namespaces."""
     text = _render(helm, chart, everywhere).replace(NAMESPACE, namespace)
     # Here operators are started without the chart's variables: their lease has the name that it has without a chart.
-    text = re.sub(r"\[wyoming-stt-operator-[0-9a-f]{8}\]", "[wyoming-stt-operator]", text)
+    text = re.sub(r"\bwyoming-stt-operator-[0-9a-f]{8}\b", "wyoming-stt-operator", text)
     return [thing for thing in yaml.safe_load_all(text) if thing]
 
 
@@ -30,7 +37,7 @@ def _render(helm: Path, chart: Path, everywhere: bool) -> str:
     # What belongs to the whole cluster needs a name that other tests do not use.
     release = f"wyoming-stt-{NAMESPACE}" if everywhere else "wyoming-stt"
     arguments = [str(helm), "template", release, str(chart), "--namespace", NAMESPACE]
-    arguments += ["--set", "rbac.aggregateRoles=false,crds.install=false"]
+    arguments += ["--set", "rbac.aggregateRoles=false,crds.enabled=false"]
     if not everywhere:
         arguments += ["--set", f"watchNamespaces={{{NAMESPACE}}}"]
     with tempfile.TemporaryDirectory() as home:
@@ -41,12 +48,12 @@ def _render(helm: Path, chart: Path, everywhere: bool) -> str:
 
 
 def install(api: Api, things: list[Object], namespace: str) -> str:
-    """Applies accounts and roles out of `things`, and returns the name of the account."""
+    """Applies accounts, roles and policies out of `things`, and returns the name of the account."""
     accounts = []
     for thing in things:
         if thing["kind"] not in PERMISSIONS:
             continue
-        if not thing["kind"].startswith("Cluster"):
+        if thing["kind"] not in GLOBAL:
             thing["metadata"].setdefault("namespace", namespace)
         if thing["kind"] == "ServiceAccount":
             accounts.append(thing["metadata"]["name"])

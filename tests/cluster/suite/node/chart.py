@@ -30,8 +30,9 @@ class Release:
         return run.stdout
 
     def install(self, *arguments: str) -> None:
-        """Installs it, or upgrades it, and waits until the operator is ready."""
-        self.helm("upgrade", str(CHART), "--install", "--wait", "--timeout", "180s", *arguments)
+        """Installs it, or upgrades it, with images that the node has, and waits until the operator is ready."""
+        images = ["--set", "image.pullPolicy=Never"]
+        self.helm("upgrade", str(CHART), "--install", "--wait", "--timeout", "180s", *images, *arguments)
 
     def test(self) -> str:
         """`helm test`."""

@@ -140,7 +140,7 @@ fn every_rule_of_the_definition_has_a_case_that_it_refuses() {
         .map(|error| (without_places(&error.field_path), error.message))
         .collect();
     assert_eq!(all, tried);
-    assert!(all.len() >= 29, "{}", all.len());
+    assert!(all.len() >= 33, "{}", all.len());
 }
 
 #[test]

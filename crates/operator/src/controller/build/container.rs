@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::http::{self, HTTP};
 use super::{names, storage};
 use crate::api::{AudioContext, DeviceType, HuggingFace, LogFormat, LogLevel, PullPolicy, Task};
-use crate::controller::names::{SERVER, WYOMING_PORT};
+use crate::controller::names::{HTTP_PORT, SERVER, WYOMING_PORT};
 use crate::controller::validate::{ModelFiles, ValidStt};
 
 /// Seconds that a stopping replica is not told of it, while nodes learn that it stops.
@@ -49,10 +50,7 @@ pub(super) fn build(stt: &ValidStt) -> Container {
         image: Some(stt.image.clone()),
         image_pull_policy: Some(pull_policy_name(pull_policy).to_owned()),
         env: Some(settings(stt)),
-        ports: Some(vec![
-            port("wyoming", WYOMING_PORT),
-            port("admin", stt.spec.telemetry.admin_port),
-        ]),
+        ports: Some(ports(stt)),
         resources: Some(resources),
         startup_probe: Some(Probe {
             period_seconds: Some(STARTUP_PERIOD_S),
@@ -112,6 +110,15 @@ pub(super) fn pull_policy_name(policy: PullPolicy) -> &'static str {
     }
 }
 
+fn ports(stt: &ValidStt) -> Vec<ContainerPort> {
+    let mut ports = vec![
+        port("wyoming", WYOMING_PORT),
+        port("admin", stt.spec.telemetry.admin_port),
+    ];
+    ports.extend(stt.spec.http.as_ref().map(|_| port(HTTP, HTTP_PORT)));
+    ports
+}
+
 fn port(name: &str, number: i32) -> ContainerPort {
     ContainerPort {
         name: Some(name.to_owned()),
@@ -139,9 +146,8 @@ fn settings(stt: &ValidStt) -> Vec<EnvVar> {
     let mut env = vec![
         var("STT_URI", format!("tcp://*:{WYOMING_PORT}")),
         var("STT_ADMIN", format!("*:{}", spec.telemetry.admin_port)),
-        // No Service leads to it.
-        var("STT_HTTP", "off".to_owned()),
     ];
+    env.extend(http::settings(stt));
     env.extend(model(stt));
     env.push(var(
         "STT_DEVICE",

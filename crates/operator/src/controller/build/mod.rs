@@ -3,6 +3,8 @@
 mod container;
 mod deployment;
 mod disruption;
+mod files;
+mod http;
 mod names;
 mod network_policy;
 mod service;

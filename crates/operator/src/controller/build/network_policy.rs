@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{metadata, selector};
 use crate::api::{NetworkPolicyMode, Peer};
-use crate::controller::names::WYOMING_PORT;
+use crate::controller::names::{HTTP_PORT, WYOMING_PORT};
 use crate::controller::validate::{ModelFiles, ValidStt};
 
 pub(super) fn build(stt: &ValidStt) -> Option<NetworkPolicy> {
@@ -41,10 +41,12 @@ fn ingress(stt: &ValidStt) -> Vec<NetworkPolicyIngressRule> {
         namespace_selector: Some(LabelSelector::default()),
         ..NetworkPolicyPeer::default()
     };
+    let mut ports = vec![port("TCP", WYOMING_PORT)];
+    ports.extend(stt.spec.http.as_ref().map(|_| port("TCP", HTTP_PORT)));
     vec![
         NetworkPolicyIngressRule {
             from: (!clients.is_empty()).then_some(clients),
-            ports: Some(vec![port("TCP", WYOMING_PORT)]),
+            ports: Some(ports),
         },
         NetworkPolicyIngressRule {
             from: Some(vec![pods]),

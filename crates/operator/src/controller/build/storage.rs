@@ -1,4 +1,4 @@
-//! Volumes: downloads, a model that is mounted, and files with names.
+//! Volumes: downloads, a model that is mounted, and files for settings.
 
 use k8s_openapi::api::core::v1::{
     EmptyDirVolumeSource, HostPathVolumeSource, ImageVolumeSource, PersistentVolumeClaim,
@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::container::pull_policy_name;
-use super::{metadata, names};
+use super::files::MountedFile;
+use super::{http, metadata, names};
 use crate::controller::validate::{ModelFiles, ValidStt};
 
 /// Where downloads are kept, in the container.
@@ -40,7 +41,11 @@ pub(super) fn mounts(stt: &ValidStt) -> Option<Vec<VolumeMount>> {
         ModelFiles::Hub { .. } => Some(mount("downloads", DOWNLOADS, None)),
         ModelFiles::Mounted { .. } => Some(mount("model", MODEL, Some(true))),
     };
-    some(model.into_iter().chain(names::mounts(stt)))
+    some(model.into_iter().chain(files(stt).map(|file| file.mount())))
+}
+
+fn files(stt: &ValidStt) -> impl Iterator<Item = MountedFile<'_>> {
+    names::files(stt).into_iter().chain(http::keys(stt))
 }
 
 /// No list at all rather than an empty one.
@@ -54,7 +59,11 @@ pub(super) fn volumes(stt: &ValidStt) -> Option<Vec<Volume>> {
         ModelFiles::Hub { .. } => Some(cache(stt)),
         ModelFiles::Mounted { .. } => Some(model(stt)),
     };
-    some(model.into_iter().chain(names::volumes(stt)))
+    some(
+        model
+            .into_iter()
+            .chain(files(stt).map(|file| file.volume())),
+    )
 }
 
 fn model(stt: &ValidStt) -> Volume {

@@ -91,6 +91,16 @@ fn cases() -> Vec<(&'static str, Value, u32)> {
             1,
         ),
         (
+            "api",
+            json!({
+                "model": {"name": "base"},
+                "http": {"port": 80, "nodePort": 30080, "keysSecretRef": {"name": "api-keys", "key": "keys"}, "maxBodyMebibytes": 100},
+                "service": {"type": "LoadBalancer", "nodePort": 30300},
+                "networkPolicy": {"mode": "Ingress", "from": [{"cidr": "192.168.1.0/24"}]},
+            }),
+            1,
+        ),
+        (
             "gpu-claim",
             json!({
                 "model": {"name": "org/model"},
@@ -287,4 +297,27 @@ fn a_large_model_fits_into_its_volume() {
     }
     let given = json!({"model": {"name": "large"}, "cache": {"emptyDir": {"sizeLimit": "7Gi"}}});
     assert_eq!(limit(given), "7Gi");
+}
+
+#[test]
+fn an_api_without_keys_listens_where_the_service_leads() {
+    let built = built(&json!({"model": {"name": "demo"}, "http": {}}), 1);
+    let pod = built.deployment.spec.unwrap().template.spec.unwrap();
+    let env = pod.containers[0].env.clone().unwrap();
+    let value = |name: &str| {
+        let found = env.iter().find(|it| it.name == name);
+        found.and_then(|it| it.value.clone())
+    };
+    assert_eq!(value("STT_HTTP").as_deref(), Some("*:8080"));
+    assert_eq!(value("STT_HTTP_KEYS"), None);
+    assert!(pod.volumes.is_none(), "{:?}", pod.volumes);
+    let ports = built.service.spec.unwrap().ports.unwrap();
+    let ports: Vec<(Option<&str>, i32)> = ports
+        .iter()
+        .map(|port| (port.name.as_deref(), port.port))
+        .collect();
+    assert_eq!(ports, [(Some("wyoming"), 10300), (Some("http"), 8080)]);
+    // Health is asked elsewhere.
+    let probed = pod.containers[0].readiness_probe.clone().unwrap();
+    assert_eq!(json!(probed.http_get.unwrap().port), json!("admin"));
 }

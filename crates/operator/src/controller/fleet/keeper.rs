@@ -60,7 +60,11 @@ impl Keeper {
         told.retain(|name, _| pods.ready.iter().any(|pod| pod.name == *name));
         let deployment = shared.mirrors.deployments.get(&owner, &orders.names.name);
         let rollout = deployment.as_ref().and_then(|it| it.rollout.as_ref());
-        let observation = observation(rollout, &pods, &told);
+        let wait = match &orders.replicas {
+            Replicas::Auto(auto) => auto.policy.target.wait,
+            Replicas::Fixed(_) => Duration::ZERO,
+        };
+        let observation = observation(rollout, &pods, &told, wait);
         let mut snapshot = Snapshot {
             told,
             observation,

@@ -50,11 +50,12 @@ impl Snapshot {
     }
 }
 
-/// What the scaling rule sees.
+/// What the scaling rule sees. `wait`: how soon answers should come.
 pub(super) fn observation(
     rollout: Option<&Rollout>,
     pods: &Pods,
     told: &BTreeMap<String, Told>,
+    wait: Duration,
 ) -> Observation {
     let mut seen = Observation {
         ordered: rollout.map_or(0, Rollout::ordered),
@@ -76,14 +77,20 @@ pub(super) fn observation(
     }
     for (pod, told) in told {
         match told {
-            Told::Load(report) => seen.replicas.push(replica(pod, report)),
+            Told::Load(report) => seen.replicas.push(replica(pod, report, wait)),
             Told::Silent { .. } => seen.silent.push(pod.clone()),
         }
     }
     seen
 }
 
-fn replica(pod: &str, report: &LoadReport) -> Replica {
+fn replica(pod: &str, report: &LoadReport, wait: Duration) -> Replica {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count is not negative, and no more than those that were answered"
+    )]
+    let whole = |count: f64| (count.round() as u64).min(report.finished_total);
     let small = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Replica {
         pod: pod.to_owned(),
@@ -96,6 +103,7 @@ fn replica(pod: &str, report: &LoadReport) -> Replica {
         refused: report.refused_total,
         finished: report.finished_total,
         expired: report.expired_total,
+        in_time: report.answered_in(wait).map(whole),
         busy_s: report.busy_s_total,
         oldest_wait_s: report.oldest_wait_s,
     }

@@ -102,6 +102,18 @@ fn trouble(reason: &'static str) -> Pods {
 }
 
 #[test]
+fn the_base_url_of_an_api_is_told() {
+    let spec = json!({"model": {"name": "demo"}, "http": {"port": 80}});
+    let status = Given {
+        spec,
+        ..Given::default()
+    }
+    .status();
+    let url = status.endpoint.unwrap().api_url;
+    assert_eq!(url.as_deref(), Some("http://kitchen.home.svc:80/v1"));
+}
+
+#[test]
 fn a_served_endpoint_is_ready() {
     let given = Given::default();
     given.check("Ready", "True", "Reconciled");
@@ -112,7 +124,9 @@ fn a_served_endpoint_is_ready() {
     given.check("AutoscalingActive", "False", "NotConfigured");
     given.check("CapacityLimited", "False", "Fits");
     let status = given.status();
-    assert_eq!(status.endpoint.unwrap().host, "kitchen.home.svc");
+    let endpoint = status.endpoint.unwrap();
+    assert_eq!(endpoint.host, "kitchen.home.svc");
+    assert_eq!(endpoint.api_url, None);
     assert!(
         status
             .selector

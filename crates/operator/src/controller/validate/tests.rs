@@ -34,6 +34,32 @@ fn a_port_of_a_home_assistant_that_cannot_be_is_named() {
 }
 
 #[test]
+fn an_api_without_keys_that_is_open_to_the_outside_is_warned_of() {
+    let reasons = |more: &Value| -> Vec<&str> {
+        let stt = validate(&with(more), &defaults()).unwrap();
+        stt.warnings.iter().map(|warning| warning.reason).collect()
+    };
+    let open = json!({"http": {}, "service": {"type": "NodePort"}});
+    assert_eq!(reasons(&open), ["HttpWithoutKeys"]);
+    let keys = json!({"keysSecretRef": {"name": "api-keys", "key": "keys"}});
+    let policy = |mode: &str, from: Value| json!({"http": {}, "service": {"type": "LoadBalancer"}, "networkPolicy": {"mode": mode, "from": from}});
+    let home = json!([{"cidr": "192.168.1.0/24"}]);
+    assert_eq!(
+        reasons(&policy("Disabled", home.clone())),
+        ["HttpWithoutKeys"]
+    );
+    assert_eq!(reasons(&policy("Ingress", json!([]))), ["HttpWithoutKeys"]);
+    for closed in [
+        json!({"http": {}}),
+        json!({"http": keys, "service": {"type": "LoadBalancer"}}),
+        policy("Ingress", home),
+        json!({"service": {"type": "LoadBalancer"}}),
+    ] {
+        assert_eq!(reasons(&closed), Vec::<&str>::new(), "{closed}");
+    }
+}
+
+#[test]
 fn what_cannot_work_has_a_reason_and_a_sentence() {
     for (spec, reason, words) in [
         (

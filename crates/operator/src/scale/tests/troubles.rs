@@ -257,6 +257,48 @@ fn answers_that_were_errors_are_no_service() {
 }
 
 #[test]
+fn what_is_attained_is_what_was_answered_within_the_target() {
+    // Of 0.3 answers a second 0.1 come later than asked for, and one a minute is refused.
+    let attained = |says: bool| {
+        let decisions = course(&policy(), 4, 400, |round, _| {
+            let mut seen = working(4, 60, round, 0.3, 2.0);
+            for replica in &mut seen.replicas {
+                replica.in_time = says.then(|| whole(0.2 * f64::from(round * 5)));
+                replica.refused = u64::from(round * 5 / 60);
+            }
+            seen
+        });
+        last(&decisions).figures.attained.unwrap()
+    };
+    let all = 0.3 + 1.0 / 60.0;
+    assert!(
+        (attained(true) - 0.2 / all).abs() < 0.02,
+        "{}",
+        attained(true)
+    );
+    // A server of an older release says only what went by its deadline: nothing.
+    assert!(
+        (attained(false) - 0.3 / all).abs() < 0.02,
+        "{}",
+        attained(false)
+    );
+}
+
+#[test]
+fn a_target_that_changes_counts_no_utterance_twice() {
+    let decisions = course(&policy(), 2, 40, |round, _| {
+        let mut seen = working(2, 60, round, 0.3, 2.0);
+        for replica in &mut seen.replicas {
+            // As if all that was ever answered were in time from now on.
+            replica.in_time = Some(if round < 20 { 0 } else { replica.finished });
+        }
+        seen
+    });
+    let attained = last(&decisions).figures.attained.unwrap();
+    assert!(attained <= 0.6, "{attained}");
+}
+
+#[test]
 fn pods_that_wait_for_nodes_that_come_are_not_withdrawn() {
     // A node for each comes 100 s after it was ordered.
     let seen = |round: u32, ordered: u32| {

@@ -177,6 +177,38 @@ fn wasted_time_is_not_busy_and_time_that_was_of_use_is_from_its_beginning() {
 }
 
 #[test]
+fn words_are_counted_by_how_long_their_client_waited_and_faults_are_not() {
+    let mut desk = Desk::new(roomy());
+    for (waits, outcome) in [
+        (1, words()),
+        (2, words()),
+        (7, words()),
+        (7, Err(Fault::Internal)),
+        (3_600, words()),
+    ] {
+        let (id, _answer) = desk.submit(input()).unwrap();
+        desk.pass(seconds(1));
+        desk.join(3);
+        desk.pass(seconds(waits - 1));
+        desk.done(id, outcome);
+    }
+    // It was there before its client asked for it.
+    let early = desk.speculate(input()).unwrap();
+    desk.join(3);
+    desk.pass(seconds(9));
+    desk.done(early, words());
+    let _answer = desk.claim(early).unwrap();
+    let report = desk.report();
+    let within = |s: u64| report.answered_in(seconds(s));
+    assert_eq!(within(1), Some(2.0));
+    assert_eq!(within(2), Some(3.0));
+    assert_eq!(within(6), Some(3.0));
+    assert_eq!(within(8), Some(4.0));
+    assert_eq!(within(600), Some(4.0));
+    assert_eq!(report.finished_total, 6);
+}
+
+#[test]
 fn an_answer_says_how_long_its_client_waited_for_what() {
     let mut desk = Desk::new(roomy());
     let (id, mut of_submitted) = desk.submit(input()).unwrap();
