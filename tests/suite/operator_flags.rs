@@ -39,15 +39,16 @@ fn variables(yaml: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The files that a pod has mounted under `/names`, in a folder that stands for it.
+/// The files that a pod has mounted under `/names` and `/http`, in a folder that stands for its root.
 fn mounted(folder: &Path) {
     let authority = include_str!("../fixtures/authority.pem");
     for (name, text) in [
-        ("names", "Küche"),
-        ("home-assistant-token", "token"),
-        ("home-assistant-ca", authority),
+        ("names/names", "Küche"),
+        ("names/home-assistant-token", "token"),
+        ("names/home-assistant-ca", authority),
+        ("http/keys", "sk-kitchen-1"),
     ] {
-        std::fs::create_dir(folder.join(name)).unwrap();
+        std::fs::create_dir_all(folder.join(name)).unwrap();
         std::fs::write(folder.join(name).join("file"), text).unwrap();
     }
 }
@@ -60,7 +61,8 @@ async fn every_variable_that_the_operator_sets_is_understood() {
     mounted(folder.path());
     for (file, mut variables) in built {
         for (_, value) in &mut variables {
-            if let Some(path) = value.strip_prefix("/names/") {
+            let path = value.strip_prefix('/');
+            if let Some(path) = path.filter(|it| folder.path().join(it).is_file()) {
                 *value = folder.path().join(path).display().to_string();
             }
         }
