@@ -48,7 +48,7 @@ VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
         ({"resources": {"limits": {"memory": "256 MB"}}}, ["resources/limits/memory"]),
         ({"logging": {"level": "info"}}, ["logging", "level"]),
         ({"logging": {"format": "yaml"}}, ["logging/format", "json"]),
-        ({"otlp": {"endpoint": "https://collector:4317"}}, ["otlp/endpoint", "http://"]),
+        ({"otlp": {"endpoint": "collector:4317"}}, ["otlp/endpoint", "http"]),
         ({"metrics": {"serviceMonitor": {}}}, ["metrics", "serviceMonitor"]),
         ({"metrics": {"podMonitor": {"interval": "often"}}}, ["metrics/podMonitor/interval"]),
         ({"networkPolicy": {"egress": []}}, ["networkPolicy", "egress"]),

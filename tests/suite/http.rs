@@ -504,8 +504,14 @@ async fn keys_let_in_and_guesses_do_not_go_on() {
     std::fs::write(keys.path(), "sk-garden-222\n").unwrap();
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert_eq!(with("sk-garden-222").await.unwrap().status().as_u16(), 200);
-    for _ in 0..10 {
+    // A client that goes on with its old key guesses nothing.
+    for _ in 0..12 {
         assert_eq!(with("sk-kitchen-1").await.unwrap().status().as_u16(), 401);
+    }
+    assert_eq!(with("sk-garden-222").await.unwrap().status().as_u16(), 200);
+    for guess in 0..9 {
+        let key = format!("sk-guess-{guess}");
+        assert_eq!(with(&key).await.unwrap().status().as_u16(), 401);
     }
     let response = with("sk-guess-12345").await.unwrap();
     assert!(response.headers().contains_key("retry-after"));

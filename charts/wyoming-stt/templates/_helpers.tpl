@@ -136,5 +136,5 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* The port of `http://HOST:PORT/…`; 80 when it names none. */}}
 {{- define "wyoming-stt.otlpPort" -}}
 {{- $port := regexFind ":[0-9]+$" (urlParse .).host -}}
-{{- default "80" (trimPrefix ":" $port) -}}
+{{- default (ternary "443" "80" (hasPrefix "https://" .)) (trimPrefix ":" $port) -}}
 {{- end -}}

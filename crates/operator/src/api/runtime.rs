@@ -90,9 +90,10 @@ pub struct TelemetrySettings {
     #[serde(default = "admin_port")]
     #[schemars(range(min = 1024, max = 65535))]
     pub admin_port: i32,
-    /// Collector of traces, logs and metrics (OTLP over gRPC), such as `http://collector:4317`.
+    /// Collector of traces, logs and metrics (OTLP over gRPC), such as `http://collector:4317`, or `https://…` where the
+    /// authorities of the server's image know its certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253), regex(pattern = r"^http://[^\s]+$"))]
+    #[schemars(length(max = 253), regex(pattern = r"^https?://[^\s]+$"))]
     pub otlp_endpoint: Option<String>,
 }
 

@@ -52,7 +52,7 @@ fn check(api: &Api, peer: IpAddr, headers: &HeaderMap) -> Result<(), Problem> {
     if keys.has(key) {
         return Ok(());
     }
-    guesses.was_wrong(peer, now);
+    guesses.was_wrong(peer, key, now);
     Err(unauthorised(
         "this API key is not known here; --http-keys names the file of those that are",
     ))

@@ -101,15 +101,15 @@ fn only(address: IpAddr) -> NetworkPolicyPeer {
 
 /// The port of `http://HOST:PORT/…`.
 fn port_of(endpoint: &str) -> i32 {
-    let authority = endpoint
-        .trim_start_matches("http://")
-        .split('/')
-        .next()
-        .unwrap_or_default();
+    let (usual, rest) = match endpoint.strip_prefix("https://") {
+        Some(rest) => (443, rest),
+        None => (80, endpoint.trim_start_matches("http://")),
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
     let port = authority
         .rsplit_once(':')
         .and_then(|(_, port)| port.parse().ok());
-    port.unwrap_or(80)
+    port.unwrap_or(usual)
 }
 
 fn peer(given: &Peer) -> NetworkPolicyPeer {
