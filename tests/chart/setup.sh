@@ -1,18 +1,7 @@
 # What manifests/generate and the chart's tests need; sourced after tests/setup.sh, from the root of the project.
 
 # Prints a Python that has what requirements.txt names, in these releases.
-chart_python() {
-    local venv=$(target_dir)/venv-chart wanted=tests/chart/requirements.txt
-    if ! cmp -s "$wanted" "$venv/requirements.txt"; then
-        python3 -c 'import venv, ensurepip' 2>/dev/null || install_packages no-venv=python3-venv >&2
-        say "fetching pytest and PyYAML for Python"
-        rm -rf "$venv"
-        python3 -m venv "$venv" >&2
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted" >&2
-        cp "$wanted" "$venv/requirements.txt"
-    fi
-    printf '%s' "$venv/bin/python"
-}
+chart_python() { pinned_python chart tests/chart/requirements.txt; }
 
 # Prints helm: $HELM, the one on the path when it is a Helm 4, or the one that is built for the test cluster.
 # Helm 3 renders the same, but tells no notes without a cluster.

@@ -29,16 +29,6 @@ real_recordings() {
 
 # real_python NAME: prints a Python that has the packages of tests/real/NAME.txt.
 real_python() {
-    local venv wanted=tests/real/$1.txt
-    venv=$(target_dir)/venv-real-$1
-    if ! cmp -s "$wanted" "$venv/packages.txt"; then
-        python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "Python 3.11 or newer is needed"
-        python3 -c 'import venv, ensurepip' 2>/dev/null || install_packages no-venv=python3-venv >&2
-        say "fetching the packages of $wanted for Python"
-        rm -rf "$venv"
-        python3 -m venv "$venv" >&2
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted" >&2
-        cp "$wanted" "$venv/packages.txt"
-    fi
-    printf '%s' "$venv/bin/python"
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "Python 3.11 or newer is needed"
+    pinned_python "real-$1" "tests/real/$1.txt"
 }
