@@ -161,8 +161,8 @@ pub struct Peer {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Disruption {
-    /// Replicas that may be away at once, a number or a percentage. A PodDisruptionBudget is only made when
-    /// two replicas are guaranteed: with one it would block every node drain.
+    /// Replicas that may be away at once, a number or a percentage. The PodDisruptionBudget is always there; with one
+    /// replica and the default of 1 a node drain evicts that one.
     #[serde(default = "one")]
     #[schemars(schema_with = "schema::int_or_percent")]
     pub max_unavailable: IntOrString,
