@@ -1,4 +1,4 @@
-//! How long nobody has spoken, while audio arrives. Pure.
+//! The length of the silence behind speech, while audio arrives. Pure.
 //!
 //! ```text
 //! samples ─┬─ levels (PauseDetector) ────────────── silence ──┐
@@ -60,22 +60,25 @@ impl EndOfSpeech {
         self.levels.samples()
     }
 
-    /// Whether somebody has spoken.
+    /// Whether there was speech.
     pub fn has_begun(&self) -> bool {
         self.has_begun
     }
 
-    /// The silence at the end; `None` while nobody has spoken, and while somebody speaks.
+    /// The silence at the end; `None` before speech, and during it.
     pub fn silence(&self) -> Option<Pause> {
-        let scored = self.scores.samples();
-        let by_scores = Pause {
-            start: self.spoken_to,
-            length: duration_of(scored.saturating_sub(self.spoken_to)),
-        };
+        let by_scores = self.by_scores();
         let by_levels = self.levels.pause();
         let longer = by_levels.filter(|pause| pause.length > by_scores.length);
         let silence = longer.unwrap_or(by_scores);
         (self.has_begun && silence.length > Duration::ZERO).then_some(silence)
+    }
+
+    fn by_scores(&self) -> Pause {
+        Pause {
+            start: self.spoken_to,
+            length: duration_of(self.scores.samples().saturating_sub(self.spoken_to)),
+        }
     }
 }
 
@@ -198,6 +201,28 @@ mod tests {
         assert!((15_000..17_000).contains(&silence.start));
         end.push(&noise(1_600, 0.1));
         assert_eq!(end.silence(), None);
+    }
+
+    #[test]
+    fn noise_behind_a_voice_is_told_by_its_scores() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/fixtures/audio/office_lights.wav"
+        );
+        let voice: Vec<f32> = hound::WavReader::open(path)
+            .unwrap()
+            .into_samples::<i16>()
+            .map(|sample| f32::from(sample.unwrap()) / 32_768.0)
+            .collect();
+        let mut fan = noise(voice.len() + 32_000, 0.1);
+        for (sum, sample) in fan.iter_mut().zip(&voice) {
+            *sum += sample;
+        }
+        let mut end = EndOfSpeech::new(0.8);
+        end.push(&fan);
+        assert!(end.has_begun());
+        let length = end.by_scores().length.as_millis();
+        assert!((1_500..2_700).contains(&length), "{length} ms");
     }
 
     #[test]
