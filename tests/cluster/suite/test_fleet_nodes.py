@@ -42,7 +42,8 @@ def test_more_is_wanted_than_there_are_gpus(
     # One stays pending, so that a cluster autoscaler sees that more is wanted. How long a node takes here is not known.
     orders.reach(NODES + 1, within=240)
     capped = time.monotonic() - crowded
-    fleet.assert_limited_by("Capacity")
+    # What limits an order is a figure of the status, and figures are written every thirty seconds.
+    eventually("it says what limits it", lambda: fleet.assert_limited_by("Capacity"), within=40)
     stays("it is not ordered again", lambda: orders.reach(NODES + 1, within=0), during=4 * PERIOD)
     assert load.killed == [] or all(not killed.was_ready for killed in load.killed), "a working replica was taken away"
     assert len(load.ready()) == NODES
