@@ -25,7 +25,11 @@
     reason = "a loop gets the vector instructions of the function that it is inlined into, and only then"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod halves;
 mod int16;
 mod int8;
 mod level;
@@ -42,4 +46,4 @@ pub use attention::{KeysValues, Repeats, attend_to_all};
 pub use level::{Instructions, Isa, Level, Plain};
 pub use linear::{Input, IntMatrix, Layer, Norm, Rounding, Then, feed_forward};
 pub use memory::zeros;
-pub use split::{Estimates, SplitMatrix};
+pub use split::{Estimates, SplitMatrix, highest};

@@ -1,5 +1,11 @@
 //! Memory: for results, and ahead of its use.
 
+use std::{
+    marker::PhantomData,
+    ops::{Deref, DerefMut},
+    slice,
+};
+
 use rayon::prelude::*;
 
 /// Values that a thread zeroes at a time.
@@ -22,6 +28,89 @@ pub fn zeros(count: usize) -> Vec<f32> {
     values
 }
 
+/// A line of the caches.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+/// Integers from the start of a line of the caches on. A register of AMX takes 16 lines, and twice as many where each of
+/// its rows lies across two.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines<T> {
+    memory: Vec<Line>,
+    len: usize,
+    of: PhantomData<T>,
+}
+
+/// Integers of which every pattern of bits is one.
+///
+/// # Safety
+/// That is so, and they need no higher alignment than a line.
+pub(crate) unsafe trait Integer: Copy {}
+// SAFETY: it is so.
+unsafe impl Integer for i8 {}
+// SAFETY: it is so.
+unsafe impl Integer for u8 {}
+// SAFETY: it is so.
+unsafe impl Integer for i16 {}
+
+impl<T: Integer> Lines<T> {
+    /// Zeros.
+    pub(crate) fn zeroed(len: usize) -> Self {
+        let mut lines = Self::default();
+        lines.resize(len);
+        lines
+    }
+
+    /// Integers are added at the end, of any value, or dropped there.
+    pub(crate) fn resize(&mut self, len: usize) {
+        let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
+        self.memory.resize(lines, Line([0; 64]));
+        self.len = len;
+    }
+}
+
+impl<T: Integer> From<&[T]> for Lines<T> {
+    fn from(integers: &[T]) -> Self {
+        let mut lines = Self::zeroed(integers.len());
+        lines.copy_from_slice(integers);
+        lines
+    }
+}
+
+impl<T: Integer> FromIterator<T> for Lines<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(integers: I) -> Self {
+        let integers: Vec<T> = integers.into_iter().collect();
+        Self::from(&integers[..])
+    }
+}
+
+impl<T> Default for Lines<T> {
+    fn default() -> Self {
+        Self {
+            memory: Vec::new(),
+            len: 0,
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T: Integer> Deref for Lines<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: there are lines for `len` integers, and every pattern of bits is one.
+        unsafe { slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
+    }
+}
+
+impl<T: Integer> DerefMut for Lines<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above.
+        unsafe { slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast(), self.len) }
+    }
+}
+
 /// Asks for memory that is read soon.
 #[inline(always)]
 pub(crate) fn prefetch(values: &[f32]) {
@@ -38,6 +127,19 @@ pub(crate) fn prefetch(values: &[f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn integers_begin_where_a_line_does() {
+        for len in [0_i16, 1, 31, 33, 1000] {
+            let integers: Vec<i16> = (0..len).collect();
+            let mut lines = Lines::from(&integers[..]);
+            assert_eq!(lines[..], integers);
+            assert!(lines.as_ptr().addr().is_multiple_of(size_of::<Line>()));
+            lines.resize(integers.len() + 40);
+            assert_eq!(lines[..integers.len()], integers);
+            assert_eq!(lines.len(), integers.len() + 40);
+        }
+    }
 
     #[test]
     fn there_are_as_many_zeros_as_asked_for() {

@@ -16,10 +16,11 @@ pub(crate) use tile::WordRows;
 use crate::{
     level::Level,
     linear::{Columns, Input, Inputs, PANEL, Product, Tile},
+    memory::Lines,
 };
 
 /// Inputs that one instruction multiplies and sums up.
-const PAIR: usize = 2;
+pub(crate) const PAIR: usize = 2;
 
 /// A weight matrix `(outs, ins)` in packed integers with one scale for each output.
 #[derive(Clone, Debug)]
@@ -36,11 +37,50 @@ pub struct Int16Matrix {
 /// `(panels, pairs, PANEL, PAIR)`.
 #[derive(Clone, Debug)]
 enum Weights {
-    Bytes(Vec<i8>),
-    Words(Vec<i16>),
+    Bytes(Lines<i8>),
+    Words(Lines<i16>),
 }
 
 impl Int16Matrix {
+    /// With these packed weights of 12 bits.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn of_words(
+        [outs, ins]: [usize; 2],
+        words: Lines<i16>,
+        scales: Vec<f32>,
+        most: i16,
+    ) -> Self {
+        let weights = Weights::Words(words);
+        Self {
+            ins,
+            outs,
+            weights,
+            scales,
+            most,
+        }
+    }
+
+    /// The packed weights, where they have 12 bits.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn words(&self) -> Option<&[i16]> {
+        match &self.weights {
+            Weights::Words(words) => Some(words),
+            Weights::Bytes(_) => None,
+        }
+    }
+
+    /// One for each output, padded to whole panels.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    /// The largest size of an input.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn most(&self) -> i16 {
+        self.most
+    }
+
     fn panel_size(&self) -> usize {
         self.ins.div_ceil(PAIR) * PAIR * PANEL
     }

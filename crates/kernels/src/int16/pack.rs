@@ -3,7 +3,10 @@
 use rayon::prelude::*;
 
 use super::{Int16Matrix, PAIR, Weights};
-use crate::linear::{PANEL, from_le_bytes, inverse, largest, round_to_integer, to_le_bytes};
+use crate::{
+    linear::{PANEL, from_le_bytes, inverse, largest, round_to_integer, to_le_bytes},
+    memory::Lines,
+};
 
 /// The largest size of a weight of 12 bits.
 const MOST_OF_WORDS: i16 = (1 << 11) - 1;
@@ -24,7 +27,7 @@ impl Int16Matrix {
         let outs = weight.len() / ins;
         let padded = outs.next_multiple_of(PANEL);
         let panel_size = ins.next_multiple_of(PAIR) * PANEL;
-        let mut words = vec![0; panel_size * padded / PANEL];
+        let mut words = Lines::zeroed(panel_size * padded / PANEL);
         let mut scales = vec![0.0; padded];
         let most = if in_words {
             MOST_OF_WORDS
@@ -40,9 +43,7 @@ impl Int16Matrix {
         let weights = if in_words {
             Weights::Words(words)
         } else {
-            let bytes = words
-                .into_iter()
-                .map(|word| word.to_le_bytes()[0].cast_signed());
+            let bytes = words.iter().map(|word| word.to_le_bytes()[0].cast_signed());
             Weights::Bytes(bytes.collect())
         };
         Self {

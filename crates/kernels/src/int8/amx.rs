@@ -9,68 +9,20 @@
 //! wait for each other, and each register that is loaded serves two of them.
 //!
 //! A tile is one block of assembly: from one block to the next the language does not promise that registers stay as they
-//! are. Their shapes, which LDTILECFG sets, are the thread's, and Linux keeps them for it.
+//! are. Their shapes are set up [for the thread](Registers), and Linux keeps them for it.
 
-use std::{
-    arch::{
-        asm,
-        x86_64::{_mm512_maskz_loadu_epi8, _mm512_storeu_si512},
-    },
-    marker::PhantomData,
+use std::arch::{
+    asm,
+    x86_64::{_mm512_maskz_loadu_epi8, _mm512_storeu_si512},
 };
 
 use super::{
     GROUP, PANEL,
     tile::{Rows, Sums},
 };
-
-/// Rows and outputs of a register of sums.
-pub(super) const ROWS: usize = 16;
-/// Inputs of a register.
-pub(super) const INPUTS: usize = 64;
-
-/// What LDTILECFG reads.
-#[repr(C, align(64))]
-struct Shapes {
-    palette: u8,
-    start_row: u8,
-    reserved: [u8; 14],
-    row_bytes: [u16; 16],
-    rows: [u8; 16],
-}
-
-/// All registers in full.
-static SHAPES: Shapes = Shapes {
-    palette: 1,
-    start_row: 0,
-    reserved: [0; 14],
-    row_bytes: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-    rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
-};
-
-/// The registers of this thread, ready for use.
-///
-/// They are given back at the end of each piece of work, also when it panics: else Linux would save and restore 8 KiB
-/// whenever another thread gets the core, and an idle core would not sleep deeply. A thread has them only once at a time,
-/// so nothing of `rayon`, which may run other work meanwhile, is called before they are given back.
-pub(super) struct Registers {
-    /// They are of the thread that set them up.
-    of_thread: PhantomData<*const ()>,
-}
+use crate::amx::{INPUTS, ROWS, Registers};
 
 impl Registers {
-    /// # Safety
-    /// The CPU has AMX, and this process the permission to use it.
-    pub(super) unsafe fn set_up() -> Self {
-        // SAFETY: promised by the caller; it reads 64 bytes, which are there.
-        unsafe {
-            asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, preserves_flags, readonly));
-        }
-        Self {
-            of_thread: PhantomData,
-        }
-    }
-
     /// As `Tiles::sums`, for `BLOCKS` times [`ROWS`] rows of at least [`INPUTS`] bytes.
     #[expect(clippy::unused_self, reason = "says that the registers are set up")]
     pub(super) fn sums<const BLOCKS: usize>(
@@ -118,15 +70,6 @@ impl Registers {
             }
         }
         BLOCKS * ROWS
-    }
-}
-
-impl Drop for Registers {
-    fn drop(&mut self) {
-        // SAFETY: there are registers only where the CPU has AMX.
-        unsafe {
-            asm!("tilerelease", options(nomem, nostack, preserves_flags));
-        }
     }
 }
 

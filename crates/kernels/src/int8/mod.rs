@@ -22,6 +22,7 @@ pub(crate) use tile::{Rows, Sums, Tiles, rows as tile_rows};
 use crate::{
     level::Level,
     linear::{Columns, GROUP, Input, Inputs, OFFSET, PANEL, Product, Tile},
+    memory::Lines,
 };
 
 /// A weight matrix `(outs, ins)` in packed bytes with one scale for each output.
@@ -30,7 +31,7 @@ pub struct Int8Matrix {
     ins: usize,
     outs: usize,
     /// `(panels, groups, PANEL, GROUP)`.
-    weights: Vec<i8>,
+    weights: Lines<i8>,
     /// One for each output, padded to whole panels.
     scales: Vec<f32>,
     /// `−OFFSET * Σ weights` of each output: what the offset of the inputs adds to its sums, taken away.

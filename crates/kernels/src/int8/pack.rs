@@ -6,6 +6,7 @@ use super::{GROUP, Int8Matrix, OFFSET, PANEL};
 use crate::{
     level::{Isa, Kernel, Level},
     linear::{from_le_bytes, inverse, largest, to_byte, to_le_bytes},
+    memory::Lines,
 };
 
 impl Int8Matrix {
@@ -84,7 +85,7 @@ impl Int8Matrix {
         Self {
             ins,
             outs,
-            weights: vec![0; packed],
+            weights: Lines::zeroed(packed),
             scales: vec![0.0; padded],
             corrections: vec![0; padded],
         }

@@ -1,8 +1,8 @@
 //! The innermost loops: byte products of a tile of rows with one panel of weights, for each level.
 
-#[cfg(target_arch = "x86_64")]
-use super::amx;
 use super::{GROUP, OFFSET, PANEL};
+#[cfg(target_arch = "x86_64")]
+use crate::amx;
 use crate::{
     level::{Instructions, Level},
     linear::MOST_TILE_ROWS as MOST_ROWS,

@@ -22,7 +22,8 @@ pub struct Layer<'a> {
 /// cache of a thread: in Whisper it is four times as wide as what comes and goes.
 ///
 /// # Panics
-/// When the lengths do not fit together, or one matrix has inputs of one byte and the other of two.
+/// When the lengths do not fit together, one matrix has inputs of one byte and the other of two, or one alone
+/// is laid out for many rows.
 pub fn feed_forward(level: Level, x: &mut [f32], norm: Norm<'_>, [widen, narrow]: [Layer<'_>; 2]) {
     let rests = [(widen, Then::Gelu), (narrow, Then::Add)]
         .map(|(Layer { bias, .. }, then)| Rest { bias, then });
@@ -33,7 +34,11 @@ pub fn feed_forward(level: Level, x: &mut [f32], norm: Norm<'_>, [widen, narrow]
         (IntMatrix::Int16(widen), IntMatrix::Int16(narrow)) => {
             both(level, x, norm, [widen, narrow], rests);
         }
-        _ => unreachable!("layers of one rounding"),
+        #[cfg(target_arch = "x86_64")]
+        (IntMatrix::Halves(widen), IntMatrix::Halves(narrow)) => {
+            both(level, x, norm, [widen, narrow], rests);
+        }
+        _ => unreachable!("layers of one rounding, laid out for as many rows"),
     }
 }
 

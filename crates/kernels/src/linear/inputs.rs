@@ -6,6 +6,7 @@ use crate::{
     int16::WordRows,
     level::{Isa, Kernel, Level},
     math,
+    memory::Lines,
 };
 
 /// Rows of values that a product reads.
@@ -121,15 +122,33 @@ impl<'a> Input<'a> {
 #[derive(Default)]
 pub(crate) struct Inputs {
     stride: usize,
-    bytes: Vec<u8>,
+    bytes: Lines<u8>,
     /// In their place, where inputs have two bytes; padded to pairs.
     words: Vec<i16>,
+    /// The words again, in halves.
+    halves: Halves,
     /// One for each row.
     pub(crate) scales: Vec<f32>,
     /// One for each row; none in rows for an attention.
     pub(crate) centres: Vec<f32>,
     /// Memory for the norm of one row.
     normed: Vec<f32>,
+}
+
+/// Words in halves: of each row the high ones, then the low ones, then a line of the cache that is not used.
+#[derive(Default)]
+struct Halves {
+    bytes: Lines<u8>,
+    ins: usize,
+    stride: usize,
+}
+
+/// Rows of halves, `stride` bytes from one to the next: `ins` high ones and `ins` low ones.
+#[derive(Clone, Copy)]
+pub(crate) struct HalfRows<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) ins: usize,
+    pub(crate) stride: usize,
 }
 
 impl Inputs {
@@ -167,6 +186,35 @@ impl Inputs {
             most: f32::from(most),
             inputs,
         });
+    }
+
+    /// Puts the words into halves too, each row padded to `ins` inputs, and their number to a multiple of `block`.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn split_words(&mut self, level: Level, ins: usize, block: usize) {
+        // Rows that are a power of two apart would share few lines of the innermost cache.
+        const LINE: usize = 64;
+        let stride = 2 * ins + LINE;
+        let rows = self.scales.len().next_multiple_of(block);
+        let halves = &mut self.halves;
+        (halves.ins, halves.stride) = (ins, stride);
+        // What is padded keeps what was there: its weights are zero, and the sums of its rows are not looked at.
+        halves.bytes.resize(rows * stride);
+        level.dispatch(Split {
+            words: &self.words,
+            words_stride: self.stride,
+            halves,
+        });
+    }
+
+    /// The halves of the rows from `row` on.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn half_rows(&self, row: usize) -> HalfRows<'_> {
+        let Halves { bytes, ins, stride } = &self.halves;
+        HalfRows {
+            bytes: &bytes[row * stride..],
+            ins: *ins,
+            stride: *stride,
+        }
     }
 
     /// Forgets earlier rows; those that come have `ins` values. Returns their stride.
@@ -208,7 +256,7 @@ impl Kernel for Quantise<'_> {
         let Self { x, ins, inputs } = self;
         let stride = inputs.start(ins);
         // Padding keeps what was there: its weights are zero.
-        inputs.bytes.resize(x.rows(ins) * stride, 0);
+        inputs.bytes.resize(x.rows(ins) * stride);
         let rows = inputs.bytes.chunks_exact_mut(stride);
         x.for_each_row::<I, _>(ins, &mut inputs.normed, rows, |x, bytes| {
             let (least, largest) = extremes(x);
@@ -222,6 +270,30 @@ impl Kernel for Quantise<'_> {
             inputs.scales.push(scale);
             inputs.centres.push(centre);
         });
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+struct Split<'a> {
+    words: &'a [i16],
+    words_stride: usize,
+    halves: &'a mut Halves,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Kernel for Split<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Halves { bytes, ins, stride } = self.halves;
+        let words = self.words.chunks_exact(self.words_stride);
+        for (words, halves) in words.zip(bytes.chunks_exact_mut(*stride)) {
+            let (high, low) = halves.split_at_mut(*ins);
+            for ((word, high), low) in words.iter().zip(high).zip(low) {
+                [*low, *high] = word.to_le_bytes();
+            }
+        }
     }
 }
 
@@ -295,7 +367,7 @@ impl<'a, R: Iterator<Item = &'a [f32]>> Kernel for QuantiseAroundZero<'_, R> {
         let stride = inputs.start(self.ins);
         for (index, row) in self.rows.enumerate() {
             let row = &row[..self.ins];
-            inputs.bytes.resize((index + 1) * stride, 0);
+            inputs.bytes.resize((index + 1) * stride);
             let scale = largest(row) / 127.0;
             let inverse = inverse(scale);
             for (byte, value) in inputs.bytes[index * stride..].iter_mut().zip(row) {
@@ -303,7 +375,7 @@ impl<'a, R: Iterator<Item = &'a [f32]>> Kernel for QuantiseAroundZero<'_, R> {
             }
             inputs.scales.push(scale);
         }
-        inputs.bytes.truncate(inputs.scales.len() * stride);
+        inputs.bytes.resize(inputs.scales.len() * stride);
     }
 }
 

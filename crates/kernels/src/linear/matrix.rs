@@ -1,6 +1,8 @@
 //! A matrix rounded in one of several ways.
 
 use super::{Input, Product, Rest, Then, products};
+#[cfg(target_arch = "x86_64")]
+use crate::halves::HalvesMatrix;
 use crate::{int8::Int8Matrix, int16::Int16Matrix, level::Level};
 
 /// How weights and their inputs are rounded.
@@ -21,6 +23,9 @@ pub enum IntMatrix {
     Int8(Int8Matrix),
     /// By the others.
     Int16(Int16Matrix),
+    /// By [`Rounding::Int16`], for many rows on AMX.
+    #[cfg(target_arch = "x86_64")]
+    Halves(HalvesMatrix),
 }
 
 impl IntMatrix {
@@ -38,11 +43,27 @@ impl IntMatrix {
         }
     }
 
+    /// The same matrix, laid out for products of many rows, where `level` has faster ones for them: AMX has for
+    /// [`Rounding::Int16`]. Products of a few rows are slower then.
+    #[must_use]
+    pub fn for_many_rows(self, level: Level) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Self::Int16(matrix) = &self
+            && let Some(halves) = HalvesMatrix::new(level, matrix)
+        {
+            return Self::Halves(halves);
+        }
+        let _ = level;
+        self
+    }
+
     /// Outputs and inputs.
     pub fn shape(&self) -> [usize; 2] {
         match self {
             Self::Int8(matrix) => matrix.shape(),
             Self::Int16(matrix) => matrix.shape(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(matrix) => matrix.shape(),
         }
     }
 
@@ -57,6 +78,8 @@ impl IntMatrix {
         match self {
             Self::Int8(matrix) => products(matrix, level, x, rest, out),
             Self::Int16(matrix) => products(matrix, level, x, rest, out),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(matrix) => products(matrix, level, x, rest, out),
         }
     }
 
@@ -65,6 +88,8 @@ impl IntMatrix {
         match self {
             Self::Int8(matrix) => matrix.to_bytes(),
             Self::Int16(matrix) => matrix.to_bytes(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Halves(matrix) => matrix.to_words().to_bytes(),
         }
     }
 

@@ -16,8 +16,8 @@ use rayon::prelude::*;
 pub use feed_forward::{Layer, feed_forward};
 pub(crate) use finish::Columns;
 use finish::Finish;
+pub(crate) use inputs::{HalfRows, Inputs, inverse, largest, round_to_integer, to_byte};
 pub use inputs::{Input, Norm};
-pub(crate) use inputs::{Inputs, inverse, largest, round_to_integer, to_byte};
 pub use matrix::{IntMatrix, Rounding};
 pub(crate) use matrix::{from_le_bytes, to_le_bytes};
 

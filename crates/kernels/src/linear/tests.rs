@@ -63,7 +63,7 @@ fn check_rounding(rounding: Rounding, ins: usize, outs: usize, rows: usize, seed
     let x = values(seed + 1, rows * ins);
     let bias = values(seed + 2, outs);
     let other = values(seed + 3, rows * outs);
-    let matrix = IntMatrix::pack(rounding, &weight, ins);
+    let packed = IntMatrix::pack(rounding, &weight, ins);
     let expected = plain(rounding, &weight, ins, &x, &bias);
     #[expect(clippy::cast_possible_truncation, reason = "what is computed in f32")]
     let gelu = |x: f64| {
@@ -73,10 +73,15 @@ fn check_rounding(rounding: Rounding, ins: usize, outs: usize, rows: usize, seed
         })
     };
     for level in Level::available() {
-        for (what, then) in [
-            ("nothing", Then::Nothing),
-            ("gelu", Then::Gelu),
-            ("add", Then::Add),
+        let matrix = packed.clone();
+        let of_audio = packed.clone().for_many_rows(level);
+        for (what, then, matrix) in [
+            ("nothing", Then::Nothing, &matrix),
+            ("gelu", Then::Gelu, &matrix),
+            ("add", Then::Add, &matrix),
+            ("nothing, for many rows", Then::Nothing, &of_audio),
+            ("gelu, for many rows", Then::Gelu, &of_audio),
+            ("add, for many rows", Then::Add, &of_audio),
         ] {
             let mut out = match then {
                 Then::Add => other.clone(),
@@ -276,6 +281,12 @@ fn check_two_layers([of_first, of_second]: [Rounding; 2]) {
     for rows in [0, 1, FEW_ROWS, FEW_ROWS + 1, 101, 165] {
         let x = values(5, rows * ins);
         for level in Level::available() {
+            let of_audio = [&first, &second].map(|matrix| matrix.clone().for_many_rows(level));
+            let [first, second] = if of_first == of_second {
+                of_audio.each_ref()
+            } else {
+                [&first, &second]
+            };
             let mut between = vec![0.0; rows * inner];
             let normed = Input::normed(&x, norm);
             first.products(level, normed, &biases[0], Then::Gelu, &mut between);
@@ -283,7 +294,7 @@ fn check_two_layers([of_first, of_second]: [Rounding; 2]) {
             let between = Input::plain(&between);
             second.products(level, between, &biases[1], Then::Add, &mut expected);
             let mut found = x.clone();
-            let layers = [(&first, &biases[0]), (&second, &biases[1])]
+            let layers = [(first, &biases[0]), (second, &biases[1])]
                 .map(|(matrix, bias)| Layer { matrix, bias });
             feed_forward(level, &mut found, norm, layers);
             assert_eq!(found, expected, "{rows} rows, {level}");
@@ -348,6 +359,8 @@ fn a_matrix_is_what_its_bytes_make_and_the_layout_has_a_number() {
         let bytes = matrix.to_bytes();
         let again = |outs, ins| IntMatrix::from_bytes(rounding, [outs, ins], &bytes);
         assert_eq!(products(&again(outs, ins).unwrap()), products(&matrix));
+        let of_audio = matrix.clone().for_many_rows(Level::best());
+        assert_eq!(of_audio.to_bytes(), bytes, "{rounding:?}, for many rows");
         for (outs, ins) in [(outs, ins + 4), (outs + 32, ins), (0, ins), (outs, 0)] {
             assert!(again(outs, ins).is_none(), "{rounding:?}: ({outs}, {ins})");
         }

@@ -1,6 +1,6 @@
 //! One row of estimated outputs, and what makes them exact.
 
-use std::{ops::Range, sync::Arc};
+use std::{mem, ops::Range, sync::Arc};
 
 use super::{PAIR, PANEL, SplitMatrix};
 use crate::{
@@ -87,28 +87,22 @@ impl Estimates {
         }
         let exact = favourites.iter().map(|output| self.values[*output]);
         let least = exact.fold(f32::INFINITY, f32::min);
-        let most = self.level.dispatch(AtMost {
+        let rivals = self.level.dispatch(Rivals {
             matrix: &self.matrix,
             values: &self.values,
             length: self.length,
             step: self.step,
+            least,
         });
-        for (panel, most) in most.chunks(PANEL).enumerate() {
-            if math::maximum(f32::NEG_INFINITY, most) < least {
-                continue;
-            }
-            for (lane, most) in most.iter().enumerate() {
-                if *most >= least {
-                    self.settle_one(panel * PANEL + lane);
-                }
-            }
+        for output in rivals {
+            self.settle_one(output);
         }
     }
 
     /// All values, exact.
     pub fn exact(mut self) -> Vec<f32> {
         self.settle(0..self.values.len());
-        self.values
+        mem::take(&mut self.values)
     }
 
     fn settle_one(&mut self, output: usize) {
@@ -131,9 +125,15 @@ impl Estimates {
     }
 }
 
-/// Where the `count` highest of `values` are, from the highest on.
-fn highest(count: usize, values: &[f32]) -> Vec<usize> {
-    let mut best: Vec<(f32, usize)> = Vec::with_capacity(count + 1);
+impl Drop for Estimates {
+    fn drop(&mut self) {
+        self.matrix.spare.give(mem::take(&mut self.values));
+    }
+}
+
+/// Where the `count` highest of `values` are, from the highest on; of equal ones the first.
+pub fn highest(count: usize, values: &[f32]) -> Vec<usize> {
+    let mut best: Vec<(f32, usize)> = Vec::with_capacity(count.min(values.len()) + 1);
     for (panel, part) in values.chunks(PANEL).enumerate() {
         let least = |best: &[(f32, usize)]| best.get(count.wrapping_sub(1)).map(|best| best.0);
         let highest = math::maximum(f32::NEG_INFINITY, part);
@@ -151,29 +151,43 @@ fn highest(count: usize, values: &[f32]) -> Vec<usize> {
     best.into_iter().map(|(_, output)| output).collect()
 }
 
-/// What each output is at most.
-struct AtMost<'a> {
+/// The outputs that may be `least` or more.
+struct Rivals<'a> {
     matrix: &'a SplitMatrix,
     values: &'a [f32],
     length: f32,
     step: f32,
+    least: f32,
 }
 
-impl Kernel for AtMost<'_> {
-    type Output = Vec<f32>;
+impl Kernel for Rivals<'_> {
+    type Output = Vec<usize>;
 
     #[inline(always)]
-    fn run<I: Isa>(self) -> Vec<f32> {
+    fn run<I: Isa>(self) -> Vec<usize> {
         /// Standard deviation of what rounding to steps of 1 changes.
         const OF_ROUNDING: f32 = 0.288_675;
         let rounding = OF_ROUNDING * self.step;
-        let mut most = self.values.to_vec();
-        let of_outputs = self.matrix.left_out.iter().zip(&self.matrix.lengths);
-        for (most, (left_out, length)) in most.iter_mut().zip(of_outputs) {
-            let parts = [left_out * self.length, length * rounding];
-            *most += DEVIATIONS * (parts[0] * parts[0] + parts[1] * parts[1]).sqrt();
+        let of_outputs = self.matrix.left_out.chunks_exact(PANEL);
+        let of_outputs = of_outputs.zip(self.matrix.lengths.chunks_exact(PANEL));
+        let mut rivals = Vec::new();
+        for (panel, (values, (left_out, lengths))) in
+            self.values.chunks(PANEL).zip(of_outputs).enumerate()
+        {
+            let mut most = [f32::NEG_INFINITY; PANEL];
+            for (lane, (most, value)) in most.iter_mut().zip(values).enumerate() {
+                let parts = [left_out[lane] * self.length, lengths[lane] * rounding];
+                let deviation = (parts[0] * parts[0] + parts[1] * parts[1]).sqrt();
+                *most = value + DEVIATIONS * deviation;
+            }
+            if math::maximum(f32::NEG_INFINITY, &most) < self.least {
+                continue;
+            }
+            let lanes = most.iter().enumerate();
+            let reached = lanes.filter(|(_, most)| **most >= self.least);
+            rivals.extend(reached.map(|(lane, _)| panel * PANEL + lane));
         }
-        most
+        rivals
     }
 }
 

@@ -1,6 +1,6 @@
 //! A split matrix as bytes, to be kept.
 
-use super::{PAIR, PANEL, SplitMatrix};
+use super::{PAIR, PANEL, Spare, SplitMatrix};
 use crate::linear::{from_le_bytes, to_le_bytes};
 
 impl SplitMatrix {
@@ -38,7 +38,7 @@ impl SplitMatrix {
             Some(taken)
         };
         let mut matrix = Self {
-            high: take(padded * stride / 2)?.to_vec(),
+            high: take(padded * stride / 2)?.into(),
             low: take(outs * stride)?.to_vec(),
             high_sums: from_le_bytes(take(4 * padded)?, i32::from_le_bytes),
             scales: from_le_bytes(take(4 * padded)?, f32::from_le_bytes),
@@ -50,6 +50,7 @@ impl SplitMatrix {
             outs,
             far: Vec::new(),
             far_weights: Vec::new(),
+            spare: Spare::default(),
         };
         let columns = left.chunks_exact(4 * (outs + 1));
         if !columns.remainder().is_empty() {

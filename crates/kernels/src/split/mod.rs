@@ -24,15 +24,18 @@
 mod estimates;
 mod kept;
 mod pack;
+mod spare;
 mod tile;
 
 use std::sync::Arc;
 
-pub use estimates::Estimates;
+pub use estimates::{Estimates, highest};
+use spare::Spare;
 
 use crate::{
     level::{Isa, Kernel, Level},
     linear::{GROUP, Input, Inputs, PANEL, share_outputs},
+    memory::Lines,
 };
 
 /// Inputs of a pair of groups, whose upper parts share bytes.
@@ -52,7 +55,7 @@ pub struct SplitMatrix {
     ins: usize,
     outs: usize,
     /// `(panels, pairs of groups, PANEL, GROUP)`, padded by weights of zero, like those below.
-    high: Vec<u8>,
+    high: Lines<u8>,
     /// `(outs, pairs of groups, PAIR)`.
     low: Vec<u8>,
     /// One for each output, padded to whole panels, like those below.
@@ -70,6 +73,8 @@ pub struct SplitMatrix {
     far: Vec<usize>,
     /// `(far, outs)`.
     far_weights: Vec<f32>,
+    /// For the estimates of the next tokens.
+    spare: Spare,
 }
 
 impl SplitMatrix {
@@ -147,7 +152,7 @@ impl SplitMatrix {
         let rows = tile::Rows::new(&inputs, self.ins);
         let count = inputs.scales.len();
         let sums: Vec<i32> = rows.iter().map(sum).collect();
-        let mut values = vec![vec![0.0; self.outs]; count];
+        let mut values: Vec<_> = (0..count).map(|_| self.spare.take(self.outs)).collect();
         let products = count * self.outs * self.ins;
         let outs = values.iter_mut().map(Vec::as_mut_slice).collect();
         share_outputs(products, outs, |first, mut out| {

@@ -3,9 +3,12 @@
 use rayon::prelude::*;
 
 use super::{
-    GROUP, HIGH, LOW_MIDDLE, PAIR, PANEL, SplitMatrix, WEIGHT_OFFSET, estimates::DEVIATIONS,
+    GROUP, HIGH, LOW_MIDDLE, PAIR, PANEL, Spare, SplitMatrix, WEIGHT_OFFSET, estimates::DEVIATIONS,
 };
-use crate::linear::{inverse, largest, round_to_integer};
+use crate::{
+    linear::{inverse, largest, round_to_integer},
+    memory::Lines,
+};
 
 /// The largest size of a weight of 12 bits.
 const MOST: f32 = 2047.0;
@@ -49,7 +52,7 @@ impl SplitMatrix {
         Self {
             ins,
             outs,
-            high: vec![0; padded * stride / 2],
+            high: Lines::zeroed(padded * stride / 2),
             low: vec![0; outs * stride],
             scales: vec![0.0; padded],
             high_sums: vec![0; padded],
@@ -59,6 +62,7 @@ impl SplitMatrix {
             mean: vec![0.0; ins],
             far: Vec::new(),
             far_weights: Vec::new(),
+            spare: Spare::default(),
         }
     }
 

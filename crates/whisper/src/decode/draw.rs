@@ -12,18 +12,10 @@ pub(super) fn best_token(logits: &[f32]) -> u32 {
 
 /// The `count` highest, in falling order; of equal ones the first.
 pub(super) fn best_tokens(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
-    let mut best: Vec<(u32, f32)> = Vec::with_capacity(count + 1);
-    for (token, &logit) in (0_u32..).zip(logits) {
-        if logit == f32::NEG_INFINITY
-            || (best.len() == count && best.last().is_some_and(|&(_, least)| logit <= least))
-        {
-            continue;
-        }
-        let place = best.partition_point(|&(_, other)| other >= logit);
-        best.insert(place, (token, logit));
-        best.truncate(count);
-    }
-    best
+    let best = kernels::highest(count, logits).into_iter();
+    let best = best.filter_map(|token| Some((u32::try_from(token).ok()?, logits[token])));
+    best.filter(|(_, logit)| *logit > f32::NEG_INFINITY)
+        .collect()
 }
 
 /// Random numbers that a seed fixes: SplitMix64 (Steele, Lea, Flood 2014).

@@ -196,11 +196,7 @@ impl Layer {
             text_out: Linear::load(&text.at("out_proj"), width, width)?,
             audio_norm: LayerNorm::load(&source.at("encoder_attn_layer_norm"), width)?,
             audio_queries: Linear::load_joined(&audio, width, &[queries()])?,
-            audio_keys_values: Linear::load_joined(
-                &audio.rounded(rounding::of_audio(width)),
-                width,
-                &keys_values,
-            )?,
+            audio_keys_values: Linear::load_joined(&audio.for_audio(width), width, &keys_values)?,
             audio_out: Linear::load(&audio.at("out_proj"), width, width)?,
             feed_forward: FeedForward::load(source, width, rounding::OF_TOKENS_NARROW)?,
             arithmetic: source.arithmetic(),

@@ -43,7 +43,7 @@ impl Encoder {
     /// `source`: the whole checkpoint.
     pub(super) fn load(source: &Source<'_>, config: &Config) -> Result<Self, LoadError> {
         let width = config.d_model;
-        let source = source.at("encoder").rounded(rounding::of_audio(width));
+        let source = source.at("encoder").for_audio(width);
         Ok(Self {
             convolutions: Convolutions::load(&source, config)?,
             layers: (0..config.encoder_layers)

@@ -7,7 +7,7 @@ use half::{f16, slice::HalfFloatSliceExt};
 
 use kernels::{IntMatrix, Rounding, SplitMatrix};
 
-use super::{matrix::Matrix, norm::LayerNorm};
+use super::{matrix::Matrix, norm::LayerNorm, rounding};
 use crate::{
     checkpoint::{LoadError, PackedFile, Packing, Tensors},
     precision::Arithmetic,
@@ -20,6 +20,7 @@ pub(super) struct Source<'a> {
     device: &'a Device,
     arithmetic: Arithmetic,
     rounding: Rounding,
+    has_many_rows: bool,
     kept: Kept<'a>,
     name: String,
 }
@@ -47,6 +48,7 @@ impl<'a> Source<'a> {
             device,
             arithmetic,
             rounding: Rounding::Int8,
+            has_many_rows: false,
             kept,
             name: String::new(),
         }
@@ -65,6 +67,14 @@ impl<'a> Source<'a> {
         Self {
             rounding,
             ..self.clone()
+        }
+    }
+
+    /// The same, for matrices that all positions of the audio of a model of this width are multiplied with.
+    pub(super) fn for_audio(&self, width: usize) -> Self {
+        Self {
+            has_many_rows: true,
+            ..self.rounded(rounding::of_audio(width))
         }
     }
 
@@ -157,6 +167,11 @@ impl<'a> Source<'a> {
                 packing.add_matrix(&self.full(name), self.rounding, shape, &matrix);
                 matrix
             }
+        };
+        let matrix = if self.has_many_rows {
+            matrix.for_many_rows(level)
+        } else {
+            matrix
         };
         Ok(Matrix::Int(matrix, level))
     }

@@ -10,6 +10,7 @@ use crate::{
     level::{Isa, Kernel},
     linear::PANEL,
     math,
+    memory::Lines,
 };
 
 /// The weight of a block's largest score. With what rounding adds at most, it stays a byte.
@@ -20,7 +21,7 @@ const LANES: usize = 16;
 #[derive(Default)]
 pub(super) struct Weights {
     /// `(queries, positions of the block padded to whole panels)`; padding is zero.
-    bytes: Vec<u8>,
+    bytes: Lines<u8>,
     stride: usize,
     /// The largest score so far, as an exponent of 2.
     largest: Vec<f32>,
@@ -89,7 +90,7 @@ impl Kernel for Soften<'_> {
         let weights = self.weights;
         let stride = self.count.next_multiple_of(PANEL);
         weights.stride = stride;
-        weights.bytes.resize(weights.totals.len() * stride, 0);
+        weights.bytes.resize(weights.totals.len() * stride);
         // One step for all queries after the other: the steps of one query wait for each other, those of many need not.
         weights.exponents.clear();
         for (scores, query_scale) in self.scores.chunks_exact(stride).zip(self.query_scales) {
