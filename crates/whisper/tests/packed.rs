@@ -72,7 +72,9 @@ fn the_second_start_says_the_same_from_the_packed_weights() {
     assert!(
         matches!(first.packed(), PackedWeights::Kept { path, unusable: None } if *path == packed)
     );
-    assert!(packed.is_file());
+    let bytes = fs::read(&packed).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert!(tensors.names().contains(&"decoder.embed_tokens.weight"));
     let second = load(directory.path(), Precision::Int8);
     assert!(matches!(second.packed(), PackedWeights::Read));
     assert_eq!(says(&second), says(&first));
@@ -158,7 +160,7 @@ fn a_damaged_file_is_not_used_and_is_written_again() {
     };
     let name = whole
         .windows(9)
-        .rposition(|part| part == b"\"tensors\"")
+        .position(|part| part == b"tensors\\\"")
         .unwrap();
     for (what, bytes) in [
         ("empty", Vec::new()),
@@ -167,10 +169,8 @@ fn a_damaged_file_is_not_used_and_is_written_again() {
         ("another file", b"{}".repeat(100)),
         ("a value changed", changed(&|bytes| bytes[length / 3] ^= 1)),
         ("the index changed", changed(&|bytes| bytes[name + 1] ^= 1)),
-        (
-            "a huge index",
-            changed(&|bytes| bytes[length - 22..length - 20].fill(0xff)),
-        ),
+        ("a huge header", changed(&|bytes| bytes[2..8].fill(0xff))),
+        ("more bytes", changed(&|bytes| bytes.extend([0; 100]))),
     ] {
         fs::write(&packed, bytes).unwrap();
         let whisper = load(directory.path(), Precision::Int8);

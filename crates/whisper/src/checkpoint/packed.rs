@@ -1,16 +1,15 @@
 //! Weights as the kernels read them, kept in a file beside the checkpoint's, so that the next start need not read and
 //! round the whole checkpoint again.
 //!
-//! ```text
-//! magic │ values of one tensor after the other │ index, JSON │ its length and checksum │ magic
-//! ```
+//! It is a file of safetensors: plain values as they are, packed matrices as bytes, and an [`Index`] in its metadata.
+//! The header comes first and is known last, so there is [room](HEADER) for it, padded with spaces.
 //!
 //! The file is read, not mapped: a mapping that serving depends on would end the process when somebody cuts the file
 //! off. It is trusted only while the weight files look as they did, the program is of the same version, and checksums
 //! agree; otherwise it is written anew. It appears under its name when it is whole.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -20,6 +19,10 @@ use std::{
 
 use flate2::Crc;
 use kernels::{IntMatrix, Rounding, SplitMatrix};
+use safetensors::{
+    Dtype,
+    tensor::{Metadata, TensorInfo},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -34,13 +37,12 @@ const OF_FOLDERS: [&str; 3] = ["model.safetensors", "model.bin", "pytorch_model.
 /// Places of a weight file that are compared, and bytes of each: a fine-tune changes most of its weights.
 const SAMPLES: usize = 256;
 const SAMPLE_BYTES: usize = 1 << 10;
-const MAGIC: &[u8; 16] = b"wyoming-stt int8";
-/// Length and checksum of the index, and the magic again.
-const END: usize = 8 + 4 + MAGIC.len();
-/// An index of 2000 tensors has some 300 kB.
-const LARGEST_INDEX: u64 = 16 << 20;
+/// Bytes of the header: that of 1,300 tensors, as large-v3 has, takes a third of it.
+const HEADER: usize = 1 << 19;
+/// The metadata of the file: a checksum, a space and the JSON of an [`Index`].
+const INDEX: &str = "wyoming-stt";
 /// To be changed when what the network makes of a checkpoint's tensors before they are kept comes to differ.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// What the file holds, and of what.
 #[derive(Debug, Deserialize, Serialize)]
@@ -65,13 +67,13 @@ struct Stamp {
     sample: String,
 }
 
+/// What safetensors does not say of a tensor.
 #[derive(Debug, Deserialize, Serialize)]
 struct Entry {
+    /// Of the matrix, where bytes are kept.
     shape: Vec<usize>,
     /// The name of a matrix's rounding; none for plain values.
     rounding: Option<String>,
-    offset: u64,
-    bytes: u64,
     checksum: u32,
 }
 
@@ -81,6 +83,10 @@ pub(crate) struct PackedFile {
     path: PathBuf,
     file: Mutex<File>,
     index: Index,
+    /// Where in the file which tensor is.
+    places: Metadata,
+    /// Where the first is.
+    start: u64,
 }
 
 impl PackedFile {
@@ -96,8 +102,9 @@ impl PackedFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened,
         };
-        let read = file.and_then(|mut file| Ok((read_index(&mut file)?, file)));
-        let (index, file) = read.map_err(|error| unusable(&path, &error.to_string()))?;
+        let read = file.and_then(|mut file| Ok((Head::read(&mut file)?, file)));
+        let (head, file) = read.map_err(|error| unusable(&path, &error.to_string()))?;
+        let index = head.index;
         let is_of_this_program = index.format == FORMAT
             && index.layout == IntMatrix::LAYOUT
             && index.program == env!("CARGO_PKG_VERSION");
@@ -111,6 +118,8 @@ impl PackedFile {
             path,
             file: Mutex::new(file),
             index,
+            places: head.places,
+            start: head.start,
         }))
     }
 
@@ -164,17 +173,16 @@ impl PackedFile {
         shape: &[usize],
         rounding: Option<&str>,
     ) -> Result<Vec<u8>, LoadError> {
-        let entry = self.index.tensors.get(name);
-        let entry = entry.ok_or_else(|| self.unusable(&format!("{name} is missing")))?;
-        // No rounding takes more than f32 does, but for what is padded and stands beside.
-        let padded = shape.iter().map(|length| (length + 64) as u64);
-        let most = 8 * padded.product::<u64>();
-        if entry.shape != shape || entry.rounding.as_deref() != rounding || entry.bytes > most {
+        let entry = self.index.tensors.get(name).zip(self.places.info(name));
+        let (entry, place) = entry.ok_or_else(|| self.unusable(&format!("{name} is missing")))?;
+        // The places lie within the file, as its length was compared, so no memory is asked for that it does not have.
+        let (start, end) = place.data_offsets;
+        if entry.shape != shape || entry.rounding.as_deref() != rounding {
             return Err(self.unusable(&format!("{name} has another shape")));
         }
-        let mut bytes = vec![0; usize::try_from(entry.bytes).unwrap_or(usize::MAX)];
+        let mut bytes = vec![0; end - start];
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(entry.offset))
+        file.seek(SeekFrom::Start(self.start + start as u64))
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(|error| self.unusable(&error.to_string()))?;
         drop(file);
@@ -194,7 +202,9 @@ impl PackedFile {
 pub(crate) struct Packing {
     path: PathBuf,
     out: BufWriter<NamedTempFile>,
-    position: u64,
+    /// Bytes of tensors so far.
+    position: usize,
+    places: Vec<(String, TensorInfo)>,
     index: Index,
     /// The first error: what follows it is not written.
     failed: Option<io::Error>,
@@ -220,6 +230,7 @@ impl Packing {
             out: BufWriter::with_capacity(1 << 20, out),
             path,
             position: 0,
+            places: Vec::new(),
             index: Index {
                 format: FORMAT,
                 layout: IntMatrix::LAYOUT,
@@ -237,7 +248,7 @@ impl Packing {
             .get_ref()
             .as_file()
             .set_permissions(permissions)?;
-        packing.write(MAGIC);
+        packing.write(&vec![b' '; 8 + HEADER]);
         Ok(Some(packing))
     }
 
@@ -271,15 +282,14 @@ impl Packing {
     pub(crate) fn finish(mut self, sha256: &str, parameters: u64) -> io::Result<PathBuf> {
         sha256.clone_into(&mut self.index.sha256);
         self.index.parameters = parameters;
-        let index = serde_json::to_vec(&self.index)?;
-        self.write(&index);
-        self.write(&(index.len() as u64).to_le_bytes());
-        self.write(&checksum(&index).to_le_bytes());
-        self.write(MAGIC);
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let file = self.out.into_inner()?;
+        let header = header(&self.index, self.places)?;
+        let mut file = self.out.into_inner()?;
+        file.rewind()?;
+        file.write_all(&(HEADER as u64).to_le_bytes())?;
+        file.write_all(&header)?;
         file.persist(&self.path)?;
         Ok(self.path)
     }
@@ -288,20 +298,43 @@ impl Packing {
         let entry = Entry {
             shape: shape.to_vec(),
             rounding: rounding.map(str::to_owned),
-            offset: self.position,
-            bytes: bytes.len() as u64,
             checksum: checksum(bytes),
         };
+        let end = self.position + bytes.len();
+        let (dtype, shape) = match rounding {
+            None => (Dtype::F32, shape.to_vec()),
+            Some(_) => (Dtype::U8, vec![bytes.len()]),
+        };
+        let place = TensorInfo {
+            dtype,
+            shape,
+            data_offsets: (self.position, end),
+        };
         self.write(bytes);
+        self.position = end;
+        self.places.push((name.to_owned(), place));
         self.index.tensors.insert(name.to_owned(), entry);
     }
 
     fn write(&mut self, bytes: &[u8]) {
         if self.failed.is_none() {
             self.failed = self.out.write_all(bytes).err();
-            self.position += bytes.len() as u64;
         }
     }
+}
+
+/// The header's JSON, in the room that there is for it.
+fn header(index: &Index, places: Vec<(String, TensorInfo)>) -> io::Result<Vec<u8>> {
+    let index = serde_json::to_string(index)?;
+    let index = format!("{} {index}", checksum(index.as_bytes()));
+    let metadata = HashMap::from([(INDEX.to_owned(), index)]);
+    let places = Metadata::new(Some(metadata), places).map_err(io::Error::other)?;
+    let mut header = serde_json::to_vec(&places)?;
+    if header.len() > HEADER {
+        return Err(io::Error::other("there are too many tensors"));
+    }
+    header.resize(HEADER, b' ');
+    Ok(header)
 }
 
 fn path_beside(weights: &[WeightFile]) -> Option<PathBuf> {
@@ -367,29 +400,42 @@ fn sample(bytes: &[u8]) -> String {
     format!("{:x}", hasher.finalize())
 }
 
-fn read_index(file: &mut File) -> io::Result<Index> {
-    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is not whole");
-    let length = file.metadata()?.len();
-    let end_at = length.checked_sub(END as u64).ok_or_else(damaged)?;
-    file.seek(SeekFrom::Start(end_at))?;
-    let mut end = [0; END];
-    file.read_exact(&mut end)?;
-    let (numbers, magic) = end.split_at(12);
-    let (Some(index_length), Some(sum)) = (numbers.first_chunk(), numbers.last_chunk()) else {
-        return Err(damaged());
-    };
-    let index_length = u64::from_le_bytes(*index_length);
-    let index_at = end_at.checked_sub(index_length);
-    let (Some(index_at), true) = (index_at, magic == MAGIC && index_length <= LARGEST_INDEX) else {
-        return Err(damaged());
-    };
-    file.seek(SeekFrom::Start(index_at))?;
-    let mut index = Vec::new();
-    file.take(index_length).read_to_end(&mut index)?;
-    if checksum(&index) != u32::from_le_bytes(*sum) {
-        return Err(damaged());
+/// What comes before the tensors.
+struct Head {
+    index: Index,
+    places: Metadata,
+    start: u64,
+}
+
+impl Head {
+    fn read(file: &mut File) -> io::Result<Self> {
+        let damaged = || io::Error::new(io::ErrorKind::InvalidData, "it is not whole");
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(|_| damaged())?;
+        if u64::from_le_bytes(length) != HEADER as u64 {
+            return Err(damaged());
+        }
+        let mut header = vec![0; HEADER];
+        file.read_exact(&mut header).map_err(|_| damaged())?;
+        let places: Metadata = serde_json::from_slice(&header).map_err(|_| damaged())?;
+        let start = (length.len() + HEADER) as u64;
+        if file.metadata()?.len() != start + places.data_len() as u64 {
+            return Err(damaged());
+        }
+        let index = index(places.metadata().as_ref()).ok_or_else(damaged)?;
+        Ok(Self {
+            index,
+            places,
+            start,
+        })
     }
-    serde_json::from_slice(&index).map_err(|_| damaged())
+}
+
+/// `None` where it is missing or damaged.
+fn index(metadata: Option<&HashMap<String, String>>) -> Option<Index> {
+    let (sum, index) = metadata?.get(INDEX)?.split_once(' ')?;
+    let is_whole = sum.parse() == Ok(checksum(index.as_bytes()));
+    is_whole.then(|| serde_json::from_str(index).ok())?
 }
 
 fn unusable(path: &Path, reason: &str) -> LoadError {
