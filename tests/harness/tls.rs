@@ -19,7 +19,7 @@ pub struct TlsDoor {
 }
 
 impl TlsDoor {
-    /// Passes on to `behind` whoever comes; writes the authority's certificate into `folder`.
+    /// Passes on every connection to `behind`; writes the authority's certificate into `folder`.
     pub async fn before(behind: SocketAddr, folder: &Path) -> Self {
         let mut authority = CertificateParams::new(Vec::new()).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

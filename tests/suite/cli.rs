@@ -84,7 +84,7 @@ async fn print_config_knows_every_setting() {
         .collect();
     assert!(flags.contains(&"drain-notice"), "{help}");
     for flag in flags {
-        // The last two do something; a token is nobody's to read.
+        // The last two do something; a token is not to be read.
         let is_shown = shown
             .lines()
             .any(|line| line.starts_with(&format!("{flag} =")));

@@ -130,7 +130,7 @@ async fn a_connection_holds_no_more_than_its_figure() {
     }
 }
 
-/// Answers as long as they may be, which nobody reads.
+/// Answers as long as they may be, which no client reads.
 #[tokio::test]
 async fn an_answer_that_is_not_taken_is_held_once() {
     let server = Server::ready(&[]).await;

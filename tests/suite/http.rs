@@ -516,7 +516,7 @@ async fn keys_let_in_and_guesses_do_not_go_on() {
     let response = with("sk-guess-12345").await.unwrap();
     assert!(response.headers().contains_key("retry-after"));
     assert_eq!(refused(response).await.0, 429);
-    // The document is for everybody.
+    // The document needs no key.
     assert_eq!(
         reqwest::get(url(&server, "/openapi.json"))
             .await

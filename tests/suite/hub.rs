@@ -486,7 +486,7 @@ async fn a_model_in_the_cache_needs_no_network() {
     );
     assert_eq!(hub.asked(), [] as [&str; 0]);
 
-    // The first use fetches; the second asks nobody.
+    // The first use fetches; the second asks no hub.
     for asks in [true, false] {
         let output = run(&common).await;
         assert_eq!(

@@ -141,7 +141,7 @@ async fn a_client_that_goes_while_it_waits_frees_its_place() {
 async fn a_client_that_never_reads_does_not_hold_others_up() {
     let server = Server::ready(&["--write-timeout", "1", "--window", "dynamic"]).await;
     let mut slow = server.raw().await;
-    // Thousands of answers that nobody takes: more than socket buffers hold.
+    // Thousands of answers that no client reads: more than socket buffers hold.
     for _ in 0..200 {
         if !slow
             .try_send(b"{\"type\": \"describe\"}\n".repeat(200))

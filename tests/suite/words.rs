@@ -1,5 +1,6 @@
 //! Texts that users read are in plain words: each sentence names its subject, and each action has its
-//! technical verb. The words below are not used in help, in the help of metrics, nor in errors.
+//! technical verb. The words below are not used in help, in the help of metrics, in errors, nor in log lines; comments
+//! have a shorter list.
 
 use super::layering::{root, sources};
 use tests::{Server, run};
@@ -27,11 +28,29 @@ const NOT_USED: [&str; 19] = [
     "else",
 ];
 
-/// Each of them that a text has.
+/// Each of [`NOT_USED`] that a text has.
 fn found(text: &str) -> Vec<&'static str> {
+    found_of(&NOT_USED, text)
+}
+
+/// Each of `words` that a text has: in any case, or only as it stands where it begins with a capital.
+fn found_of(not_used: &[&'static str], text: &str) -> Vec<&'static str> {
+    let [given, lower] = [text.to_owned(), text.to_lowercase()].map(|text| in_words(&text));
+    let is_in = |word: &&str| {
+        let text = if word.starts_with(char::is_uppercase) {
+            &given
+        } else {
+            &lower
+        };
+        text.contains(&format!(" {word} "))
+    };
+    not_used.iter().copied().filter(is_in).collect()
+}
+
+/// The words of a text with a space before and behind each.
+fn in_words(text: &str) -> String {
     let is_letter = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     let plain: String = text
-        .to_lowercase()
         .chars()
         .map(|c| if is_letter(c) { c } else { ' ' })
         .collect();
@@ -40,9 +59,7 @@ fn found(text: &str) -> Vec<&'static str> {
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
         .join(" ");
-    let words = format!(" {words} ");
-    let is_in = |word: &&str| words.contains(&format!(" {word} "));
-    NOT_USED.into_iter().filter(is_in).collect()
+    format!(" {words} ")
 }
 
 #[track_caller]
@@ -100,6 +117,49 @@ const CRATES: [&str; 7] = [
     "server",
     "operator",
 ];
+
+/// Not in comments: sentences there name what acts. "who" is, behind the person it stands for.
+const NOT_IN_COMMENTS: [&str; 10] = [
+    "Who",
+    "whom",
+    "whoever",
+    "somebody",
+    "someone",
+    "nobody",
+    "anybody",
+    "everybody",
+    "anyone",
+    "in vain",
+];
+
+/// Of a line of a source, what stands in a comment of its own.
+fn comment(line: &str) -> Option<&str> {
+    let text = line.trim_start().strip_prefix("//")?;
+    Some(text.trim_start_matches(['/', '!', ' ']))
+}
+
+#[test]
+fn comments_are_found() {
+    assert_eq!(comment("    /// Who acts."), Some("Who acts."));
+    assert_eq!(comment("//! A page."), Some("A page."));
+    assert_eq!(comment("let a = 1; // Who?"), None);
+}
+
+#[test]
+fn comments_name_what_acts() {
+    let mut lines = 0;
+    for name in CRATES {
+        for path in sources(&root().join("crates").join(name)) {
+            let source = std::fs::read_to_string(&path).unwrap();
+            for comment in source.lines().filter_map(comment) {
+                lines += 1;
+                let found = found_of(&NOT_IN_COMMENTS, comment);
+                assert_eq!(found, [""; 0], "{}: {comment}", path.display());
+            }
+        }
+    }
+    assert!(lines > 5_000, "{lines}");
+}
 
 /// What stands between quotes in each part of the sources that begins with `begin`, up to the bracket that closes it.
 fn quoted(begin: &str) -> Vec<String> {

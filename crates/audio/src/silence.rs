@@ -31,9 +31,9 @@ const FLOOR_POWER: f64 = 1e-8;
 const MUTE_POWER: f64 = 1e-12;
 /// As loud as the room is what is at most 4 dB above its quietest moment …
 const ABOVE_ROOM: f64 = 2.512;
-/// … and 10 dB below the voice. With less between the two nobody can tell them apart.
+/// … and 10 dB below the voice. With less between the two no rule can part them.
 const BELOW_VOICE: f64 = 0.1;
-/// Whatever the room does, nobody speaks 30 dB below the own voice.
+/// Whatever the room does, a voice does not fall 30 dB below itself.
 const FAR_BELOW_VOICE: f64 = 0.001;
 
 /// Finds the silence at the end of speech while it arrives.
@@ -305,7 +305,7 @@ mod tests {
         check(&[&room, &voice], 0..=0);
         check(&[&room, &voice, &room], 2_900..=3_020);
         check(&[&voice, &room], 2_900..=3_020);
-        // With 6 dB nobody can tell.
+        // With 6 dB no rule can part them.
         let loud_room = noise(SECOND, 3, 0.05);
         check(&[&loud_room, &voice, &loud_room], 0..=0);
     }

@@ -62,7 +62,7 @@ pub fn router(pages: Arc<dyn Pages>, meters: Meters) -> Router {
 }
 
 /// Serves until `stop` is cancelled. A connection carries one request and lasts a few seconds; when
-/// there are too many, the oldest gives way, so that somebody who opens connections and says nothing
+/// there are too many, the oldest gives way, so that a client that opens connections and sends nothing
 /// cannot keep the probes of the process out.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 const BACKLOG: u32 = 4096;
 
 /// Listens on `HOST:PORT`; port 0 is any free one. The host `*` is all addresses of the machine, IPv6 and IPv4, or
-/// those of IPv4 on a machine without the other: where nobody knows beforehand what kind of network it will be.
+/// those of IPv4 on a machine without the other: where the kind of network is not known beforehand.
 ///
 /// # Errors
 /// What the system says, of the last address that was tried.

@@ -1,4 +1,4 @@
-//! What a replica tells about its load: read by whoever chooses replicas or sizes a fleet.
+//! What a replica tells about its load: read by programs that choose replicas or size a fleet.
 
 use std::time::Duration;
 

@@ -73,7 +73,7 @@ enum Choice {
 }
 
 impl<'a, S: Source + ?Sized> Batch<'a, S> {
-    /// Nobody is there yet. `state` has an item for each place.
+    /// No input has come yet. `state` has an item for each place.
     pub(crate) fn new(engine: &'a Engine, state: State, source: &'a mut S) -> Self {
         let places = state.rows() / state.rows_per_item();
         Self {
@@ -98,14 +98,14 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             match self.turns.next(windows, tokens) {
                 Some(Pass::Encode) => self.encode(),
                 Some(Pass::Decode) => self.decode(),
-                // Whoever came may have left at once.
+                // An input that came may have left at once.
                 None if somebody_came => {}
                 None => return,
             }
         }
     }
 
-    /// Fills free places; returns whether anybody came.
+    /// Fills free places; returns whether an input came.
     fn let_in(&mut self) -> bool {
         let free: Vec<usize> = (0..self.places.len())
             .filter(|&index| self.places[index].is_none())
@@ -122,7 +122,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
             let begun = index.and_then(|index| Ok((index, self.engine.begin(input)?)));
             match begun {
                 Err(error) => self.source.done(id, Err(error)),
-                // Nobody speaks in it.
+                // It has no speech.
                 Ok((_, transcription)) if transcription.is_done() => {
                     let transcript = transcription.into_transcript();
                     self.source.done(id, Ok(transcript));
@@ -188,7 +188,7 @@ impl<'a, S: Source + ?Sized> Batch<'a, S> {
         if self.try_to_hear(&windows) {
             return;
         }
-        // Memory for all of them may have been missing; whoever fails alone is told.
+        // Memory for all of them may have been missing; an input that fails alone gets the error.
         self.one_by_one = true;
         for window in windows {
             self.try_to_hear(&[window]);

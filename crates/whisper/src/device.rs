@@ -52,7 +52,7 @@ pub struct Gpu {
     pub driver_cuda: Version,
     /// All of its memory.
     pub memory_bytes: u64,
-    /// What nobody else has taken of it.
+    /// What no other program has taken of it.
     pub free_bytes: u64,
 }
 
@@ -150,7 +150,7 @@ impl DeviceChoice {
             Self::Cpu => Ok(Opened::cpu(None)),
             Self::Cuda(ordinal) => open_cuda(ordinal),
             Self::Auto => Ok(open_cuda(0).unwrap_or_else(|error| match error {
-                // Of a build without CUDA nobody expects a GPU.
+                // A build without CUDA is not expected to find a GPU.
                 DeviceError::CudaNotBuilt { .. } => Opened::cpu(None),
                 error => Opened::cpu(Some(error)),
             })),

@@ -256,7 +256,7 @@ fn plant(nodes: &mut Vec<Node>, parent: usize, depth: usize, forms: &[(&[u32], u
     };
 }
 
-/// Whether a name has as many letters or digits as one that somebody says.
+/// Whether a name has as many letters or digits as a name that people say.
 fn is_sayable(name: &str) -> bool {
     let letters = name.chars().filter(|letter| letter.is_alphanumeric());
     (2..=LONGEST_NAME).contains(&letters.take(LONGEST_NAME + 1).count())

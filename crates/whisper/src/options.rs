@@ -67,12 +67,12 @@ impl fmt::Debug for Progress {
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Asks whoever works under this flag to stop.
+    /// Asks the work under this flag to stop.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody asked.
+    /// Whether it was asked to stop.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -18,7 +18,7 @@ pub(crate) struct Passages {
     /// Stretches of speech, in order, apart from each other.
     speech: Vec<Range<usize>>,
     frames: usize,
-    /// Nobody listened for it.
+    /// The detector did not run.
     is_unknown: bool,
 }
 
@@ -56,7 +56,7 @@ impl Passages {
         self.speech.first().map_or(self.frames, |span| span.start)
     }
 
-    /// The first frame from `frame` on at which somebody speaks; the end of the audio if nobody does. What is left of a
+    /// The first frame of speech from `frame` on; the end of the audio if there is none. What is left of a
     /// stretch is not heard if it is no more than its margin.
     pub(crate) fn next(&self, frame: usize) -> usize {
         let margin = if self.is_unknown { 0 } else { MARGIN };
@@ -86,7 +86,7 @@ impl Passages {
             .unwrap_or(window.end)
     }
 
-    /// Frames of speech within `window`; `None` when nobody listened for it.
+    /// Frames of speech within `window`; `None` when the detector did not run.
     pub(crate) fn speech_in(&self, window: &Range<usize>) -> Option<usize> {
         let overlap = |span: &Range<usize>| {
             let (start, end) = (span.start.max(window.start), span.end.min(window.end));

@@ -24,7 +24,7 @@ use crate::{Cancel, Input, Language, LogMel, MelError, MelStream, Window};
 const FRAME_S: f64 = 0.01;
 /// Above this temperature a window's text is no prompt for the next one.
 const MAX_PROMPT_TEMPERATURE: f32 = 0.5;
-/// A segment of this length in which nobody speaks was invented: 0.5 s in mel frames. Times are not exact.
+/// A segment of this length without speech was invented: 0.5 s in mel frames. Times are not exact.
 const LEAST_SILENCE: usize = 50;
 /// So much speech has words, 5 s in mel frames …
 const WORDY_SPEECH: usize = 500;

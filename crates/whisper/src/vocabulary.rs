@@ -303,7 +303,7 @@ impl Vocabulary {
         tokens
     }
 
-    /// Signs that nobody speaks, and the tokens that only stand in prompts: openai-whisper's
+    /// Signs of silence, and the tokens that only stand in prompts: openai-whisper's
     /// `non_speech_tokens` and `_get_suppress_tokens`.
     fn non_speech_tokens(&self) -> Vec<u32> {
         const SINGLE: &str = "\"#()*+/:;<=>@[\\]^_`{|}~「」『』";

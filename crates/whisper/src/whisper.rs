@@ -125,7 +125,7 @@ impl Whisper {
 
     /// For how many utterances at a time, up to `places`, the device has memory, with whole windows, `beams` hypotheses
     /// each and those that follow a name: `places`, or half as many, and so on. Takes as long as a window; the host CPU, whose memory
-    /// nobody knows, has room for all at once.
+    /// is not known, has room for all at once.
     ///
     /// # Errors
     /// [`WhisperError::Model`] where there is no room for one.

@@ -28,7 +28,7 @@ pub struct Info {
     pub snd: Vec<Value>,
 }
 
-/// Who made a program or a model.
+/// The maker of a program or a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attribution {
     /// Name of a person or project.
@@ -43,7 +43,7 @@ pub struct Attribution {
 pub struct AsrProgram {
     /// Name, also for `select-program`.
     pub name: String,
-    /// Who made it.
+    /// Its maker.
     pub attribution: Attribution,
     /// False makes clients ignore it.
     pub installed: bool,
@@ -78,7 +78,7 @@ fn yes() -> bool {
 pub struct AsrModel {
     /// Name, also for `transcribe`.
     pub name: String,
-    /// Who made it.
+    /// Its maker.
     pub attribution: Attribution,
     /// False makes clients ignore it.
     pub installed: bool,

@@ -32,7 +32,7 @@ pub(super) fn open(source: Source) -> Result<Box<dyn Container>, FileError> {
                 let body = chunks.body(&Chunk { size: 8, ..chunk }, 8)?;
                 let offset = u64::from(u32_be(&body, 0).unwrap_or(0));
                 let start = chunk.start + 8;
-                // Small numbers only: whoever aligns samples does so to a disk's block.
+                // Small numbers only: programs that align samples align them to a disk's block.
                 let offset = if offset < 1 << 16 { offset } else { 0 };
                 let claimed = chunk.size.saturating_sub(8);
                 let extent = chunks.extent(start, claimed, form.saturating_add(8))?;

@@ -369,7 +369,7 @@ fn a_matrix_is_what_its_bytes_make_and_the_layout_has_a_number() {
             (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
         })
     });
-    // Whoever changes the packing gives the layout another number, and these sums other values.
+    // A change of the packing needs another number of the layout, and other sums here.
     let expected = (2, [0x7e7f_dd6b, 0x51d9_86d0, 0x0a1e_58fc]);
     assert_eq!((IntMatrix::LAYOUT, sums), expected, "{sums:#x?}");
 }

@@ -4,9 +4,9 @@
 //! It is a file of safetensors: plain values as they are, packed matrices as bytes, and an [`Index`] in its metadata.
 //! The header comes first and is known last, so there is [room](HEADER) for it, padded with spaces.
 //!
-//! The file is read, not mapped: a mapping that serving depends on would end the process when somebody cuts the file
-//! off. It is trusted only while the weight files look as they did, the program is of the same version, and checksums
-//! agree; otherwise it is written anew. It appears under its name when it is whole.
+//! The file is read, not mapped: a mapping that serving depends on would end the process when another program cuts the
+//! file off. It is trusted only while the weight files look as they did, the program is of the same version, and
+//! checksums agree; otherwise it is written anew. It appears under its name when it is whole.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -242,7 +242,7 @@ impl Packing {
             },
             failed: None,
         };
-        // Whoever may not read the weights may not read them here.
+        // Users that may not read the weights may not read them here.
         packing
             .out
             .get_ref()

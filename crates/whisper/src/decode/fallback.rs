@@ -18,7 +18,7 @@ use crate::Options;
 const USUAL_LOG_PROB: f32 = -0.4;
 /// By how much the threshold falls for each unit of log probability below that.
 const FALL: f32 = 0.5;
-/// Below this probability of silence somebody speaks, however unclear: of 1,000 orders that tiny.en hears none is above
+/// Below this probability of silence there is speech, however unclear: of 1,000 orders that tiny.en hears none is above
 /// 0.20, and of 448 sounds without speech none is below 0.24.
 const SPEECH_IS_LIKELY: f32 = 0.22;
 /// What is this many times as improbable as what is doubted is no transcript: of 1,000 orders the worst greedy attempt
@@ -30,7 +30,7 @@ const HOPELESS: f32 = 2.0;
 pub(crate) enum Verdict {
     /// Its words count.
     Speech,
-    /// Nobody spoke.
+    /// There is no speech.
     Silence,
     /// It repeats itself or is improbable.
     Doubted,
@@ -105,7 +105,7 @@ impl Tried {
         is_improbable || self.is_repetitive
     }
 
-    /// Whether the model is not sure that somebody spoke.
+    /// Whether the model is not sure that there is speech.
     pub(crate) fn may_be_silence(&self) -> bool {
         self.outcome.no_speech_prob > SPEECH_IS_LIKELY / 2.0
     }

@@ -24,7 +24,7 @@ pub(crate) const BRANCHES: usize = 4;
 pub(crate) struct Request {
     /// Prompt up to the first token to be chosen.
     pub prompt: Vec<u32>,
-    /// Where in `prompt` the start of transcript stands: its logits tell whether anybody speaks.
+    /// Where in `prompt` the start of transcript stands: its logits have the probability of silence.
     pub start_index: usize,
     /// Whether timestamps are chosen too.
     pub timestamps: bool,

@@ -100,7 +100,7 @@ pub(super) fn best_tokens(logits: &Tensor, mask: &Tensor) -> Result<Tensor> {
     logits.apply_op1_no_bwd(&BestTokens { mask })
 }
 
-/// Adds `bias` to each row of a product that nobody else has, and does what comes then, in its place.
+/// Adds `bias` to each row of a product that has no other user, and does what comes then, in its place.
 pub(super) fn finish(product: &Tensor, bias: &Tensor, then: Then<'_>) -> Result<()> {
     product.inplace_op1(&Finish { bias, then })
 }

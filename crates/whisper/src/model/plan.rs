@@ -1,4 +1,4 @@
-//! Who attends to what in a pass, on a device other than the host.
+//! Which tokens attend to what in a pass, on a device other than the host.
 //!
 //! There the keys and values of all rows, and those of all audio, lie in the slots of one [`Shelf`](super::shelf::Shelf).
 //! Slots with as many queries attend in one product, over a run of neighbours:

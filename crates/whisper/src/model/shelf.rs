@@ -108,7 +108,7 @@ pub(crate) struct Shelves {
     device: Device,
 }
 
-/// Who attends to what in one pass.
+/// Which tokens attend to what in one pass.
 #[derive(Debug)]
 pub(crate) struct Plan {
     text: Groups,

@@ -76,7 +76,7 @@ pub enum FrameError {
 }
 
 impl FrameError {
-    /// What to tell the peer; `None` when there is nobody left to tell.
+    /// What to tell the peer; `None` when the peer is gone.
     pub fn code(&self) -> Option<Code> {
         Some(match self {
             Self::Io(_) => return None,

@@ -114,7 +114,7 @@ pub(super) fn append_and_attend(
     let qkv = values::<f16>(qkv, layout)?;
     let (shelf, shelf_layout) = op.shelf.storage_and_layout();
     let shelf = values::<f16>(of_gpu(&shelf)?, shelf_layout)?;
-    // The kernel writes there. Whoever else reads a shelf waits for it, as all do on the one stream of a device.
+    // The kernel writes there. Other readers of a shelf wait for it, as all work does on the one stream of a device.
     let (keys, values_of) = (shelf.slice(..), shelf.slice(op.shelf.stride()[0]..));
     let (seen, seen_layout) = op.seen.storage_and_layout();
     let seen = values::<u32>(of_gpu(&seen)?, seen_layout)?;
@@ -257,7 +257,7 @@ fn values<'a, T: CudaDType>(storage: &'a CudaStorage, layout: &Layout) -> Result
     reason = "memory that a kernel is to fill is allocated without values"
 )]
 fn room<T: DeviceRepr>(device: &CudaDevice, count: usize) -> Result<CudaSlice<T>> {
-    // SAFETY: whoever asks hands it to a kernel that writes each value, and nobody reads it before.
+    // SAFETY: callers hand it to a kernel that writes each value, and no value is read before.
     unsafe { device.alloc(count) }
 }
 
