@@ -81,7 +81,7 @@ impl Estimates {
             return self.settle(0..self.values.len());
         }
         // What the favourites are exactly is what others have to reach.
-        let favourites = highest(count, &self.values);
+        let favourites = highest(self.level, count, &self.values);
         for output in &favourites {
             self.settle_one(*output);
         }
@@ -132,23 +132,40 @@ impl Drop for Estimates {
 }
 
 /// Where the `count` highest of `values` are, from the highest on; of equal ones the first.
-pub fn highest(count: usize, values: &[f32]) -> Vec<usize> {
-    let mut best: Vec<(f32, usize)> = Vec::with_capacity(count.min(values.len()) + 1);
-    for (panel, part) in values.chunks(PANEL).enumerate() {
-        let least = |best: &[(f32, usize)]| best.get(count.wrapping_sub(1)).map(|best| best.0);
-        let highest = math::maximum(f32::NEG_INFINITY, part);
-        if least(&best).is_some_and(|least| highest <= least) {
-            continue;
-        }
-        for (lane, value) in part.iter().enumerate() {
-            if least(&best).is_none_or(|least| *value > least) {
-                let place = best.partition_point(|(other, _)| other >= value);
-                best.insert(place, (*value, panel * PANEL + lane));
-                best.truncate(count);
+pub fn highest(level: Level, count: usize, values: &[f32]) -> Vec<usize> {
+    level.dispatch(Highest { count, values })
+}
+
+struct Highest<'a> {
+    count: usize,
+    values: &'a [f32],
+}
+
+impl Kernel for Highest<'_> {
+    type Output = Vec<usize>;
+
+    #[inline(always)]
+    fn run<I: Isa>(self) -> Vec<usize> {
+        let Self { count, values } = self;
+        let mut best: Vec<(f32, usize)> = Vec::with_capacity(count.min(values.len()) + 1);
+        // What a value has to exceed.
+        let mut least = None;
+        for (panel, part) in values.chunks(PANEL).enumerate() {
+            let highest = math::maximum(f32::NEG_INFINITY, part);
+            if least.is_some_and(|least| highest <= least) {
+                continue;
+            }
+            for (lane, value) in part.iter().enumerate() {
+                if least.is_none_or(|least| *value > least) {
+                    let place = best.partition_point(|(other, _)| other >= value);
+                    best.insert(place, (*value, panel * PANEL + lane));
+                    best.truncate(count);
+                    least = best.get(count.wrapping_sub(1)).map(|best| best.0);
+                }
             }
         }
+        best.into_iter().map(|(_, output)| output).collect()
     }
-    best.into_iter().map(|(_, output)| output).collect()
 }
 
 /// The outputs that may be `least` or more.
@@ -204,12 +221,12 @@ impl Kernel for Exact<'_> {
     #[inline(always)]
     fn run<I: Isa>(self) -> f32 {
         let mut sums = [0.0; PAIR];
-        let weights = self.matrix.weights(self.output);
-        for (weights, x) in weights.zip(self.x.as_chunks::<PAIR>().0) {
+        let x = self.x.as_chunks::<PAIR>().0;
+        self.matrix.for_each_weights(self.output, |pair, weights| {
             for at in 0..PAIR {
-                sums[at] = math::mul_add::<I>(weights[at], x[at], sums[at]);
+                sums[at] = math::mul_add::<I>(weights[at], x[pair][at], sums[at]);
             }
-        }
+        });
         sums.iter().sum::<f32>() * self.matrix.scales[self.output]
     }
 }

@@ -1,5 +1,7 @@
 //! Which token of a row of logits is taken: the best, one of the best, or one drawn at random.
 
+use kernels::Level;
+
 use crate::model::log_sum_exp;
 
 /// The first of the highest.
@@ -12,7 +14,7 @@ pub(super) fn best_token(logits: &[f32]) -> u32 {
 
 /// The `count` highest, in falling order; of equal ones the first.
 pub(super) fn best_tokens(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
-    let best = kernels::highest(count, logits).into_iter();
+    let best = kernels::highest(Level::best(), count, logits).into_iter();
     let best = best.filter_map(|token| Some((u32::try_from(token).ok()?, logits[token])));
     best.filter(|(_, logit)| *logit > f32::NEG_INFINITY)
         .collect()
