@@ -35,6 +35,8 @@ pub(super) struct Job {
     pub(super) claim: Claim,
     /// It entered without a claim.
     pub(super) ahead: bool,
+    /// Its words were of use, though nobody claimed them.
+    pub(super) told: bool,
     pub(super) audio: Duration,
     samples: usize,
     /// Shared with the device, and with the handle outside the queue.
@@ -78,6 +80,7 @@ impl Job {
         Self {
             claim: Claim::None,
             ahead,
+            told: false,
             audio: input.waveform.duration(),
             samples: input.waveform.samples().len(),
             cancel: input.cancel.clone(),

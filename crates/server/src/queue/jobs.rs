@@ -169,13 +169,19 @@ impl Jobs {
         true
     }
 
-    /// A job that entered without a claim will not be claimed.
-    pub(super) fn discard(&mut self, id: u64) -> Effects {
+    /// A job that entered without a claim will not be claimed. `told`: its words were of use all the same.
+    pub(super) fn discard(&mut self, id: u64, told: bool, now: Duration) -> Effects {
         let mut effects = Effects::from_iter([Effect::Discarded]);
-        if let Some(job) = self.by_id.get(&id) {
+        if let Some(job) = self.by_id.get_mut(&id) {
             job.cancel();
-            if let Work::Done { took, .. } = job.work {
-                effects.push(Effect::Wasted(took));
+            job.told = told;
+            match job.work {
+                Work::Done { took, .. } if told => {
+                    self.allowance.take_back(took, now);
+                    effects.push(Effect::Useful(took));
+                }
+                Work::Done { took, .. } => effects.push(Effect::Wasted(took)),
+                Work::Waiting(_) | Work::Running(_) => {}
             }
             // The device has not let go of one that runs.
             if !job.is_running() {
@@ -232,6 +238,11 @@ impl Jobs {
         };
         let took = now.saturating_sub(since);
         if !job.was_claimed() {
+            if job.told {
+                self.allowance.earn(took, now);
+                effects.push(Effect::Useful(took));
+                return effects;
+            }
             // It is wasted until it is claimed.
             self.allowance.spend(took, now);
             match outcome {

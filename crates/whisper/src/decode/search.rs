@@ -69,7 +69,11 @@ impl Search {
             branches: names.as_ref().map_or(0, |_| request.branches),
             random: Random(request.seed ^ u64::from(vocabulary.end_of_text())),
             names,
-            hypotheses: vec![Hypothesis::default()],
+            hypotheses: vec![Hypothesis {
+                tokens: request.begun.tokens.clone(),
+                sum_log_prob: request.begun.sum_log_prob,
+                track: Track::default(),
+            }],
             ended: Vec::new(),
         }
     }
@@ -371,6 +375,7 @@ mod tests {
     use kernels::{Estimates, Input, Level, SplitMatrix};
 
     use super::*;
+    use crate::decode::Begun;
     use crate::testing::{TinyCheckpoint, small_integers};
     use crate::{Checkpoint, Names};
 
@@ -386,6 +391,7 @@ mod tests {
         Request {
             prompt: Vec::new(),
             start_index: 0,
+            begun: Begun::default(),
             timestamps: false,
             temperature: 0.0,
             beam_size: 1,
@@ -524,6 +530,7 @@ mod tests {
                 let request = Request {
                     prompt: Vec::new(),
                     start_index: 0,
+                    begun: Begun::default(),
                     timestamps,
                     temperature,
                     beam_size,

@@ -81,7 +81,11 @@ impl Desk {
     }
 
     fn discard(&mut self, id: u64) {
-        let effects = self.jobs.discard(id);
+        self.discard_told(id, false);
+    }
+
+    fn discard_told(&mut self, id: u64, told: bool) {
+        let effects = self.jobs.discard(id, told, self.now);
         self.take(effects);
     }
 

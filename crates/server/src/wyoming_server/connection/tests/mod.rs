@@ -77,6 +77,8 @@ fn service(limits: Limits, queue: Queue, state: watch::Receiver<ModelState>) -> 
         expectation: Arc::default(),
         speculate_after: Some(Duration::from_millis(300)),
         endpoint_after: None,
+        tells_words: false,
+        blocklist: Arc::default(),
         queue,
         state,
         metrics: Metrics::for_tests(),
