@@ -63,6 +63,17 @@ impl Beginning {
         &self.language
     }
 
+    /// Any tokens.
+    #[cfg(test)]
+    pub(crate) fn of_tokens(tokens: Vec<u32>) -> Self {
+        Self {
+            tokens,
+            avg_log_prob: -0.2,
+            samples: 16_000,
+            ..Self::default()
+        }
+    }
+
     /// The first `count` words, less those at their end that are punctuation or not a whole character.
     fn first_words(&self, vocabulary: &Vocabulary, count: usize) -> Option<Self> {
         let mut words = self.words(vocabulary);
@@ -85,5 +96,75 @@ impl Beginning {
     /// Texts and numbers of tokens.
     fn words(&self, vocabulary: &Vocabulary) -> Vec<(String, usize)> {
         words_of(vocabulary, &self.language, &self.tokens)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Checkpoint;
+    use crate::testing::TinyCheckpoint;
+
+    /// Every byte is a token.
+    fn vocabulary() -> Vocabulary {
+        let directory = tempfile::tempdir().unwrap();
+        TinyCheckpoint::multilingual()
+            .write(directory.path())
+            .unwrap();
+        Vocabulary::read(&Checkpoint::open(directory.path()).unwrap()).unwrap()
+    }
+
+    fn of(vocabulary: &Vocabulary, language: &str, text: &str) -> Option<Beginning> {
+        let segment = Segment {
+            tokens: vocabulary.encode(text),
+            ..Segment::default()
+        };
+        Beginning::of(vocabulary, language, &segment, 16_000)
+    }
+
+    #[test]
+    fn what_is_behind_the_last_word_is_left_out() {
+        let vocabulary = vocabulary();
+        let check = |text: &str, expected: Option<&str>| {
+            let beginning = of(&vocabulary, "en", text);
+            let found = beginning.as_ref().map(Beginning::text);
+            assert_eq!(found, expected, "{text:?}");
+            if let Some(beginning) = &beginning {
+                let text = vocabulary.decode(&beginning.tokens);
+                assert_eq!(text.trim(), beginning.text());
+            }
+        };
+        check(" Turn on.", Some("Turn on"));
+        check(" Turn on, please …", Some("Turn on, please"));
+        check(" Yes", Some("Yes"));
+        check(" …", None);
+        check("", None);
+    }
+
+    #[test]
+    fn whole_words_are_shared() {
+        let vocabulary = vocabulary();
+        let check = |language: &str, first: &str, second: &str, expected: Option<&str>| {
+            let [first, second] =
+                [first, second].map(|text| of(&vocabulary, language, text).unwrap());
+            let shared = first.shared(&vocabulary, &second);
+            assert_eq!(shared.as_ref().map(Beginning::text), expected, "{first:?}");
+        };
+        check(
+            "en",
+            " Turn on the light",
+            " Turn on the lights in",
+            Some("Turn on the"),
+        );
+        check("en", " Turn on.", " Turn on, please", Some("Turn on"));
+        check("en", " Turn", " Burn", None);
+        check(
+            "de",
+            " Schalte die Küche",
+            " Schalte die Küche ein",
+            Some("Schalte die Küche"),
+        );
+        // A character is a word.
+        check("ja", "電気をつけ", "電気を消し", Some("電気を"));
     }
 }

@@ -23,6 +23,8 @@ pub struct Answered {
     pub waited: Duration,
     /// From then until the words were there, if they were not there before.
     pub took: Duration,
+    /// The words were there so long before the claim.
+    pub early: Duration,
 }
 
 /// Where an answer goes; a [`Ticket`](super::Ticket) holds the other end.
@@ -56,6 +58,8 @@ pub(super) enum Work {
         transcript: Transcript,
         /// How long the device took.
         took: Duration,
+        /// When they were there.
+        at: Duration,
     },
 }
 
@@ -131,6 +135,7 @@ impl Job {
             transcript,
             waited: began.saturating_sub(claimed),
             took: now.saturating_sub(began.max(claimed)),
+            early: Duration::ZERO,
         }
     }
 

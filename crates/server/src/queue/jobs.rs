@@ -120,7 +120,11 @@ impl Jobs {
         }
         self.totals.accepted += 1;
         match std::mem::replace(&mut job.work, Work::Running(now)) {
-            Work::Done { transcript, took } => {
+            Work::Done {
+                transcript,
+                took,
+                at,
+            } => {
                 let audio = job.audio;
                 self.by_id.remove(&id);
                 self.totals.finished += 1;
@@ -131,6 +135,7 @@ impl Jobs {
                 effects.push(Effect::Transcribed { audio, took });
                 let answered = Answered {
                     transcript,
+                    early: now.saturating_sub(at),
                     ..Answered::default()
                 };
                 effects.push(Effect::Answer(reply, Ok(answered)));
@@ -247,7 +252,11 @@ impl Jobs {
             self.allowance.spend(took, now);
             match outcome {
                 Ok(transcript) if !job.is_cancelled() => {
-                    job.work = Work::Done { transcript, took };
+                    job.work = Work::Done {
+                        transcript,
+                        took,
+                        at: now,
+                    };
                     self.by_id.insert(id, job);
                 }
                 _ => {

@@ -1,11 +1,14 @@
 //! What the device hears of an utterance, window by window, on its way to the connection.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
 use whisper::{Progress, Segment};
 
 use crate::blocklist::Blocklist;
+
+/// Windows that were not taken yet, at most: behind a client that does not read, further words wait for the answer.
+const MOST: usize = 64;
 
 /// The words of a window.
 #[derive(Clone, Debug)]
@@ -21,21 +24,29 @@ impl Part {
     }
 }
 
-/// Parts that were not taken yet: there are no more than the audio has windows.
+/// Parts that were not taken yet.
 #[derive(Debug)]
-pub(super) struct Hearing(UnboundedReceiver<Part>);
+pub(super) struct Hearing(Receiver<Part>);
 
 impl Hearing {
     /// For the device, and for the connection. Invented phrases are left out.
     pub(super) fn new(blocklist: &Arc<Blocklist>) -> (Progress, Self) {
-        let (tell, hearing) = unbounded_channel();
+        let (tell, hearing) = channel(MOST);
+        let tell = Mutex::new(Some(tell));
         let blocklist = Arc::clone(blocklist);
         let progress = Progress::new(move |language, segments| {
             let segments = blocklist.kept(segments);
             let language = language.to_owned();
-            if !segments.is_empty() {
-                // Nobody may listen any more.
-                tell.send(Part { language, segments }).ok();
+            if segments.is_empty() {
+                return;
+            }
+            let mut tell = tell.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = tell
+                .as_ref()
+                .map(|tell| tell.try_send(Part { language, segments }));
+            // Parts follow each other without a gap.
+            if told.is_some_and(|told| told.is_err()) {
+                *tell = None;
             }
         });
         (progress, Self(hearing))

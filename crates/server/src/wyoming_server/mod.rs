@@ -12,6 +12,7 @@ mod pause_rule;
 mod request;
 mod service;
 mod session;
+mod stages;
 mod streamed;
 mod told;
 mod utterance;

@@ -15,6 +15,7 @@ use super::budget::AudioBudget;
 use super::endpoint_rule::EndpointRule;
 use super::parts::{Parts, Times};
 use super::request::Request;
+use super::stages::stages;
 use crate::blocklist::Blocklist;
 use crate::describe;
 use crate::expectation::Expectation;
@@ -97,6 +98,7 @@ impl Service {
     /// Logs and counts an utterance whose words are there.
     pub(crate) fn answered(&self, span: &Span, times: &Times, answered: Answered) -> Transcript {
         let parts = Parts::of(times, &answered);
+        telemetry::add_stages(span, stages(times, &answered));
         let transcript = answered.transcript;
         info!(
             parent: span,

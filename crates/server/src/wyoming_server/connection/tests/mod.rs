@@ -9,6 +9,7 @@ mod endpoints;
 mod leaving;
 mod limits;
 mod pauses;
+mod telling;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
