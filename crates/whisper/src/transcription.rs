@@ -46,8 +46,6 @@ pub(crate) struct Transcription {
     /// Of the initial prompt, in tokens.
     initial_words: Vec<u32>,
     language: Option<(String, Option<f32>)>,
-    /// Nothing before the current window was heard.
-    is_first: bool,
     /// First mel frame of the current window.
     seek: usize,
     /// Which of the temperatures is tried.
@@ -156,7 +154,6 @@ impl Transcription {
             positions,
             initial_words,
             language: language.map(|language| (language, None)),
-            is_first: true,
             seek,
             attempt: 0,
             way: Way::Usual,
@@ -325,10 +322,9 @@ impl Transcription {
         }
     }
 
-    /// What the transcript is to begin with, in its first window.
+    /// What the transcript is to begin with; only its first window does.
     fn beginning(&self) -> Option<&Beginning> {
-        let beginning = self.input.options.beginning.as_deref();
-        beginning.filter(|_| self.is_first)
+        self.input.options.beginning.as_deref()
     }
 
     /// Takes an attempt: it counts, or the window is heard again. The model was trained on whole windows, so one that
@@ -501,7 +497,7 @@ impl Transcription {
                 self.done = self.seek >= frames;
             }
         }
-        self.is_first = false;
+        self.input.options.beginning = None;
         self.unheard = true;
         self.attempt = 0;
         self.way = Way::Usual;

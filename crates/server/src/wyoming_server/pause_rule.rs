@@ -57,6 +57,12 @@ impl PauseRule {
         self.starts < self.most_starts && self.samples() <= LONGEST_SAMPLES
     }
 
+    /// Whether half of a pause is over: by its end the device should have nothing to do.
+    pub(super) fn is_near(&self) -> bool {
+        let pause = self.detector.pause();
+        pause.is_some_and(|pause| pause.length >= self.length / 2)
+    }
+
     /// When to begin, if nothing is heard before.
     pub(super) fn due(&self) -> Option<Duration> {
         self.due
@@ -136,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_near_before_it_is_due() {
+        let mut rule = PauseRule::new(PAUSE, true);
+        rule.hear(&voice(1_000), Duration::ZERO);
+        assert!(!rule.is_near());
+        rule.hear(&silence(250), milliseconds(250));
+        assert!(rule.is_near());
+        assert_eq!(rule.due(), None);
+    }
+
+    #[test]
     fn a_shorter_pause_is_not_due() {
         let mut rule = PauseRule::new(PAUSE, false);
         rule.hear(&voice(1_000), Duration::ZERO);
@@ -166,9 +182,8 @@ mod tests {
         assert!(rule.due().is_some());
     }
 
-    #[test]
-    fn an_utterance_has_three_starts() {
-        let mut rule = PauseRule::new(PAUSE, false);
+    fn starts_of_five(each: bool) -> Vec<bool> {
+        let mut rule = PauseRule::new(PAUSE, each);
         let mut starts = Vec::new();
         for sentence in 0..5_u64 {
             let now = milliseconds(2_000 * sentence);
@@ -177,7 +192,13 @@ mod tests {
             starts.push(rule.due().is_some());
             rule.started();
         }
-        assert_eq!(starts, [true, true, true, false, false]);
+        starts
+    }
+
+    #[test]
+    fn an_utterance_has_three_starts_or_one_for_each_pause() {
+        assert_eq!(starts_of_five(false), [true, true, true, false, false]);
+        assert_eq!(starts_of_five(true), [true; 5]);
     }
 
     #[test]

@@ -267,9 +267,11 @@ impl Utterance {
         if let Some(ahead) = &mut self.ahead {
             ahead.is_over |= pause_ended;
         }
-        // What it has heard may still be told.
+        // What it has heard may still be told, until another needs the device.
+        let is_near = self.pause_rule.as_ref().is_some_and(PauseRule::is_near);
         let is_useless = |ahead: &mut Ahead| {
-            ahead.speculation.is_displaced() || (ahead.is_over && ahead.hearing.is_none())
+            let is_over = ahead.is_over && (ahead.hearing.is_none() || is_near);
+            is_over || ahead.speculation.is_displaced()
         };
         drop(self.ahead.take_if(is_useless));
     }
