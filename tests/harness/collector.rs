@@ -79,6 +79,53 @@ async fn serve(stream: TcpStream, calls: Calls) {
     }
 }
 
+/// A span of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportedSpan {
+    /// Of its trace.
+    pub trace: [u8; 16],
+    /// Its own.
+    pub id: [u8; 8],
+    /// Of the span that it is a part of.
+    pub parent: Option<[u8; 8]>,
+    /// What it is called.
+    pub name: String,
+}
+
+/// The spans of an export. In OTLP's protobuf a span begins with its trace (tag 0x0a, 16 bytes), its own number (tag 0x12)
+/// and its parent's (tag 0x22, eight bytes each); flags (tags 0x85 0x01, four bytes) may follow, then the name (tag 0x2a).
+pub fn spans_of(message: &[u8]) -> Vec<ExportedSpan> {
+    let starts = message
+        .windows(20)
+        .enumerate()
+        .filter(|(_, head)| head[..2] == [0x0a, 16] && head[18..] == [0x12, 8]);
+    starts
+        .filter_map(|(at, _)| span_at(&message[at..]))
+        .collect()
+}
+
+fn span_at(bytes: &[u8]) -> Option<ExportedSpan> {
+    let trace = bytes.get(2..18)?.try_into().ok()?;
+    let id = bytes.get(20..28)?.try_into().ok()?;
+    let mut rest = bytes.get(28..)?;
+    let mut parent = None;
+    if let Some(own) = rest.strip_prefix(&[0x22, 8]) {
+        parent = Some(own.get(..8)?.try_into().ok()?);
+        rest = own.get(8..)?;
+    }
+    if let Some(flags) = rest.strip_prefix(&[0x85, 0x01]) {
+        rest = flags.get(4..)?;
+    }
+    let (length, name) = rest.strip_prefix(&[0x2a])?.split_first()?;
+    let name = String::from_utf8(name.get(..usize::from(*length))?.to_vec()).ok()?;
+    Some(ExportedSpan {
+        trace,
+        id,
+        parent,
+        name,
+    })
+}
+
 /// The value of the first point of this metric in an export. In OTLP's protobuf a metric begins with its
 /// name behind its length, and a number's point has its time (tag 0x19, eight bytes) and then its value
 /// (tag 0x21, eight bytes).

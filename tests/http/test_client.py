@@ -30,10 +30,15 @@ def served(*flags):
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory):
-    """Where a server with a key serves the API."""
+def keys(tmp_path_factory):
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(f"# of the tests\n{KEY}\n")
+    return keys
+
+
+@pytest.fixture(scope="session")
+def address(keys):
+    """Where a server with a key serves the API."""
     with served("--http-keys", keys) as found:
         yield found
 
@@ -92,11 +97,22 @@ def test_errors_are_the_exceptions_of_the_client(address, client):
         openai.OpenAI(base_url=f"http://{address}/v1", api_key="sk-other-key").models.list()
 
 
-def test_the_description_is_true_and_no_request_that_it_allows_fails(tmp_path):
+def test_the_client_for_node_gets_the_same(address, tmp_path):
+    if "node_packages" not in os.environ:
+        pytest.skip("Node is not installed")
+    # Node looks for packages beside the script.
+    for name, origin in (("node_modules", Path(os.environ["node_packages"]) / "node_modules"), ("client.mjs", Path(__file__).parent / "node" / "client.mjs")):
+        (tmp_path / name).symlink_to(origin)
+    command = ["node", "--preserve-symlinks-main", tmp_path / "client.mjs", f"http://{address}/v1", KEY, SOUND, WORDS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_description_is_true_and_no_request_that_it_allows_fails(keys, tmp_path):
     # A file by the description is any file, and most are no audio: a refusal of valid data is right.
     program = Path(sys.executable).with_name("schemathesis")
-    with served() as found:
-        command = [program, "run", f"http://{found}/openapi.json", "--exclude-checks", "positive_data_acceptance", "--max-examples", "20", "--seed", "1", "--no-color"]
+    with served("--http-keys", keys) as found:
+        command = [program, "run", f"http://{found}/openapi.json", "--header", f"Authorization: Bearer {KEY}", "--exclude-checks", "positive_data_acceptance", "--max-examples", "20", "--seed", "1", "--no-color"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-4_000:]
 

@@ -20,5 +20,6 @@ mod page;
 mod speculation;
 mod speech;
 mod streams;
+mod telling;
 mod wire;
 mod words;

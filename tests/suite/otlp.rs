@@ -1,7 +1,7 @@
 //! What a collector has when the server is gone.
 
 use nix::sys::signal::Signal;
-use tests::collector::{Collector, double_of};
+use tests::collector::{Collector, ExportedSpan, double_of, spans_of};
 use tests::tls::TlsDoor;
 use tests::{Server, spoken};
 
@@ -23,13 +23,39 @@ async fn the_last_reading_arrives() {
     ] {
         assert_eq!(double_of(last, metric), Some(value), "{metric}");
     }
-    for (path, text) in [("TraceService", "utterance"), ("LogsService", "draining")] {
+    let spans = spans(&collector);
+    let utterance = the_one(&spans, "utterance");
+    has_stages(&spans, utterance);
+    for (path, text) in [("TraceService", "tokens"), ("LogsService", "draining")] {
         let has = |message: Vec<u8>| {
             message
                 .windows(text.len())
                 .any(|part| part == text.as_bytes())
         };
         assert!(collector.sent(path).into_iter().any(has), "{path}");
+    }
+}
+
+fn spans(collector: &Collector) -> Vec<ExportedSpan> {
+    let exports = collector.sent("TraceService");
+    exports.iter().flat_map(|export| spans_of(export)).collect()
+}
+
+fn the_one<'s>(spans: &'s [ExportedSpan], name: &str) -> &'s ExportedSpan {
+    let mut named = spans.iter().filter(|span| span.name == name);
+    let one = named
+        .next()
+        .unwrap_or_else(|| panic!("no {name} in {spans:?}"));
+    assert_eq!(named.next(), None);
+    one
+}
+
+/// The parts of an answer are below its utterance, in one trace.
+fn has_stages(spans: &[ExportedSpan], utterance: &ExportedSpan) {
+    for name in ["queue", "mel", "encode", "decode"] {
+        let stage = the_one(spans, name);
+        assert_eq!(stage.parent, Some(utterance.id), "{name}");
+        assert_eq!(stage.trace, utterance.trace, "{name}");
     }
 }
 
@@ -69,9 +95,15 @@ async fn an_http_request_is_part_of_the_trace_of_its_client() {
     assert_eq!(answer.status(), 200);
     server.signal(Signal::SIGTERM);
     assert!(server.ended().await.success());
-    let bytes = u128::from_str_radix(trace, 16).unwrap().to_be_bytes();
-    let has = |message: &Vec<u8>, part: &[u8]| message.windows(part.len()).any(|at| at == part);
-    let traces = collector.sent("TraceService");
-    let of_client = |message: &Vec<u8>| has(message, &bytes) && has(message, b"utterance");
-    assert!(traces.iter().any(of_client), "{} exports", traces.len());
+    let spans = spans(&collector);
+    let utterance = the_one(&spans, "utterance");
+    assert_eq!(
+        u128::from_be_bytes(utterance.trace),
+        u128::from_str_radix(trace, 16).unwrap()
+    );
+    assert_eq!(
+        utterance.parent,
+        Some(0x00f0_67aa_0ba9_02b7_u64.to_be_bytes())
+    );
+    has_stages(&spans, utterance);
 }

@@ -26,14 +26,14 @@ async fn speculations(server: &Server) -> [u64; 3] {
 }
 
 /// A client that sends as a microphone does, and what it has sent.
-struct Streaming {
-    client: Client<TcpStream>,
+pub(super) struct Streaming {
+    pub(super) client: Client<TcpStream>,
     format: AudioFormat,
     sent: BytesMut,
 }
 
 impl Streaming {
-    async fn to(server: &Server, format: AudioFormat) -> Self {
+    pub(super) async fn to(server: &Server, format: AudioFormat) -> Self {
         Self {
             client: server.client().await,
             format,
@@ -52,7 +52,7 @@ impl Streaming {
     }
 
     /// Sends a clip, sooner than it was spoken.
-    async fn say(&mut self, spoken: &Spoken) {
+    pub(super) async fn say(&mut self, spoken: &Spoken) {
         let mut pcm = spoken.pcm.clone();
         while !pcm.is_empty() {
             self.send(pcm.split_to(4_096.min(pcm.len()))).await;
@@ -60,7 +60,7 @@ impl Streaming {
     }
 
     /// Sends silence, as long as it lasts.
-    async fn be_silent(&mut self, milliseconds: u32) {
+    pub(super) async fn be_silent(&mut self, milliseconds: u32) {
         let frame = usize::from(self.format.width_bytes()) * usize::from(self.format.channels());
         let frames = self.format.rate_hz() / 20;
         for _ in 0..milliseconds / 50 {
@@ -71,7 +71,7 @@ impl Streaming {
     }
 
     /// Is silent until the server has begun to transcribe for the nth time.
-    async fn pause(&mut self, server: &Server, nth: u64) {
+    pub(super) async fn pause(&mut self, server: &Server, nth: u64) {
         for _ in 0..100 {
             self.be_silent(100).await;
             let started: u64 = figure(server, "stt_speculations_started_total").await;

@@ -453,6 +453,8 @@ fn service(
         expectation: Arc::default(),
         speculate_after: config.speculate_after,
         endpoint_after: config.endpoint_after,
+        tells_words: config.tells_words,
+        blocklist: Arc::clone(&config.blocklist),
         queue,
         state: worker.state(),
         metrics,

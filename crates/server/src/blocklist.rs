@@ -127,6 +127,17 @@ impl Blocklist {
         dropped
     }
 
+    /// Those of a window that are no invented phrase.
+    pub fn kept(&self, segments: &[Segment]) -> Vec<Segment> {
+        let mut window = Transcript {
+            text: segments.iter().map(|segment| &*segment.text).collect(),
+            segments: segments.to_vec(),
+            ..Transcript::default()
+        };
+        self.apply(&mut window);
+        window.segments
+    }
+
     /// Whether a text is an invented phrase, `segments` being where it was heard.
     fn rejects(&self, text: &str, segments: &[Segment]) -> bool {
         let text = normalised(text);

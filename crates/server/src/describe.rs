@@ -35,8 +35,14 @@ pub fn presumed_languages(model: &str) -> Vec<String> {
 }
 
 /// The answer. `known` are the model's languages; what is advertised is what can be answered. `ends_utterances`: the
-/// server does, without a word of the client.
-pub fn info(model: &str, known: &[String], rule: &LanguageRule, ends_utterances: bool) -> Info {
+/// server does, without a word of the client. `tells_words`: while speech goes on.
+pub fn info(
+    model: &str,
+    known: &[String],
+    rule: &LanguageRule,
+    ends_utterances: bool,
+    tells_words: bool,
+) -> Info {
     let attribution = |name: &str, url: &str| Attribution {
         name: name.to_owned(),
         url: url.to_owned(),
@@ -62,7 +68,7 @@ pub fn info(model: &str, known: &[String], rule: &LanguageRule, ends_utterances:
                 version,
                 languages: rule.offered(known),
             }],
-            supports_transcript_streaming: false,
+            supports_transcript_streaming: tells_words,
             requires_external_vad: !ends_utterances,
             // Whisper's log-mel is normalised per window, so gain changes nothing; it was trained
             // on noisy audio, and noise reduction smears what it knows.
@@ -88,6 +94,7 @@ mod tests {
             &presumed_languages("openai/whisper-tiny"),
             &rule,
             false,
+            false,
         );
         assert_eq!(info.asr[0].models[0].languages, ["de"]);
         for english in [
@@ -101,7 +108,13 @@ mod tests {
 
     #[test]
     fn every_field_that_clients_require_is_written() {
-        let info = info("demo", &["en".to_owned()], &LanguageRule::default(), false);
+        let info = info(
+            "demo",
+            &["en".to_owned()],
+            &LanguageRule::default(),
+            false,
+            false,
+        );
         let json = serde_json::to_value(info).unwrap();
         let program = &json["asr"][0];
         let model = &program["models"][0];

@@ -16,4 +16,4 @@ pub use listen::listen;
 pub use logging::{Guard, LogFormat, Settings, init};
 pub use metrics::Meters;
 pub use otlp::Otlp;
-pub use trace::join_trace;
+pub use trace::{Stage, add_stages, join_trace};

@@ -99,6 +99,10 @@ pub fn init(settings: &Settings) -> Result<Guard, TelemetryError> {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let guard = exporters(settings)?;
+    if let Some(provider) = &guard.traces {
+        // For spans that are told when they are over.
+        opentelemetry::global::set_tracer_provider(provider.clone());
+    }
     let spans = guard.traces.as_ref().map(|provider| {
         tracing_opentelemetry::layer().with_tracer(provider.tracer(settings.service_name))
     });

@@ -2,6 +2,7 @@
 
 mod alignment;
 mod batch;
+mod beginning;
 pub mod checkpoint;
 mod decode;
 #[cfg(feature = "demo-model")]
@@ -25,6 +26,7 @@ mod whisper;
 pub mod window;
 
 pub use batch::Source;
+pub use beginning::Beginning;
 pub use checkpoint::{Checkpoint, EmbeddedFiles, GenerationConfig, LoadError};
 pub use device::DeviceChoice;
 pub use error::WhisperError;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use audio::Waveform;
 
+use crate::beginning::Beginning;
 use crate::transcript::Segment;
 use crate::vocabulary::Task;
 use crate::{MelStream, Window};
@@ -38,21 +39,21 @@ impl Input {
     }
 }
 
-/// Is called with the segments of each window as soon as that window is done, on the thread that transcribes, which waits
+/// Is called with the language, by its code, and the segments of each window as soon as that window is done, on the thread that transcribes, which waits
 /// meanwhile. Segments are told once and stay as they are.
 #[derive(Clone)]
 pub struct Progress(Arc<Callback>);
 
-type Callback = dyn Fn(&[Segment]) + Send + Sync;
+type Callback = dyn Fn(&str, &[Segment]) + Send + Sync;
 
 impl Progress {
     /// Calls this.
-    pub fn new(tell: impl Fn(&[Segment]) + Send + Sync + 'static) -> Self {
+    pub fn new(tell: impl Fn(&str, &[Segment]) + Send + Sync + 'static) -> Self {
         Self(Arc::new(tell))
     }
 
-    pub(crate) fn tell(&self, segments: &[Segment]) {
-        (self.0)(segments);
+    pub(crate) fn tell(&self, language: &str, segments: &[Segment]) {
+        (self.0)(language, segments);
     }
 }
 
@@ -114,6 +115,8 @@ pub struct Options {
     pub speech_threshold: Option<f32>,
     /// Text that is taken to come before the audio.
     pub initial_prompt: Option<String>,
+    /// Words that the transcript begins with, whatever else is heard.
+    pub beginning: Option<Arc<Beginning>>,
     /// Names that are preferred while tokens are chosen.
     pub expected: Option<Arc<crate::Names>>,
     /// Split into segments with times. Audio over one window always is.
@@ -145,6 +148,7 @@ impl Default for Options {
             no_speech_threshold: Some(0.5),
             speech_threshold: None,
             initial_prompt: None,
+            beginning: None,
             expected: None,
             timestamps: false,
             word_timestamps: false,

@@ -46,6 +46,11 @@ impl Passages {
         }
     }
 
+    /// Length of the audio.
+    pub(crate) fn frames(&self) -> usize {
+        self.frames
+    }
+
     /// Whether there is any.
     pub(crate) fn has_speech(&self) -> bool {
         !self.speech.is_empty()

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use self::cut::{Cut, FRAMES_PER_STEP, cut_at_timestamps, stretches};
 use self::timed::Unaligned;
+use crate::beginning::Beginning;
 use crate::decode::fallback::{Tried, Verdict, Way};
 use crate::decode::language::Detected;
-use crate::decode::{BRANCHES, Outcome, Request, bias};
+use crate::decode::{BRANCHES, Begun, Outcome, Request, bias};
 use crate::mel::HOP_LENGTH;
 use crate::passages::Passages;
 use crate::transcript::{Segment, Timings, Transcript, Withheld};
@@ -131,6 +132,14 @@ impl Transcription {
         } else {
             Spectrogram::Short(stream)
         };
+        let begun = input.options.beginning.as_ref();
+        let begun = begun.map(|beginning| beginning.samples.div_ceil(HOP_LENGTH));
+        let passages = if begun.is_some_and(|frames| passages.first() >= frames) {
+            // Speech was heard there before.
+            Passages::whole(passages.frames())
+        } else {
+            passages
+        };
         let is_speech = passages.has_speech();
         // A short command is heard from its beginning.
         let seek = match &spectrogram {
@@ -246,9 +255,12 @@ impl Transcription {
 
     /// Where the current window ends when it is heard in this way: with the audio, before a long pause, or full.
     fn window_end(&self, way: Way) -> usize {
-        let full = (self.seek + self.window_frames).min(self.passages.end(self.seek));
+        let begun = self.beginning().map_or(0, |beginning| beginning.samples);
+        let begun = begun.div_ceil(HOP_LENGTH).min(self.passages.frames());
+        let full = self.passages.end(self.seek).max(begun);
+        let full = full.min(self.seek + self.window_frames);
         match way {
-            Way::Plain { end } => end.min(full),
+            Way::Plain { end } => end.max(begun).min(full),
             Way::Usual | Way::Unprompted => full,
         }
     }
@@ -286,6 +298,7 @@ impl Transcription {
         Request {
             prompt,
             start_index,
+            begun: self.begun(vocabulary),
             timestamps,
             temperature: self.temperature(),
             beam_size: options.beam_size,
@@ -294,6 +307,24 @@ impl Transcription {
             names: options.expected.clone(),
             branches: BRANCHES,
         }
+    }
+
+    /// What the text of the current window begins with.
+    fn begun(&self, vocabulary: &Vocabulary) -> Begun {
+        let Some(beginning) = self.beginning() else {
+            return Begun::default();
+        };
+        let stamp = self.timestamps().then(|| vocabulary.timestamps().start);
+        let tokens = stamp.into_iter().chain(beginning.tokens.iter().copied());
+        Begun {
+            tokens: tokens.collect(),
+            sum_log_prob: beginning.avg_log_prob * beginning.tokens.len() as f32,
+        }
+    }
+
+    /// What the transcript is to begin with; only its first window does.
+    fn beginning(&self) -> Option<&Beginning> {
+        self.input.options.beginning.as_deref()
     }
 
     /// Takes an attempt: it counts, or the window is heard again. The model was trained on whole windows, so one that
@@ -428,6 +459,11 @@ impl Transcription {
     /// The window is done: its text, if there is one, is part of the transcript.
     fn settle(&mut self, vocabulary: &Vocabulary, tried: Option<Tried>) {
         let silence = || Tried {
+            outcome: Outcome {
+                // What was told is not taken back.
+                tokens: self.begun(vocabulary).tokens,
+                ..Outcome::default()
+            },
             temperature: self.temperature(),
             way: self.way,
             ..Tried::default()
@@ -461,6 +497,7 @@ impl Transcription {
                 self.done = self.seek >= frames;
             }
         }
+        self.input.options.beginning = None;
         self.unheard = true;
         self.attempt = 0;
         self.way = Way::Usual;
@@ -483,7 +520,9 @@ impl Transcription {
         for part in &cut.parts {
             let frame = |step: usize| self.seek + step * FRAMES_PER_STEP;
             let frames = frame(part.start)..frame(part.end);
-            if frames.len() >= LEAST_SILENCE && self.passages.speech_in(&frames) == Some(0) {
+            let is_told = part.tokens.start == 0 && self.beginning().is_some();
+            let is_silent = self.passages.speech_in(&frames) == Some(0);
+            if frames.len() >= LEAST_SILENCE && is_silent && !is_told {
                 self.withheld.no_speech += 1;
                 continue;
             }
@@ -560,7 +599,8 @@ impl Transcription {
     pub(crate) fn tell(&mut self) {
         let fresh = self.segments.get(self.told..).unwrap_or_default();
         if let (Some(progress), false) = (&self.input.progress, fresh.is_empty()) {
-            progress.tell(fresh);
+            let language = self.language.as_ref().map_or("", |(language, _)| language);
+            progress.tell(language, fresh);
         }
         self.told = self.segments.len();
     }

@@ -136,6 +136,11 @@ pub struct ServeArgs {
         value_name = "SECONDS"
     )]
     pub endpointing: f64,
+    /// Tell the words so far while speech goes on: at each pause, as transcript-chunk events in front of the transcript,
+    /// which begins with what was told. One or two transcripts of 200 have other words than without;
+    /// pauses are those of --speculate-after, up to 30 s. Home Assistant reads the transcript only.
+    #[arg(long, env = "STT_TRANSCRIPT_STREAMING", value_parser = BoolishValueParser::new())]
+    pub transcript_streaming: bool,
     /// Seconds without an event after which a connection with nothing to do is closed.
     #[arg(
         long,
@@ -243,6 +248,8 @@ pub struct Config {
     pub speculate_after: Option<Duration>,
     /// Silence behind speech that ends an utterance; `None` when the client ends it.
     pub endpoint_after: Option<Duration>,
+    /// Words are told while speech goes on.
+    pub tells_words: bool,
     /// Bounds of a connection.
     pub limits: Limits,
     /// Between SIGTERM and the end of accepting.
@@ -289,6 +296,7 @@ impl ServeArgs {
             max_batch: self.max_batch,
             speculate_after: pause("--speculate-after", self.speculate_after)?,
             endpoint_after: pause("--endpointing", self.endpointing)?,
+            tells_words: self.transcript_streaming,
             limits: Limits {
                 frame: wyoming::Limits::of_a_server(),
                 utterance: seconds(self.max_utterance),

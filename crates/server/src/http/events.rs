@@ -12,7 +12,7 @@ use futures::stream::unfold;
 use serde::Serialize;
 use tokio::sync::Notify;
 use utoipa::ToSchema;
-use whisper::{Progress, Transcript};
+use whisper::Progress;
 
 use super::answer::Usage;
 use super::problem::Problem;
@@ -95,18 +95,11 @@ pub(super) fn parts(blocklist: Arc<Blocklist>) -> (Progress, Parts) {
 fn told(
     blocklist: Arc<Blocklist>,
     parts: Parts,
-) -> impl Fn(&[whisper::Segment]) + Send + Sync + 'static {
-    move |segments| {
-        let join = |segments: &[whisper::Segment]| -> String {
-            segments.iter().map(|segment| &*segment.text).collect()
-        };
-        let mut window = Transcript {
-            text: join(segments),
-            segments: segments.to_vec(),
-            ..Transcript::default()
-        };
-        blocklist.apply(&mut window);
-        parts.add(&join(&window.segments));
+) -> impl Fn(&str, &[whisper::Segment]) + Send + Sync + 'static {
+    move |_, segments| {
+        let kept = blocklist.kept(segments);
+        let text: String = kept.iter().map(|segment| &*segment.text).collect();
+        parts.add(&text);
     }
 }
 

@@ -100,6 +100,7 @@ mod tests {
             },
             waited: ms(20),
             took: ms(100),
+            early: Duration::ZERO,
         };
         let timings = Timings::of(&times, &answered);
         let expected = serde_json::json!({

@@ -23,6 +23,8 @@ pub struct Answered {
     pub waited: Duration,
     /// From then until the words were there, if they were not there before.
     pub took: Duration,
+    /// The words were there so long before the claim.
+    pub early: Duration,
 }
 
 /// Where an answer goes; a [`Ticket`](super::Ticket) holds the other end.
@@ -35,6 +37,8 @@ pub(super) struct Job {
     pub(super) claim: Claim,
     /// It entered without a claim.
     pub(super) ahead: bool,
+    /// Its words were of use, though nobody claimed them.
+    pub(super) told: bool,
     pub(super) audio: Duration,
     samples: usize,
     /// Shared with the device, and with the handle outside the queue.
@@ -54,6 +58,8 @@ pub(super) enum Work {
         transcript: Transcript,
         /// How long the device took.
         took: Duration,
+        /// When they were there.
+        at: Duration,
     },
 }
 
@@ -78,6 +84,7 @@ impl Job {
         Self {
             claim: Claim::None,
             ahead,
+            told: false,
             audio: input.waveform.duration(),
             samples: input.waveform.samples().len(),
             cancel: input.cancel.clone(),
@@ -128,6 +135,7 @@ impl Job {
             transcript,
             waited: began.saturating_sub(claimed),
             took: now.saturating_sub(began.max(claimed)),
+            early: Duration::ZERO,
         }
     }
 

@@ -120,7 +120,11 @@ impl Jobs {
         }
         self.totals.accepted += 1;
         match std::mem::replace(&mut job.work, Work::Running(now)) {
-            Work::Done { transcript, took } => {
+            Work::Done {
+                transcript,
+                took,
+                at,
+            } => {
                 let audio = job.audio;
                 self.by_id.remove(&id);
                 self.totals.finished += 1;
@@ -131,6 +135,7 @@ impl Jobs {
                 effects.push(Effect::Transcribed { audio, took });
                 let answered = Answered {
                     transcript,
+                    early: now.saturating_sub(at),
                     ..Answered::default()
                 };
                 effects.push(Effect::Answer(reply, Ok(answered)));
@@ -169,13 +174,19 @@ impl Jobs {
         true
     }
 
-    /// A job that entered without a claim will not be claimed.
-    pub(super) fn discard(&mut self, id: u64) -> Effects {
+    /// A job that entered without a claim will not be claimed. `told`: its words were of use all the same.
+    pub(super) fn discard(&mut self, id: u64, told: bool, now: Duration) -> Effects {
         let mut effects = Effects::from_iter([Effect::Discarded]);
-        if let Some(job) = self.by_id.get(&id) {
+        if let Some(job) = self.by_id.get_mut(&id) {
             job.cancel();
-            if let Work::Done { took, .. } = job.work {
-                effects.push(Effect::Wasted(took));
+            job.told = told;
+            match job.work {
+                Work::Done { took, .. } if told => {
+                    self.allowance.take_back(took, now);
+                    effects.push(Effect::Useful(took));
+                }
+                Work::Done { took, .. } => effects.push(Effect::Wasted(took)),
+                Work::Waiting(_) | Work::Running(_) => {}
             }
             // The device has not let go of one that runs.
             if !job.is_running() {
@@ -232,11 +243,20 @@ impl Jobs {
         };
         let took = now.saturating_sub(since);
         if !job.was_claimed() {
+            if job.told {
+                self.allowance.earn(took, now);
+                effects.push(Effect::Useful(took));
+                return effects;
+            }
             // It is wasted until it is claimed.
             self.allowance.spend(took, now);
             match outcome {
                 Ok(transcript) if !job.is_cancelled() => {
-                    job.work = Work::Done { transcript, took };
+                    job.work = Work::Done {
+                        transcript,
+                        took,
+                        at: now,
+                    };
                     self.by_id.insert(id, job);
                 }
                 _ => {

@@ -172,8 +172,8 @@ impl Queue {
         self.change(|jobs, now| (jobs.release(id, release, now), Effects::default()))
     }
 
-    fn discard(&self, id: u64) {
-        self.change(|jobs, _| ((), jobs.discard(id)));
+    fn discard(&self, id: u64, told: bool) {
+        self.change(|jobs, now| ((), jobs.discard(id, told, now)));
     }
 
     /// Blocks until there is something to do, or `patience` is at its end.

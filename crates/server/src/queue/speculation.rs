@@ -20,6 +20,8 @@ pub struct Speculation {
     cancel: Cancel,
     /// It was adopted.
     settled: bool,
+    /// Its words were of use already.
+    told: bool,
 }
 
 impl Speculation {
@@ -29,7 +31,13 @@ impl Speculation {
             queue,
             cancel,
             settled: false,
+            told: false,
         }
+    }
+
+    /// The client was told of words that it has: whatever becomes of it, it was not in vain.
+    pub fn was_told(&mut self) {
+        self.told = true;
     }
 
     /// Whether it can give no words any more: another utterance needed the device, the device failed, or
@@ -53,7 +61,7 @@ impl Speculation {
 impl Drop for Speculation {
     fn drop(&mut self) {
         if !self.settled {
-            self.queue.discard(self.id);
+            self.queue.discard(self.id, self.told);
         }
     }
 }

@@ -33,11 +33,13 @@ use tracing::{Span, debug, info};
 use wyoming::{AudioFormat, Code, Event, EventError, Excerpt, Form, FrameCodec, FrameError};
 
 use super::endpoint_rule::Endpoint;
+use super::hearing::{Hearing, Part};
 use super::outgoing::{NotSent, Outgoing};
 use super::parts::Times;
 use super::request::Request;
 use super::service::{CLOSE_PATIENCE, Service};
 use super::session::{Session, Step};
+use super::told::Told;
 use super::utterance::{self, Heard, Utterance};
 use crate::fault::Fault;
 use crate::queue::{Answered, Ticket};
@@ -140,6 +142,16 @@ struct Pending {
     ahead: bool,
     /// From the first of its audio to its words, in traces.
     span: Span,
+    /// Where words are told before all of them are there: those that were, and those that are heard.
+    telling: Option<(Told, Option<Hearing>)>,
+}
+
+/// What the device has for the client.
+enum News {
+    /// Words of the oldest utterance, of which more are to come; `None` when there are no more but those of the answer.
+    Words(Option<Part>),
+    /// The answer to it.
+    Answer(Result<Answered, Fault>),
 }
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
@@ -175,9 +187,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
                         return end;
                     }
                 }
-                answer = front(&mut self.pending), if waiting => {
+                news = news(&mut self.pending, &mut self.current) => {
                     idle_since = Instant::now();
-                    if let Err(end) = self.answered(answer).await {
+                    let told = match news {
+                        News::Words(part) => self.tell(part).await,
+                        News::Answer(answer) => self.answered(answer).await,
+                    };
+                    if let Err(end) = told {
                         return end;
                     }
                 }
@@ -257,24 +273,21 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             Step::Nothing => Ok(()),
             Step::Describe => {
                 let info = self.service.info();
-                self.write(Event::Info(Box::new(info)), form).await?;
+                self.write([Event::Info(Box::new(info))], form).await?;
                 self.service.metrics.described();
                 Ok(())
             }
-            Step::Reply(event) => self.write(event, form).await,
+            Step::Reply(event) => self.write([event], form).await,
             Step::Want(request) => {
                 if let Some(utterance) = &mut self.current {
                     utterance.is_wanted(request);
                 }
                 Ok(())
             }
-            Step::Abandon => {
-                self.abandon();
-                Ok(())
-            }
+            Step::Abandon => self.abandon().await,
             Step::Append { format, pcm, anew } => {
                 if anew {
-                    self.abandon();
+                    self.abandon().await?;
                 }
                 let appended = self.append(format, &pcm).await;
                 appended.map_err(|fault| End::Fault(fault, form))
@@ -288,10 +301,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     }
 
     /// What was sent of an utterance is of no use: another begins.
-    fn abandon(&mut self) {
-        if self.current.take().is_some() {
-            debug!("utterance abandoned by its client");
-        }
+    async fn abandon(&mut self) -> Result<(), End> {
+        let Some(mut utterance) = self.current.take() else {
+            return Ok(());
+        };
+        debug!("utterance abandoned by its client");
+        let stop = utterance.told().and_then(Told::abandon);
+        self.write(stop, self.form).await
     }
 
     /// Works audio in parts: a megabyte may be minutes of it.
@@ -342,18 +358,27 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             .current
             .as_ref()
             .map_or_else(utterance::span, Utterance::span);
-        let heard = if let Some(utterance) = self.current.take() {
-            utterance.end().await?
+        let mut told = self.service.tells_words.then(Told::default);
+        let heard = if let Some(mut utterance) = self.current.take() {
+            let prepared = utterance.end().await?;
+            told = utterance.told();
+            prepared
         } else {
             self.service.language(request)?;
             Heard::Nothing
         };
         let ahead = matches!(heard, Heard::Ahead(..));
+        let mut hearing = None;
         let (audio, ticket) = match heard {
             Heard::Nothing => (Duration::ZERO, None),
             Heard::Ahead(ticket, audio) => (audio, Some(ticket)),
-            Heard::Audio(input) => {
+            Heard::Audio(mut input) => {
                 let audio = input.waveform.duration();
+                if told.is_some() {
+                    let (progress, news) = Hearing::new(&self.service.blocklist);
+                    input.progress = Some(progress);
+                    hearing = Some(news);
+                }
                 (audio, Some(self.service.queue.submit(*input)?))
             }
         };
@@ -372,6 +397,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             queued,
             ahead,
             span,
+            telling: told.map(|told| (told, hearing)),
         });
         Ok(())
     }
@@ -391,16 +417,39 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             .service
             .answered(&pending.span, &pending.times(), answered);
         let language = Some(transcript.language).filter(|language| !language.is_empty());
-        let event = Event::Transcript(wyoming::Transcript {
+        let transcript = wyoming::Transcript {
             text: transcript.text,
             language,
             context: None,
-        });
-        self.write(event, pending.form).await
+        };
+        let events = match pending.telling {
+            Some((told, _)) => told.end(transcript),
+            None => vec![Event::Transcript(transcript)],
+        };
+        self.write(events, pending.form).await
     }
 
-    async fn write(&mut self, event: Event, form: Form) -> Result<(), End> {
-        let sent = self.outgoing.send(event, form).await;
+    /// The oldest utterance has words that may be told before the others.
+    async fn tell(&mut self, part: Option<Part>) -> Result<(), End> {
+        let (events, form) = match (self.pending.front_mut(), &mut self.current) {
+            (Some(pending), _) => (pending.tell(part), pending.form),
+            (None, Some(utterance)) => (utterance.tell(part.as_ref()), self.form),
+            (None, None) => return Ok(()),
+        };
+        self.write(events, form).await
+    }
+
+    /// Writes these together.
+    async fn write(
+        &mut self,
+        events: impl IntoIterator<Item = Event>,
+        form: Form,
+    ) -> Result<(), End> {
+        let mut events = events.into_iter().peekable();
+        if events.peek().is_none() {
+            return Ok(());
+        }
+        let sent = self.outgoing.send(events, form).await;
         sent.map_err(|not_sent| match not_sent {
             NotSent::Unwritable => End::Fault(Fault::Internal, form),
             NotSent::NotTaken => End::Untaken,
@@ -418,7 +467,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
             }
             code => info!(code = code.as_str(), %fault, "connection ended"),
         }
-        if self.write(fault.to_event(), form).await.is_ok() {
+        if self.write([fault.to_event()], form).await.is_ok() {
             self.close(self.drain_limit()).await;
         }
     }
@@ -454,13 +503,35 @@ impl Pending {
             ahead: self.ahead,
         }
     }
+
+    /// Takes a window of it; what the client is told.
+    fn tell(&mut self, part: Option<Part>) -> Vec<Event> {
+        match (&mut self.telling, part) {
+            (Some((told, _)), Some(part)) => told.window(&part.language, &part.text()),
+            (Some((_, hearing)), None) => {
+                *hearing = None;
+                Vec::new()
+            }
+            (None, _) => Vec::new(),
+        }
+    }
 }
 
-/// The answer of the oldest utterance.
-async fn front(pending: &mut VecDeque<Pending>) -> Result<Answered, Fault> {
-    match pending.front_mut() {
-        Some(pending) => (&mut pending.answer).await,
-        None => std::future::pending().await,
+/// What comes of the oldest utterance next.
+async fn news(pending: &mut VecDeque<Pending>, current: &mut Option<Utterance>) -> News {
+    let Some(first) = pending.front_mut() else {
+        return match current {
+            Some(utterance) => News::Words(utterance.heard().await),
+            None => std::future::pending().await,
+        };
+    };
+    match &mut first.telling {
+        Some((_, Some(hearing))) => tokio::select! {
+            biased;
+            part = hearing.next() => News::Words(part),
+            answer = &mut first.answer => News::Answer(answer),
+        },
+        _ => News::Answer((&mut first.answer).await),
     }
 }
 

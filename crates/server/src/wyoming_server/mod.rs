@@ -3,14 +3,18 @@
 mod budget;
 mod connection;
 mod endpoint_rule;
+mod hearing;
 mod listener;
 mod outgoing;
+mod partial;
 mod parts;
 mod pause_rule;
 mod request;
 mod service;
 mod session;
+mod stages;
 mod streamed;
+mod told;
 mod utterance;
 
 pub use budget::AudioBudget;

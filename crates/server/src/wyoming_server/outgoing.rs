@@ -44,12 +44,19 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         }
     }
 
-    /// Writes an event, within the time that a client has for that.
-    pub(super) async fn send(&mut self, event: Event, form: Form) -> Result<(), NotSent> {
+    /// Writes events together, within the time that a client has for that: it may close once it has read the one that it
+    /// waits for.
+    pub(super) async fn send(
+        &mut self,
+        events: impl IntoIterator<Item = Event>,
+        form: Form,
+    ) -> Result<(), NotSent> {
         let mut bytes = BytesMut::new();
-        FrameCodec::new(self.service.limits.frame)
-            .encode((event, form), &mut bytes)
-            .map_err(|_error| NotSent::Unwritable)?;
+        let mut codec = FrameCodec::new(self.service.limits.frame);
+        for event in events {
+            let encoded = codec.encode((event, form), &mut bytes);
+            encoded.map_err(|_error| NotSent::Unwritable)?;
+        }
         self.write(&bytes).await
     }
 

@@ -126,6 +126,7 @@ mod tests {
             },
             waited: ms(waited),
             took: ms(took),
+            early: Duration::ZERO,
         }
     }
 

@@ -20,17 +20,19 @@ pub(super) struct PauseRule {
     length: Duration,
     detector: PauseDetector,
     starts: u32,
+    most_starts: u32,
     streamed: Streamed,
     due: Option<Duration>,
 }
 
 impl PauseRule {
-    /// For pauses of at least this length.
-    pub(super) fn new(length: Duration) -> Self {
+    /// For pauses of at least this length; for `each` of them, or for the first three.
+    pub(super) fn new(length: Duration, each: bool) -> Self {
         Self {
             length,
             detector: PauseDetector::default(),
             starts: 0,
+            most_starts: if each { u32::MAX } else { MOST_STARTS },
             streamed: Streamed::default(),
             due: None,
         }
@@ -52,7 +54,13 @@ impl PauseRule {
     }
 
     fn may_start(&self) -> bool {
-        self.starts < MOST_STARTS && self.samples() <= LONGEST_SAMPLES
+        self.starts < self.most_starts && self.samples() <= LONGEST_SAMPLES
+    }
+
+    /// Whether half of a pause is over: by its end the device should have nothing to do.
+    pub(super) fn is_near(&self) -> bool {
+        let pause = self.detector.pause();
+        pause.is_some_and(|pause| pause.length >= self.length / 2)
     }
 
     /// When to begin, if nothing is heard before.
@@ -100,7 +108,7 @@ mod tests {
     /// After a second of voice, silence in chunks of 50 ms, one every so many milliseconds; tells after
     /// how many chunks it is due before the next comes.
     fn due_with_a_chunk_every(interval: u64) -> Option<u64> {
-        let mut rule = PauseRule::new(PAUSE);
+        let mut rule = PauseRule::new(PAUSE, false);
         rule.hear(&voice(1_000), Duration::ZERO);
         (1..=40).find(|&chunk| {
             let now = milliseconds(interval * chunk);
@@ -124,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_whole_pause_in_one_chunk_is_due_once_nothing_follows() {
-        let mut rule = PauseRule::new(PAUSE);
+        let mut rule = PauseRule::new(PAUSE, false);
         rule.hear(&voice(1_000), Duration::ZERO);
         let now = milliseconds(1_000);
         rule.hear(&silence(1_000), now);
@@ -134,8 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_near_before_it_is_due() {
+        let mut rule = PauseRule::new(PAUSE, true);
+        rule.hear(&voice(1_000), Duration::ZERO);
+        assert!(!rule.is_near());
+        rule.hear(&silence(250), milliseconds(250));
+        assert!(rule.is_near());
+        assert_eq!(rule.due(), None);
+    }
+
+    #[test]
     fn a_shorter_pause_is_not_due() {
-        let mut rule = PauseRule::new(PAUSE);
+        let mut rule = PauseRule::new(PAUSE, false);
         rule.hear(&voice(1_000), Duration::ZERO);
         rule.hear(&silence(200), milliseconds(200));
         assert_eq!(rule.due(), None);
@@ -143,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_pause_ends_once() {
-        let mut rule = PauseRule::new(PAUSE);
+        let mut rule = PauseRule::new(PAUSE, false);
         assert!(!rule.hear(&voice(1_000), Duration::ZERO));
         for chunk in 1..=8 {
             assert!(!rule.hear(&silence(50), milliseconds(50 * chunk)));
@@ -154,7 +172,7 @@ mod tests {
 
     #[test]
     fn it_is_due_again_only_when_more_is_heard() {
-        let mut rule = PauseRule::new(PAUSE);
+        let mut rule = PauseRule::new(PAUSE, false);
         rule.hear(&voice(1_000), Duration::ZERO);
         rule.hear(&silence(400), milliseconds(400));
         assert!(rule.due().is_some());
@@ -164,9 +182,8 @@ mod tests {
         assert!(rule.due().is_some());
     }
 
-    #[test]
-    fn an_utterance_has_three_starts() {
-        let mut rule = PauseRule::new(PAUSE);
+    fn starts_of_five(each: bool) -> Vec<bool> {
+        let mut rule = PauseRule::new(PAUSE, each);
         let mut starts = Vec::new();
         for sentence in 0..5_u64 {
             let now = milliseconds(2_000 * sentence);
@@ -175,12 +192,18 @@ mod tests {
             starts.push(rule.due().is_some());
             rule.started();
         }
-        assert_eq!(starts, [true, true, true, false, false]);
+        starts
+    }
+
+    #[test]
+    fn an_utterance_has_three_starts_or_one_for_each_pause() {
+        assert_eq!(starts_of_five(false), [true, true, true, false, false]);
+        assert_eq!(starts_of_five(true), [true; 5]);
     }
 
     #[test]
     fn audio_beyond_a_window_is_not_tried() {
-        let mut rule = PauseRule::new(PAUSE);
+        let mut rule = PauseRule::new(PAUSE, false);
         rule.hear(&voice(29_000), Duration::ZERO);
         rule.hear(&silence(900), milliseconds(900));
         assert!(rule.due().is_some());

@@ -15,6 +15,8 @@ use super::budget::AudioBudget;
 use super::endpoint_rule::EndpointRule;
 use super::parts::{Parts, Times};
 use super::request::Request;
+use super::stages::stages;
+use crate::blocklist::Blocklist;
 use crate::describe;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
@@ -70,6 +72,10 @@ pub struct Service {
     pub speculate_after: Option<Duration>,
     /// Silence behind speech that ends an utterance; the client ends it if `None`.
     pub endpoint_after: Option<Duration>,
+    /// Words are told while speech goes on.
+    pub tells_words: bool,
+    /// Phrases taken for silence.
+    pub blocklist: Arc<Blocklist>,
     /// Where utterances go.
     pub queue: Queue,
     /// How far the model is.
@@ -92,6 +98,7 @@ impl Service {
     /// Logs and counts an utterance whose words are there.
     pub(crate) fn answered(&self, span: &Span, times: &Times, answered: Answered) -> Transcript {
         let parts = Parts::of(times, &answered);
+        telemetry::add_stages(span, stages(times, &answered));
         let transcript = answered.transcript;
         info!(
             parent: span,
@@ -122,6 +129,7 @@ impl Service {
             &self.known_languages(),
             &self.languages,
             self.endpoint_after.is_some(),
+            self.tells_words,
         )
     }
 

@@ -9,13 +9,16 @@ use audio::{Ingest, IngestError, PcmFormat, Waveform};
 use tokio::time::Instant;
 use tracing::{Span, field, info_span};
 use whisper::{Cancel, Input, MelStream, Options};
-use wyoming::Excerpt;
+use wyoming::{Event, Excerpt};
 
 use super::budget::Share;
 use super::endpoint_rule::{Endpoint, EndpointRule};
+use super::hearing::{Hearing, Part};
+use super::partial::Partial;
 use super::pause_rule::PauseRule;
 use super::request::Request;
 use super::service::Service;
+use super::told::Told;
 use crate::fault::Fault;
 use crate::metrics::OpenGuard;
 use crate::queue::{Speculation, Ticket};
@@ -39,12 +42,24 @@ pub(super) struct Utterance {
     pause_rule: Option<PauseRule>,
     /// `None` when the client ends it.
     endpoint_rule: Option<Box<EndpointRule>>,
-    /// What was begun at the pause that goes on.
-    ahead: Option<Speculation>,
+    /// What was begun at a pause.
+    ahead: Option<Ahead>,
+    /// What is told of its words while it goes on; `None` when nothing is.
+    partial: Option<Partial>,
     service: Arc<Service>,
     /// From the first of its audio to its words, in traces.
     span: Span,
     _open: OpenGuard,
+}
+
+/// What was begun at a pause.
+struct Ahead {
+    speculation: Speculation,
+    /// What it is about to tell.
+    hearing: Option<Hearing>,
+    samples: usize,
+    /// Speech goes on: it will not be all of the audio.
+    is_over: bool,
 }
 
 /// What an utterance was in the end.
@@ -67,9 +82,12 @@ impl Utterance {
             share: Share::of(&service.open_audio),
             mel: None,
             began: Instant::now(),
-            pause_rule: service.speculate_after.map(PauseRule::new),
+            pause_rule: service
+                .speculate_after
+                .map(|length| PauseRule::new(length, service.tells_words)),
             endpoint_rule: service.endpoint_rule().map(Box::new),
             ahead: None,
+            partial: service.tells_words.then(Partial::default),
             service: Arc::clone(service),
             span: span(),
             _open: service.metrics.stream(),
@@ -133,25 +151,77 @@ impl Utterance {
         if service.loaded().is_none() || !service.queue.may_speculate() {
             return;
         }
+        let samples = self.ingest.samples().len();
         let waveform = Waveform::new(self.ingest.samples().to_vec());
         // What cannot be answered is told at the end of audio.
         let (Some(waveform), Ok(options)) = (waveform, self.options().await) else {
             return;
         };
-        self.ahead = service.queue.speculate(Input {
+        let (progress, hearing) = self
+            .partial
+            .as_ref()
+            .map(|_| Hearing::new(&service.blocklist))
+            .unzip();
+        let speculation = service.queue.speculate(Input {
             waveform: Arc::new(waveform),
             mel: self.mel.clone(),
             options,
             cancel: Cancel::default(),
-            progress: None,
+            progress,
+        });
+        self.ahead = speculation.map(|speculation| Ahead {
+            speculation,
+            hearing,
+            samples,
+            is_over: false,
         });
         if let (Some(_), Some(rule)) = (&self.ahead, &mut self.pause_rule) {
             rule.started();
         }
     }
 
+    /// What is heard at a pause; never where nothing is told. `None` when it was all.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped before it is ready.
+    pub(super) async fn heard(&mut self) -> Option<Part> {
+        let hearing = self.ahead.as_mut().and_then(|ahead| ahead.hearing.as_mut());
+        match hearing {
+            Some(hearing) => hearing.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes what was [`Utterance::heard`]; what the client is told of it.
+    pub(super) fn tell(&mut self, part: Option<&Part>) -> Vec<Event> {
+        let (Some(ahead), Some(partial)) = (&mut self.ahead, &mut self.partial) else {
+            return Vec::new();
+        };
+        let loaded = self.service.loaded();
+        let vocabulary = loaded
+            .as_ref()
+            .and_then(|loaded| loaded.vocabulary.as_ref());
+        let events = match (part, vocabulary) {
+            (Some(part), Some(vocabulary)) => partial.hear(vocabulary, part, ahead.samples),
+            _ => Vec::new(),
+        };
+        if !events.is_empty() {
+            ahead.speculation.was_told();
+        }
+        if part.is_none() {
+            ahead.hearing = None;
+            self.discard_if(false);
+        }
+        events
+    }
+
+    /// What the client was told; nothing more is told until its audio has ended.
+    pub(super) fn told(&mut self) -> Option<Told> {
+        self.partial.take().map(Partial::into_told)
+    }
+
     /// The audio has ended.
-    pub(super) async fn end(mut self) -> Result<Heard, Fault> {
+    pub(super) async fn end(&mut self) -> Result<Heard, Fault> {
         self.service.language(&self.request)?;
         let ingest = std::mem::replace(&mut self.ingest, Ingest::new(Duration::ZERO));
         let Some(waveform) = ingest.finish().map_err(refused_audio)? else {
@@ -163,7 +233,8 @@ impl Utterance {
             let pause_ended = rule.hear(rest.unwrap_or_default(), self.began.elapsed());
             self.discard_if(pause_ended);
         }
-        if let Some(ticket) = self.ahead.take().and_then(Speculation::adopt) {
+        let ahead = self.ahead.take().filter(|ahead| !ahead.is_over);
+        if let Some(ticket) = ahead.and_then(|ahead| ahead.speculation.adopt()) {
             return Ok(Heard::Ahead(ticket, waveform.duration()));
         }
         let mut mel = self.mel.take();
@@ -181,17 +252,28 @@ impl Utterance {
     }
 
     async fn options(&mut self) -> Result<Options, Fault> {
-        if let Some(options) = &self.options {
-            return Ok(options.clone());
+        if self.options.is_none() {
+            self.options = Some(self.service.options(&self.request).await?);
         }
-        let options = self.service.options(&self.request).await?;
-        Ok(self.options.insert(options).clone())
+        let mut options = self.options.clone().unwrap_or_default();
+        if let Some(partial) = &self.partial {
+            partial.hold(&mut options);
+        }
+        Ok(options)
     }
 
     /// What was begun is of no use when speech goes on, or another utterance needed the device.
     fn discard_if(&mut self, pause_ended: bool) {
-        let is_over = |ahead: &mut Speculation| pause_ended || ahead.is_displaced();
-        drop(self.ahead.take_if(is_over));
+        if let Some(ahead) = &mut self.ahead {
+            ahead.is_over |= pause_ended;
+        }
+        // What it has heard may still be told, until another needs the device.
+        let is_near = self.pause_rule.as_ref().is_some_and(PauseRule::is_near);
+        let is_useless = |ahead: &mut Ahead| {
+            let is_over = ahead.is_over && (ahead.hearing.is_none() || is_near);
+            is_over || ahead.speculation.is_displaced()
+        };
+        drop(self.ahead.take_if(is_useless));
     }
 
     fn extend_mel(&mut self) {

@@ -8,7 +8,9 @@ use super::*;
 use crate::Whisper;
 use crate::model::elsewhere::with_room_for;
 use crate::testing::{TinyCheckpoint, audio, on_another_device};
-use crate::{Checkpoint, DeviceChoice, Language, LoadOptions, Options, Precision, Window};
+use crate::{
+    Beginning, Checkpoint, DeviceChoice, Language, LoadOptions, Options, Precision, Window,
+};
 
 /// Brings utterances as there is room, and raises a flag before a pass.
 #[derive(Default)]
@@ -204,4 +206,53 @@ fn as_many_places_are_halved_as_the_device_has_no_memory_for() {
         assert_eq!(places(1, 7).unwrap(), 1);
         assert!(matches!(places(0, 8), Err(WhisperError::Model { .. })));
     });
+}
+
+/// Whatever is heard: random weights mostly say something else, and some say nothing.
+#[test]
+fn a_transcript_begins_with_what_was_settled() {
+    let whisper = whisper();
+    let words = whisper.vocabulary().encode(" So it is");
+    let beginning = Arc::new(Beginning::of_tokens(words));
+    let mut inputs = commands();
+    for (index, input) in inputs.iter_mut().enumerate() {
+        input.options.beginning = Some(Arc::clone(&beginning));
+        input.options.language = Language::Fixed("en".to_owned());
+        input.options.timestamps = index % 4 == 1;
+        input.options.speech_threshold = (index % 3 == 2).then_some(1.0);
+        if index % 4 == 2 {
+            // Everything is silence, or doubted.
+            input.options.no_speech_threshold = Some(0.0);
+            input.options.log_prob_threshold = Some(0.0);
+            input.options.temperatures = vec![0.0, 0.6];
+        }
+    }
+    for found in Several::of(&inputs).run(&whisper, 8) {
+        let text = found.unwrap().text;
+        assert!(text.starts_with("So it is"), "{text:?}");
+    }
+}
+
+#[test]
+fn a_beginning_that_would_be_heard_anyway_changes_nothing() {
+    let whisper = whisper();
+    let mut inputs = commands();
+    inputs.truncate(11);
+    for input in &mut inputs {
+        input.options.language = Language::Fixed("en".to_owned());
+        input.options.beam_size = 1;
+    }
+    let expected = Several::of(&inputs).run(&whisper, 8);
+    let mut begun = 0;
+    for (input, expected) in inputs.iter_mut().zip(&expected) {
+        let tokens = tokens(expected).concat();
+        let tokens = tokens[..tokens.len() / 2].to_vec();
+        begun += tokens.len();
+        input.options.beginning = Some(Beginning::of_tokens(tokens).into());
+    }
+    assert!(begun > 10, "{begun}");
+    let found = Several::of(&inputs).run(&whisper, 8);
+    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(tokens(found), tokens(expected), "{index}");
+    }
 }

@@ -10,7 +10,8 @@ use crate::vocabulary::Vocabulary;
 /// An attempt. Its rows of the decoder's state are neighbours: one for each hypothesis.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    request: Request,
+    /// The prompt, and the tokens that are chosen already.
+    prompt: Vec<u32>,
     search: Search,
     no_speech_prob: f32,
     stage: Stage,
@@ -40,12 +41,15 @@ pub(crate) enum Progress {
 impl Attempt {
     /// Nothing was read yet.
     pub(crate) fn new(request: Request, vocabulary: &Vocabulary) -> Self {
-        let last = request.prompt.len().saturating_sub(1);
+        let search = Search::new(&request, vocabulary);
+        let mut prompt = request.prompt;
+        prompt.extend(request.begun.tokens);
+        let last = prompt.len().saturating_sub(1);
         Self {
-            search: Search::new(&request, vocabulary),
+            prompt,
+            search,
             no_speech_prob: 0.0,
             stage: Stage::Prompt([request.start_index, last]),
-            request,
         }
     }
 
@@ -54,7 +58,7 @@ impl Attempt {
         match &self.stage {
             Stage::Prompt(asked) => vec![Prefill {
                 row: first_row,
-                tokens: &self.request.prompt,
+                tokens: &self.prompt,
                 asked,
             }],
             Stage::Tokens(tokens) => tokens

@@ -22,10 +22,12 @@ pub(crate) const BRANCHES: usize = 4;
 /// One attempt at one window.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// Prompt up to the first token to be chosen.
+    /// Prompt up to the first token of the text.
     pub prompt: Vec<u32>,
     /// Where in `prompt` the start of transcript stands: its logits have the probability of silence.
     pub start_index: usize,
+    /// Tokens that the text begins with, and their log probability.
+    pub begun: Begun,
     /// Whether timestamps are chosen too.
     pub timestamps: bool,
     /// 0 takes the best, more draws at random.
@@ -40,6 +42,15 @@ pub(crate) struct Request {
     pub names: naming::Expected,
     /// Hypotheses that may be kept beside the others because they follow one of these.
     pub branches: usize,
+}
+
+/// Tokens that are chosen already.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Begun {
+    /// The first of the text, with a timestamp in front where there are timestamps.
+    pub tokens: Vec<u32>,
+    /// Of all of them together.
+    pub sum_log_prob: f32,
 }
 
 /// What an attempt found.

@@ -74,7 +74,11 @@ impl Search {
             branches: names.as_ref().map_or(0, |_| request.branches),
             random: Random(request.seed ^ u64::from(vocabulary.end_of_text())),
             names,
-            hypotheses: vec![Hypothesis::default()],
+            hypotheses: vec![Hypothesis {
+                tokens: request.begun.tokens.clone(),
+                sum_log_prob: request.begun.sum_log_prob,
+                track: Track::default(),
+            }],
             ended: Vec::new(),
         }
     }
@@ -377,6 +381,7 @@ mod tests {
     use kernels::{Estimates, Input, Level, SplitMatrix};
 
     use super::*;
+    use crate::decode::Begun;
     use crate::testing::{TinyCheckpoint, small_integers};
     use crate::{Checkpoint, Names};
 
@@ -392,6 +397,7 @@ mod tests {
         Request {
             prompt: Vec::new(),
             start_index: 0,
+            begun: Begun::default(),
             timestamps: false,
             temperature: 0.0,
             beam_size: 1,
@@ -530,6 +536,7 @@ mod tests {
                 let request = Request {
                     prompt: Vec::new(),
                     start_index: 0,
+                    begun: Begun::default(),
                     timestamps,
                     temperature,
                     beam_size,

@@ -30,6 +30,7 @@ fn answer(waited: u64, took: u64) -> Answer {
         transcript: Transcript::default(),
         waited: seconds(waited),
         took: seconds(took),
+        early: seconds(0),
     })
 }
 
@@ -81,7 +82,11 @@ impl Desk {
     }
 
     fn discard(&mut self, id: u64) {
-        let effects = self.jobs.discard(id);
+        self.discard_told(id, false);
+    }
+
+    fn discard_told(&mut self, id: u64, told: bool) {
+        let effects = self.jobs.discard(id, told, self.now);
         self.take(effects);
     }
 
@@ -145,6 +150,28 @@ fn busy_is_the_time_in_which_the_device_has_an_utterance() {
 }
 
 #[test]
+fn words_that_were_told_were_of_use_though_nobody_claims_them() {
+    for is_done in [true, false] {
+        let mut desk = Desk::new(roomy());
+        let told = desk.speculate(input()).unwrap();
+        assert_eq!(desk.join(3), [told]);
+        desk.pass(seconds(30));
+        if is_done {
+            desk.done(told, words());
+        }
+        desk.discard_told(told, true);
+        if !is_done {
+            desk.done(told, Err(Fault::Cancelled));
+        }
+        let useful =
+            |effect: &Effect| matches!(effect, Effect::Useful(took) if *took == seconds(30));
+        assert!(desk.counted.iter().any(useful), "{:?}", desk.counted);
+        // It was paid for by nothing.
+        assert!(desk.speculate(input()).is_some(), "{is_done}");
+    }
+}
+
+#[test]
 fn wasted_time_is_not_busy_and_time_that_was_of_use_is_from_its_beginning() {
     let mut desk = Desk::new(roomy());
     let wasted = desk.speculate(input()).unwrap();
@@ -173,7 +200,8 @@ fn wasted_time_is_not_busy_and_time_that_was_of_use_is_from_its_beginning() {
     assert_eq!(desk.busy(), seconds(5));
     let mut answer = desk.claim(early).unwrap();
     assert_eq!(desk.busy(), seconds(9));
-    assert_eq!(answer.try_recv(), Ok(super::jobs::answer(0, 0)));
+    let answered = answer.try_recv().unwrap().unwrap();
+    assert_eq!((answered.took, answered.early), (seconds(0), seconds(10)));
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod endpoints;
 mod leaving;
 mod limits;
 mod pauses;
+mod telling;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -77,6 +78,8 @@ fn service(limits: Limits, queue: Queue, state: watch::Receiver<ModelState>) -> 
         expectation: Arc::default(),
         speculate_after: Some(Duration::from_millis(300)),
         endpoint_after: None,
+        tells_words: false,
+        blocklist: Arc::default(),
         queue,
         state,
         metrics: Metrics::for_tests(),
