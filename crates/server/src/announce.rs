@@ -17,7 +17,7 @@ const SERVICE_TYPE: &str = "_wyoming._tcp.local.";
 pub const MAX_NAME_BYTES: usize = 63;
 /// For an announcement to go out: probing for the name takes most of a second.
 const ANNOUNCE_TIME: Duration = Duration::from_secs(5);
-/// For the goodbye, so that nobody offers a server that is gone.
+/// For the goodbye, so that no program offers a server that is gone.
 const GOODBYE_TIME: Duration = Duration::from_secs(1);
 
 /// How the server is announced.
@@ -39,7 +39,7 @@ enum Addresses {
 }
 
 /// Where clients are sent: the first TCP address of `uris`, which are bound. The reference announces
-/// an unspecified address as it stands; nobody can connect to that.
+/// an unspecified address as it stands; no client can connect to that.
 fn target(settings: &Settings, uris: &[Uri]) -> Option<(Addresses, u16)> {
     let bound: SocketAddr = uris.iter().find_map(|uri| match uri {
         Uri::Tcp(address) => address.parse().ok(),

@@ -319,7 +319,7 @@ impl App {
         stop
     }
 
-    /// Unready → nobody comes any more → stop accepting → finish what has begun → close the queue. False when cut
+    /// Unready → no client comes any more → stop accepting → finish what has begun → close the queue. False when cut
     /// short.
     async fn drain(&mut self, doors: &Doors, connections: &TaskTracker) -> bool {
         let grace = Grace {

@@ -14,7 +14,7 @@ const SILENCE_IS_LIKELY: f32 = 0.3;
 /// Below this mean log probability too: such a phrase is easy to hear where it is said, and music makes −0.7 to −1.7.
 const IS_UNSURE: f32 = -0.9;
 
-/// Nobody says these to a voice assistant.
+/// People do not say these to a voice assistant.
 const INVENTED: [&str; 42] = [
     "thanks for watching",
     "thank you for watching",

@@ -81,7 +81,7 @@ impl Grace {
     }
 }
 
-/// Returns when nobody has come for the length of the notice. A load balancer that still sends somebody has not noticed,
+/// Returns when no client has come for the length of the notice. A load balancer that still sends clients has not noticed,
 /// however long ago it was told; but one that never does is not waited for.
 pub async fn until_quiet<F: Future<Output = ()>>(knocked: impl Fn() -> F, grace: &Grace) {
     let quiet = async { while timeout(grace.notice, knocked()).await.is_ok() {} };
@@ -100,7 +100,7 @@ mod tests {
         finish: Duration::from_secs(40),
     };
 
-    /// Seconds until it is quiet, where somebody comes at these times.
+    /// Seconds until it is quiet, where clients come at these times.
     async fn quiet_after(times: &[u64], grace: Grace) -> u64 {
         let knocked = Notify::new();
         let begun = Instant::now();

@@ -47,7 +47,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && !is_help {
         return failed(BAD_SETTINGS, &one_line(error));
     }
-    // Without an output there is nobody to tell.
+    // Without an output there is no reader.
     error.print().ok();
     if is_help {
         ExitCode::from(BAD_SETTINGS)
@@ -57,7 +57,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn failed(code: u8, message: &str) -> ExitCode {
-    // Without an output there is nobody to tell.
+    // Without an output there is no reader.
     writeln!(std::io::stderr(), "wyoming-stt: {message}").ok();
     ExitCode::from(code)
 }

@@ -1,4 +1,4 @@
-//! Who listens there? For people who set a port up, for health checks, and for a bind that failed.
+//! What listens at an address. For people who set a port up, for health checks, and for a bind that failed.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -32,7 +32,7 @@ pub enum Found {
     Http(Http),
     /// Something that accepts connections and speaks neither.
     Other,
-    /// Nobody.
+    /// Nothing listens.
     Nothing(String),
 }
 
@@ -99,7 +99,7 @@ async fn ask_page(page: &str, limit: Duration) -> (u8, String) {
 /// Asks as a Wyoming client does, then as a browser does; takes no longer than `limit`.
 pub async fn probe(address: &str, limit: Duration) -> Found {
     let began = Instant::now();
-    // Who does not answer Wyoming keeps a quarter of the time to answer HTTP.
+    // A program that does not answer Wyoming keeps a quarter of the time to answer HTTP.
     let for_wyoming = limit * 3 / 4;
     let mut client = match Client::connect_tcp(address, for_wyoming).await {
         Ok(client) => client,

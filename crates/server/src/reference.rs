@@ -10,7 +10,7 @@ use wyoming::Code;
 use crate::cli::Cli;
 use crate::metrics;
 
-/// Of what follows, so that nobody edits it by hand.
+/// Of what follows: it is not to be edited by hand.
 const MADE: &str = "<!-- Made from the code: UPDATE_DOCS=1 cargo test -p server reference -->\n";
 
 /// The page has these bytes, or gets them.

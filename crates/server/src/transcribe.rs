@@ -258,7 +258,7 @@ impl Progress {
 
     fn complain(&self, text: &str) {
         self.clear();
-        // Without an output there is nobody to tell; the exit code says it too.
+        // Without an output there is no reader; the exit code says it too.
         writeln!(std::io::stderr(), "wyoming-stt: {text}").ok();
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Api {
     pub(super) began: Instant,
 }
 
-/// Who asks; listeners add it to each request.
+/// The client; listeners add it to each request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
 

@@ -22,7 +22,7 @@ const MOST_KNOWN: usize = 256;
 pub(super) struct Guesses {
     /// When the last of its wrong keys will be forgotten.
     free_at: HashMap<IpAddr, Duration>,
-    /// The last wrong keys, as hashes that nobody outside can find another key for, with their addresses.
+    /// The last wrong keys, as hashes for which no client can find another key, with their addresses.
     known: VecDeque<(IpAddr, u64)>,
     hasher: RandomState,
 }

@@ -224,7 +224,7 @@ impl Hub<'_> {
             .request(method, url.clone())
             // A compressed answer would tell another size.
             .header(header::ACCEPT_ENCODING, "identity");
-        // Elsewhere the token is nobody's business.
+        // Other hosts must not see the token.
         let is_hub = Url::parse(self.endpoint).is_ok_and(|hub| hub.origin() == url.origin());
         if is_hub {
             self.with_token(request)

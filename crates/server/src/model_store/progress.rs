@@ -66,7 +66,7 @@ impl Progress {
     pub(super) fn finish(&mut self) {
         self.show();
         if matches!(self.report, Some(Report::Terminal)) {
-            // Without a terminal there is nobody to tell.
+            // Without a terminal there is no reader.
             writeln!(std::io::stderr()).ok();
         }
     }
@@ -74,7 +74,7 @@ impl Progress {
     fn show(&mut self) {
         self.shown = Instant::now();
         let line = line(&self.name, self.done + self.current, self.total);
-        // Without an output there is nobody to tell.
+        // Without an output there is no reader.
         match self.report {
             Some(Report::Terminal) => write!(std::io::stderr(), "\r\x1b[K{line}").ok(),
             Some(Report::Lines) => writeln!(std::io::stderr(), "{line}").ok(),

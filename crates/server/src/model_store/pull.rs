@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> ExitCode {
     let Action::Pull { name, hub } = &args.action;
     let (code, line) = match pull(name, hub) {
         Ok(line) => {
-            // The files are there, whether or not somebody reads this.
+            // The files are there, whether or not this is read.
             writeln!(std::io::stdout(), "{line}").ok();
             return ExitCode::SUCCESS;
         }

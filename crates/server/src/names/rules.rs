@@ -7,7 +7,7 @@ use std::fmt;
 pub const MOST_NAMES: usize = 10_000;
 /// Bytes of all names together: names of 26 bytes on average, when there are so many.
 pub const MOST_BYTES: usize = 256 * 1024;
-/// Characters of a name. A longer text is a sentence; nobody speaks it as a name.
+/// Characters of a name. A longer text is a sentence and is not spoken as a name.
 pub const LONGEST: usize = 100;
 
 /// The names of one origin that can be used.

@@ -1,4 +1,4 @@
-//! How much of the device's time may be spent in vain. Pure.
+//! How much of the device's time may be spent on work without use. Pure.
 //!
 //! What was begun before the audio ended is thrown away when speech goes on. So that a room with a
 //! television does not keep a server busy for nothing, vain work lives on an allowance: it is paid
@@ -31,13 +31,13 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// Whether more may be begun. One piece of work may overdraw it, since nobody knows how long it
+    /// Whether more may be begun. One piece of work may overdraw it, since it is not known how long it
     /// will take.
     pub(super) fn is_left(&self, now: Duration) -> bool {
         self.left_at(now) > 0.0
     }
 
-    /// Work was done that may be in vain.
+    /// Work was done that may be of no use.
     pub(super) fn spend(&mut self, took: Duration, now: Duration) {
         self.change(-took.as_secs_f64(), now);
     }

@@ -188,7 +188,7 @@ mod tests {
                 }
                 prop_assert!(running.len() <= LIMITS.jobs);
                 prop_assert!(running.iter().filter(|job| is_long(job)).count() <= LIMITS.jobs / 2);
-                // Each place is free at least every fifth round, and whoever came before goes first.
+                // Each place is free at least every fifth round, and the job that came first goes first.
                 for job in &waiting {
                     prop_assert!(round - job.came <= 5 * (job.id + 1), "{job:?} in round {round}");
                 }

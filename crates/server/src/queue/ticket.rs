@@ -76,7 +76,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.settled {
-            // An answer that came meanwhile is read by nobody, but was counted as one.
+            // An answer that came meanwhile is not read, but was counted as one.
             self.release(Release::Gone);
         }
     }

@@ -87,7 +87,7 @@ impl Worker {
                         };
                         tell.send_replace(ModelState::Ready(Arc::new(loaded)));
                         let work = AssertUnwindSafe(|| device.work());
-                        // Recognition's panics are caught there. Should anything else panic, nobody may
+                        // Recognition's panics are caught there. Should anything else panic, no client may
                         // wait for a thread that is gone.
                         if catch_unwind(work).is_err() {
                             let reason = "the recognition thread panicked";

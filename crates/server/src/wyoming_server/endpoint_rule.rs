@@ -9,7 +9,7 @@ use audio::{EndOfSpeech, Pause};
 
 use super::streamed::{LULL, Streamed};
 
-/// Nobody has spoken by then, and is no longer expected to.
+/// There was no speech by then, and none is expected any more.
 const WAIT_FOR_SPEECH: Duration = Duration::from_secs(10);
 /// One window of the model. Longer audio is no command: it may be a television, which never pauses.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -27,9 +27,9 @@ pub(super) struct EndpointRule {
 /// Why an utterance has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
-    /// Somebody has spoken, and then nobody did.
+    /// There was speech, and then silence.
     Silence,
-    /// Nobody has spoken.
+    /// There was no speech.
     NoSpeech,
     /// It has the greatest length.
     Length,

@@ -110,7 +110,7 @@ impl Drop for SocketFile {
 }
 
 impl Listener {
-    /// Binds an address. A socket file that nobody listens on any more is replaced.
+    /// Binds an address. A socket file without a listener is replaced.
     ///
     /// # Errors
     /// [`BindError`].
@@ -237,7 +237,7 @@ impl Doors {
         }
     }
 
-    /// Waits until somebody comes, or has come since the last wait, whether let in or not.
+    /// Waits until a client comes, or has come since the last wait, whether let in or not.
     pub async fn knocked(&self) {
         self.knocked.notified().await;
     }

@@ -8,7 +8,7 @@ use audio::{PauseDetector, SAMPLE_RATE_HZ};
 
 use super::streamed::Streamed;
 
-/// Who pauses in every breath is heard out in the end.
+/// A speaker who pauses at every breath is transcribed at the end.
 const MOST_STARTS: u32 = 3;
 /// One window of the model. Longer audio is no command, and costs too much to be tried.
 const LONGEST_SAMPLES: usize = 30 * SAMPLE_RATE_HZ as usize;

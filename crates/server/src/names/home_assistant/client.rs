@@ -364,7 +364,7 @@ pub(super) mod tests {
         let (mut client, _server) = both().await;
         let error = client.authenticate(&token()).await.unwrap_err();
         assert!(matches!(error, HomeAssistantError::Slow { .. }), "{error}");
-        // Without anybody who answers a ping.
+        // Without an answer to a ping.
         let (mut client, _server) = both().await;
         let error = client.event().await.unwrap_err();
         assert!(error.to_string().contains("a ping within 10 s"), "{error}");

@@ -65,7 +65,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, HomeAssi
 
 /// Trusts what the given certificates have signed, and these certificates themselves: people often make one
 /// self-signed certificate for their Home Assistant, which as an authority could not be a server's certificate too. One
-/// that is given as it stands needs no fitting name: nobody else has its key.
+/// that is given as it stands needs no fitting name: no other server has its key.
 #[derive(Debug)]
 struct Given {
     certificates: Vec<CertificateDer<'static>>,

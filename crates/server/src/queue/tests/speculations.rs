@@ -35,7 +35,7 @@ async fn a_speculation_that_runs_is_adopted_with_what_it_will_say() {
     let (queue, worker, handle) = started(roomy());
     let ticket = speculating(&queue, &handle).adopt().unwrap();
     assert_eq!(counts(&queue), [1, 0, 1, 0, 0]);
-    // It is somebody's utterance now, so another one does not stop it.
+    // It is a client's utterance now, so another one does not stop it.
     let next = queue.submit(input()).unwrap();
     handle.orders.send(Order::Say("ahead")).unwrap();
     handle.orders.send(Order::Say("next")).unwrap();

@@ -1,4 +1,4 @@
-//! Who gets which answer, in which order.
+//! Which client gets which answer, in which order.
 
 use super::*;
 

@@ -65,7 +65,7 @@ async fn over_tcp(bench: &Bench) -> (Client<TcpStream>, JoinHandle<()>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_with_four_answers_pending_is_missed() {
-    // With everything read, and with more than the system takes where nobody reads.
+    // With everything read, and with more than the system takes where the client does not read.
     for more in [0, 12] {
         let bench = usual();
         let (mut client, served) = over_tcp(&bench).await;
