@@ -136,9 +136,9 @@ pub struct ServeArgs {
         value_name = "SECONDS"
     )]
     pub endpointing: f64,
-    /// Tell the words so far while speech goes on: at each pause, as transcript-chunk events in front of the transcript,
-    /// which begins with what was told. One or two transcripts of 200 have other words than without;
-    /// pauses are those of --speculate-after, up to 30 s. Home Assistant reads the transcript only.
+    /// Send the words so far while speech goes on: at each pause, as transcript-chunk events in front of the transcript,
+    /// which begins with the words that were sent. One or two transcripts of 200 have other words than without; pauses
+    /// are those of --speculate-after, up to 30 s. Home Assistant reads the transcript only.
     #[arg(long, env = "STT_TRANSCRIPT_STREAMING", value_parser = BoolishValueParser::new())]
     pub transcript_streaming: bool,
     /// Seconds without an event after which a connection with nothing to do is closed.

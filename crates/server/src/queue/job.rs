@@ -37,7 +37,7 @@ pub(super) struct Job {
     pub(super) claim: Claim,
     /// It entered without a claim.
     pub(super) ahead: bool,
-    /// Its words were of use, though nobody claimed them.
+    /// Its words were of use, though they were not claimed.
     pub(super) told: bool,
     pub(super) audio: Duration,
     samples: usize,

@@ -35,7 +35,7 @@ impl Speculation {
         }
     }
 
-    /// The client was told of words that it has: whatever becomes of it, it was not in vain.
+    /// The client was sent words of it: whatever becomes of it, it was of use.
     pub fn was_told(&mut self) {
         self.told = true;
     }

@@ -43,7 +43,7 @@ impl Told {
     /// The events that end it. Should the transcript not go on from what was told, that is the transcript.
     pub(super) fn end(mut self, mut transcript: Transcript) -> Vec<Event> {
         if !transcript.text.starts_with(&self.text) {
-            tracing::warn!("the transcript does not begin with what the client was told of it");
+            tracing::warn!("the transcript does not begin with the words that were sent before");
             transcript.text.clone_from(&self.text);
         }
         let language = transcript.language.clone().unwrap_or_default();
