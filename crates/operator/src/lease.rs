@@ -58,7 +58,7 @@ impl Term {
     }
 }
 
-/// Who wants to hold which lease.
+/// The holder that wants a lease, and which.
 #[derive(Clone)]
 pub struct Candidate {
     /// The API server.
@@ -93,12 +93,12 @@ pub enum Lost {
         /// Of the lease.
         name: String,
     },
-    /// Somebody else has it.
+    /// Another process has it.
     #[error("the lease {name} is held by {holder} now")]
     Taken {
         /// Of the lease.
         name: String,
-        /// Who has it.
+        /// Its holder.
         holder: String,
     },
 }
@@ -110,9 +110,9 @@ enum Step {
     Create,
     /// It is ours.
     Renew,
-    /// Nobody holds it, or nobody that shows a sign.
+    /// No process holds it, or none that shows a sign.
     Take,
-    /// Somebody holds it.
+    /// A process holds it.
     Wait,
 }
 
@@ -160,7 +160,7 @@ impl Watched {
 enum Looked {
     /// The lease is ours, as it was written.
     Ours(Box<Lease>),
-    /// Somebody else holds it.
+    /// Another process holds it.
     Held(String),
 }
 
@@ -227,7 +227,7 @@ impl Candidate {
         Ok(())
     }
 
-    /// Who waits says once why it cannot see the lease: nothing else tells that it will never lead.
+    /// A process that waits logs once why it cannot see the lease: there is no other sign that it will never lead.
     fn again(&self, why: &str, is_ours: bool, said: &mut String) -> Duration {
         if is_ours {
             tracing::warn!(lease = self.name, why, "lease not renewed; trying again");
@@ -250,7 +250,7 @@ impl Candidate {
         now: Duration,
     ) -> Result<Looked, kube::Error> {
         if let Some(lease) = ours {
-            // With the version that we wrote: whoever wrote meanwhile wins, and is looked at.
+            // With the version that we wrote: another writer in between wins, and is looked at.
             match self.replace(lease.clone(), 0).await {
                 Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
                 written => return written,

@@ -96,7 +96,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn failed(message: &str) -> ExitCode {
-    // Without an output there is nobody to tell.
+    // Without an output there is no reader.
     writeln!(std::io::stderr(), "wyoming-stt-operator: {message}").ok();
     ExitCode::FAILURE
 }

@@ -20,7 +20,7 @@ pub struct Capacity {
     #[serde(default = "max_queue")]
     #[schemars(range(min = 1, max = 1024))]
     pub max_queue: i32,
-    /// Seconds from the end of the audio to the words, after which it is given up: nobody wants them any more. Home
+    /// Seconds from the end of the audio to the words, after which it is given up: clients no longer wait for them. Home
     /// Assistant waits 300 s.
     #[serde(default = "queue_timeout")]
     #[schemars(range(min = 1, max = 600))]

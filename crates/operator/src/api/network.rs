@@ -22,7 +22,7 @@ use super::schema;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceSettings {
-    /// Who can reach the Service: pods (`ClusterIP`), whoever reaches a node (`NodePort`), or whoever reaches the load
+    /// What can reach the Service: pods (`ClusterIP`), clients of any node (`NodePort`), or clients of the load
     /// balancer (`LoadBalancer`).
     #[serde(rename = "type", default)]
     pub type_: ServiceType,
@@ -68,15 +68,15 @@ fn wyoming_port() -> i32 {
     10300
 }
 
-/// Who can reach a Service.
+/// Which clients can reach a Service.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ServiceType {
     /// Pods of the cluster.
     #[default]
     ClusterIP,
-    /// Whoever reaches a node.
+    /// Clients that reach a node.
     NodePort,
-    /// Whoever reaches the load balancer.
+    /// Clients that reach the load balancer.
     LoadBalancer,
 }
 
@@ -100,11 +100,11 @@ pub enum TrafficDistribution {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicySettings {
-    /// What is restricted: nothing (`Disabled`), who may connect (`Ingress`), or also whom the replicas may reach
+    /// What is restricted: nothing (`Disabled`), which clients may connect (`Ingress`), or also what the replicas may reach
     /// (`IngressAndEgress`). Home Assistant may be outside of the cluster, so nothing by default.
     #[serde(default)]
     pub mode: NetworkPolicyMode,
-    /// Who may speak Wyoming, and use the HTTP API where there is one; everybody when empty.
+    /// Clients that may speak Wyoming, and use the HTTP API where there is one; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub from: Vec<Peer>,
@@ -131,9 +131,9 @@ pub enum NetworkPolicyMode {
     /// Nothing.
     #[default]
     Disabled,
-    /// Who may connect.
+    /// Which clients may connect.
     Ingress,
-    /// Who may connect, and whom the replicas may reach.
+    /// Which clients may connect, and what the replicas may reach.
     IngressAndEgress,
 }
 

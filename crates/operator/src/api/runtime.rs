@@ -116,7 +116,7 @@ fn admin_port() -> i32 {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// Someone must act.
+    /// A person must act.
     Error,
     /// It coped.
     Warn,

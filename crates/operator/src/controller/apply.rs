@@ -29,7 +29,7 @@ const TEMPLATE: &str = "wyoming-stt.dev/template";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
-    /// A child's name is taken by something that belongs to somebody else.
+    /// A child's name is taken by an object of another owner.
     #[error("{kind} {name} exists and belongs to another owner: rename one of them")]
     Foreign {
         /// Kind of the child.
@@ -83,7 +83,7 @@ pub struct Refusal {
     pub fields: Vec<String>,
 }
 
-/// Where things are written, and for whom.
+/// Where things are written, and for which object.
 #[derive(Debug)]
 pub struct Target<'a> {
     /// What is there.

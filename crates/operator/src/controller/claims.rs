@@ -1,4 +1,4 @@
-//! Volumes that an object names and somebody else made: whether they are there, and who can mount them.
+//! Volumes that an object names and does not own: whether they are there, and which pods can mount them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -41,7 +41,7 @@ impl Fake {
         (fake, Client::new(service, "home"))
     }
 
-    /// Puts an object there, as somebody else would; returns it with its version.
+    /// Puts an object there, as another client would; returns it with its version.
     pub(crate) fn put(&self, path: &str, mut object: Value) -> Value {
         let mut state = self.0.lock().unwrap();
         state.version += 1;

@@ -12,7 +12,7 @@ use crate::api::{WyomingStt, WyomingSttStatus};
 /// Of one object.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// Volumes that somebody else made.
+    /// Volumes that the object does not own.
     pub claims: Claims,
     /// The status that was written last.
     pub written: Option<Written>,

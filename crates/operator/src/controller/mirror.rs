@@ -28,7 +28,7 @@ pub struct Owner {
 pub trait Source: Sized {
     /// What is kept of it.
     type Kept: Kept;
-    /// Whose it is, its own name, and what is kept of it; none when it is nobody's.
+    /// Whose it is, its own name, and what is kept of it; none when it has no owner here.
     fn keep(self) -> Option<(Owner, String, Self::Kept)>;
 }
 

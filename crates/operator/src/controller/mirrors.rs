@@ -16,11 +16,11 @@ pub struct Mirrors {
     pub deployments: Mirror<Child>,
     /// Addresses.
     pub services: Mirror<Child>,
-    /// Who the pods are.
+    /// The identity of the pods.
     pub service_accounts: Mirror<Child>,
     /// Downloads.
     pub claims: Mirror<Child>,
-    /// Who may connect.
+    /// Which clients may connect.
     pub network_policies: Mirror<Child>,
     /// What node drains may take away.
     pub disruption_budgets: Mirror<Child>,

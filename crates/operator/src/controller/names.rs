@@ -14,9 +14,9 @@ pub const HTTP_PORT: i32 = 8080;
 pub const INSTANCE: &str = "app.kubernetes.io/instance";
 /// The label that tells who made something.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// Who writes what users declared.
+/// The field manager of what users declared.
 pub const MANAGER: &str = "wyoming-stt-operator";
-/// Who writes the number of replicas where it follows the load: another than who writes the rest, so that each leaves
+/// The field manager of the number of replicas where it follows the load: another than of the rest, so that each leaves
 /// alone what is the other's.
 pub const SCALER: &str = "wyoming-stt-operator-fleet";
 

@@ -117,7 +117,7 @@ fn evicted(status: &PodStatus) -> Option<Trouble> {
     })
 }
 
-/// Labels alone are anybody's to set, and a pod on its node's network has the node's address.
+/// Every user may set labels, and a pod on its node's network has the node's address.
 fn may_be_asked(pod: &Pod) -> bool {
     let label = |name: &str| pod.labels().get(name).map(String::as_str);
     let (Some(instance), Some(hash)) = (label(INSTANCE), label(TEMPLATE_HASH)) else {

@@ -289,7 +289,7 @@ fn warnings(spec: &WyomingSttSpec) -> Vec<Fault> {
     warnings
 }
 
-/// An API that clients outside of the cluster can use without a key. Within it, whoever may reach the one port may
+/// An API that clients outside of the cluster can use without a key. Within it, clients that may reach the one port may
 /// reach the other.
 fn open_api(spec: &WyomingSttSpec) -> Option<Fault> {
     let http = spec.http.as_ref()?;

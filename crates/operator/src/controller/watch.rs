@@ -200,7 +200,7 @@ where
 struct Failures {
     count: u32,
     /// What was said of an API server that does not answer. It can be gone in several ways, one after the other, which
-    /// is no news to anybody.
+    /// is no news.
     silence: Option<String>,
 }
 

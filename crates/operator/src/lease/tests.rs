@@ -111,7 +111,7 @@ impl Server {
         self.0.lock().unwrap().writes
     }
 
-    /// Somebody else writes what it likes.
+    /// Another client writes what it likes.
     fn set_holder(&self, holder: &str) {
         let mut stored = self.0.lock().unwrap();
         stored.version += 1;

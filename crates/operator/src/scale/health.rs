@@ -129,7 +129,7 @@ impl Health {
         sick
     }
 
-    /// Names of those that nobody speaks to while the others are spoken to.
+    /// Names of those that get no utterance while the others do.
     pub(super) fn unreached(&self) -> Vec<String> {
         let is_unreached = |it: &Lately| it.others >= EXPECTED && it.arrived < 0.5;
         self.0

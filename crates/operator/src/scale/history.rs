@@ -101,7 +101,7 @@ pub struct Figures {
     pub silent: u32,
     /// Replicas that take work and do not do it, or far slower than the others.
     pub sick: Vec<String>,
-    /// Replicas that nobody speaks to while the others are spoken to.
+    /// Replicas that get no utterance while the others do.
     pub unreached: Vec<String>,
     /// Part of the utterances of the last ten minutes that was answered with words within [`super::Target::wait`]; none
     /// without any.

@@ -16,8 +16,8 @@ pub struct Victim {
 const CHEAPEST: i32 = -2000;
 
 /// The ready pods to mark so that `fewer` pods can go: none for those that go by themselves, because they run nowhere
-/// or are not ready. First sick ones, then those that nobody speaks to, idle ones, those that listen, those with the
-/// least work, and silent ones, of which nobody knows.
+/// or are not ready. First sick ones, then those without clients, idle ones, those that listen, those with the
+/// least work, and silent ones, of which nothing is known.
 pub fn victims(seen: &Observation, figures: &Figures, fewer: u32) -> Vec<Victim> {
     let unready = seen.unschedulable + seen.refused + seen.starting + seen.broken;
     let wanted = usize::try_from(fewer.saturating_sub(unready)).unwrap_or(usize::MAX);

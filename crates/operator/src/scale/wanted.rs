@@ -122,7 +122,7 @@ fn spare(policy: &Policy, rate: Option<f64>) -> u32 {
     ceil(f64::from(policy.spare) / (root * root).max(0.1))
 }
 
-/// Replicas for a fleet of which nobody knows anything: twice as many every minute.
+/// Replicas for a fleet of which nothing is known: twice as many every minute.
 pub(super) fn blind(from: u32, silent_for: Duration, after: Duration) -> u32 {
     let doublings = silent_for.saturating_sub(after).as_secs_f64() / 60.0;
     ceil(f64::from(from.max(1)) * doublings.min(20.0).exp2())

@@ -49,7 +49,7 @@ pub struct Scenario {
     pub deadline: Option<Duration>,
     /// What counts as in time, from the last word of the speech to the words.
     pub wait: Duration,
-    /// Who gets an utterance.
+    /// Which replica gets an utterance.
     pub balance: Balance,
     /// Replicas that are ready at the beginning.
     pub first: u32,
@@ -77,7 +77,7 @@ pub struct Scenario {
     pub seed: u64,
 }
 
-/// Who gets an utterance.
+/// Which replica gets an utterance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balance {
     /// Whichever replica is free first: one queue for all, as in a gateway.

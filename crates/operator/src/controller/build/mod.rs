@@ -21,11 +21,11 @@ use super::validate::ValidStt;
 /// Everything that belongs to one object. What is none must not be there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resources {
-    /// Who the pods are; without rights and without a token.
+    /// The identity of the pods; without rights and without a token.
     pub service_account: Option<ServiceAccount>,
     /// Where downloads are kept.
     pub claim: Option<PersistentVolumeClaim>,
-    /// Who may connect.
+    /// Which clients may connect.
     pub network_policy: Option<NetworkPolicy>,
     /// The address.
     pub service: Service,

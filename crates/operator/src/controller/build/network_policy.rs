@@ -1,4 +1,4 @@
-//! Who may connect to the replicas, and whom they may reach.
+//! Which clients may connect to the replicas, and what these may reach.
 
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ pub(super) fn build(stt: &ValidStt) -> Option<NetworkPolicy> {
 
 fn ingress(stt: &ValidStt) -> Vec<NetworkPolicyIngressRule> {
     let clients: Vec<NetworkPolicyPeer> = stt.spec.network_policy.from.iter().map(peer).collect();
-    // The operator and whoever collects metrics: pods of any namespace, nobody from outside. The pages can
+    // The operator and collectors of metrics: pods of any namespace, nothing from outside. The pages can
     // only be read, and nothing secret is on them.
     let pods = NetworkPolicyPeer {
         namespace_selector: Some(LabelSelector::default()),

@@ -107,7 +107,7 @@ impl World {
         result
     }
 
-    /// What somebody else did to the Deployment, as the API server and its watch have it.
+    /// What another client did to the Deployment, as the API server and its watch have it.
     fn change_deployment(&self, change: impl FnOnce(&mut Value)) {
         let mut deployment = self.fake.get(DEPLOYMENT).unwrap();
         change(&mut deployment);
