@@ -31,6 +31,14 @@ pub fn spoken() -> Vec<Spoken> {
     paths.into_iter().map(read).collect()
 }
 
+/// Two of them in one format.
+pub fn spoken_in_one_format() -> [Spoken; 2] {
+    let mut clips = spoken().into_iter();
+    let first = clips.next().unwrap();
+    let second = clips.find(|clip| clip.format == first.format).unwrap();
+    [first, second]
+}
+
 fn read(path: PathBuf) -> Spoken {
     let words = std::fs::read_to_string(path.with_extension("txt")).unwrap();
     let bytes = Bytes::from(std::fs::read(&path).unwrap());

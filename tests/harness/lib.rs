@@ -14,6 +14,6 @@ mod process;
 mod raw;
 pub mod tls;
 
-pub use fixtures::{Spoken, spoken};
+pub use fixtures::{Spoken, spoken, spoken_in_one_format};
 pub use process::{Server, binary, run, run_with};
 pub use raw::Raw;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tests::{Server, Spoken, spoken};
+use tests::{Server, Spoken, spoken, spoken_in_one_format};
 use tokio::net::TcpStream;
 use wyoming::{AudioChunk, AudioFormat, Client, Event, Transcribe};
 
@@ -129,14 +129,11 @@ async fn words_begun_at_a_pause_are_the_right_ones_in_a_trimmed_window() {
 #[tokio::test]
 async fn a_sentence_after_the_pause_is_not_lost() {
     let server = Server::ready(&["--window", "dynamic"]).await;
-    let clips = spoken();
-    let first = &clips[0];
-    let same_format = |other: &&Spoken| other.format == first.format;
-    let second = clips.iter().skip(1).find(same_format).unwrap();
+    let [first, second] = spoken_in_one_format();
     let mut client = Streaming::to(&server, first.format).await;
-    client.say(first).await;
+    client.say(&first).await;
     client.pause(&server, 1).await;
-    client.say(second).await;
+    client.say(&second).await;
     let streamed = client.end().await;
     assert_eq!(speculations(&server).await, [1, 0, 1]);
     // What the model makes of the same audio when all of it is there at once.

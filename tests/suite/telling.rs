@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::{Server, Spoken, spoken};
+use tests::{Server, Spoken, spoken, spoken_in_one_format};
 use tokio::net::TcpStream;
 use wyoming::{Client, Event};
 
@@ -34,12 +34,9 @@ async fn words_of_a_pause_come_before_the_end_of_audio_and_stay() {
     let mut asking = server.client().await;
     let info = asking.describe(Duration::from_secs(20)).await.unwrap();
     assert!(info.asr[0].supports_transcript_streaming);
-    let clips = spoken();
-    let first = &clips[0];
-    let same_format = |other: &&Spoken| other.format == first.format;
-    let second = clips.iter().skip(1).find(same_format).unwrap();
+    let [first, second] = spoken_in_one_format();
     let mut client = Streaming::to(&server, first.format).await;
-    client.say(first).await;
+    client.say(&first).await;
     client.pause(&server, 1).await;
     // The audio has not ended.
     let Event::TranscriptStart(_) = client.client.next().await.unwrap().unwrap() else {
@@ -51,7 +48,7 @@ async fn words_of_a_pause_come_before_the_end_of_audio_and_stay() {
     };
     let words = first.words.trim_end_matches('.');
     assert_eq!(early, words);
-    client.say(second).await;
+    client.say(&second).await;
     let stop = Event::AudioStop { timestamp_ms: None };
     client.client.send(stop).await.unwrap();
     let (mut rest, mut whole) = (String::new(), String::new());

@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 /// are reset.
 const BACKLOG: u32 = 4096;
 
-/// Listens on `HOST:PORT`; port 0 is any free one. The host `*` is all addresses of the machine, IPv6 and IPv4, or
-/// those of IPv4 on a machine without the other: where the kind of network is not known beforehand.
+/// Listens on `HOST:PORT`; port 0 is any free one. The host `*` is all addresses of the machine: IPv6 and IPv4, or
+/// IPv4 alone on a machine that has no IPv6.
 ///
 /// # Errors
 /// What the system says, of the last address that was tried.

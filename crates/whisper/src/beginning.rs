@@ -102,17 +102,7 @@ impl Beginning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Checkpoint;
-    use crate::testing::TinyCheckpoint;
-
-    /// Every byte is a token.
-    fn vocabulary() -> Vocabulary {
-        let directory = tempfile::tempdir().unwrap();
-        TinyCheckpoint::multilingual()
-            .write(directory.path())
-            .unwrap();
-        Vocabulary::read(&Checkpoint::open(directory.path()).unwrap()).unwrap()
-    }
+    use crate::testing::vocabulary_of_bytes;
 
     fn of(vocabulary: &Vocabulary, language: &str, text: &str) -> Option<Beginning> {
         let segment = Segment {
@@ -124,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_is_behind_the_last_word_is_left_out() {
-        let vocabulary = vocabulary();
+        let vocabulary = vocabulary_of_bytes();
         let check = |text: &str, expected: Option<&str>| {
             let beginning = of(&vocabulary, "en", text);
             let found = beginning.as_ref().map(Beginning::text);
@@ -143,7 +133,7 @@ mod tests {
 
     #[test]
     fn whole_words_are_shared() {
-        let vocabulary = vocabulary();
+        let vocabulary = vocabulary_of_bytes();
         let check = |language: &str, first: &str, second: &str, expected: Option<&str>| {
             let [first, second] =
                 [first, second].map(|text| of(&vocabulary, language, text).unwrap());

@@ -290,15 +290,10 @@ fn capital(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Checkpoint;
-    use crate::testing::TinyCheckpoint;
+    use crate::testing::vocabulary_of_bytes;
 
-    /// Every byte is a token there.
     fn tree(names: &[&str]) -> (Vocabulary, Names) {
-        let directory = tempfile::tempdir().unwrap();
-        let checkpoint = TinyCheckpoint::multilingual();
-        checkpoint.write(directory.path()).unwrap();
-        let vocabulary = Vocabulary::read(&Checkpoint::open(directory.path()).unwrap()).unwrap();
+        let vocabulary = vocabulary_of_bytes();
         let names = Names::new(&vocabulary, names.iter().copied());
         (vocabulary, names)
     }

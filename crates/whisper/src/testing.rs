@@ -35,6 +35,14 @@ pub fn read_ctranslate2(bytes: &[u8]) -> bool {
     crate::checkpoint::fuzz_ctranslate2(bytes)
 }
 
+/// A vocabulary in which every byte is a token.
+#[cfg(test)]
+pub(crate) fn vocabulary_of_bytes() -> crate::Vocabulary {
+    let folder = tempfile::tempdir().unwrap();
+    TinyCheckpoint::multilingual().write(folder.path()).unwrap();
+    crate::Vocabulary::read(&crate::Checkpoint::open(folder.path()).unwrap()).unwrap()
+}
+
 /// A checkpoint of random weights to be written to a directory.
 #[derive(Clone, Debug)]
 pub struct TinyCheckpoint {

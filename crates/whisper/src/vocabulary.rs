@@ -216,7 +216,7 @@ impl Vocabulary {
     }
 
     /// Text to tokens; no special ones are added or recognised.
-    pub(crate) fn encode(&self, text: &str) -> Vec<u32> {
+    pub fn encode(&self, text: &str) -> Vec<u32> {
         self.tokenizer
             .encode_fast(text, false)
             .map(|encoding| encoding.get_ids().to_vec())

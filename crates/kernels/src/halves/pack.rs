@@ -1,5 +1,7 @@
 //! Weights in words, as `int16` packs them, and in halves.
 
+use rayon::prelude::*;
+
 use super::STEP;
 use crate::{
     amx::INPUTS,
@@ -8,53 +10,52 @@ use crate::{
     memory::Lines,
 };
 
-/// Where a panel of words has input `input` of its output `lane`.
-fn place_of_word(input: usize, lane: usize) -> usize {
-    (input / PAIR * PANEL + lane) * PAIR + input % PAIR
-}
-
-/// Where a panel of halves has the high half of input `input` of its output `lane`.
-fn place_of_half(input: usize, lane: usize) -> usize {
-    let (step, input) = (input / INPUTS, input % INPUTS);
-    step * STEP + (input / GROUP * PANEL + lane) * GROUP + input % GROUP
-}
-
 /// How far behind the high half of a weight its low half is.
 const LOW: usize = STEP / 2;
 
+/// Where a panel of words has each of its weights, and a panel of halves its high half.
+fn places(ins: usize) -> impl Iterator<Item = (usize, usize)> {
+    let of_input = |input: usize| {
+        let word = input / PAIR * PANEL * PAIR + input % PAIR;
+        let (step, within) = (input / INPUTS, input % INPUTS);
+        let half = step * STEP + within / GROUP * PANEL * GROUP + within % GROUP;
+        (0..PANEL).map(move |lane| (word + lane * PAIR, half + lane * GROUP))
+    };
+    (0..ins).flat_map(of_input)
+}
+
+/// Sizes of a panel of words and of a panel of halves.
+fn panel_sizes(ins: usize) -> [usize; 2] {
+    let words = ins.next_multiple_of(PAIR) * PANEL;
+    [words, ins.div_ceil(INPUTS) * STEP]
+}
+
 /// Panels of words → panels of halves.
 pub(super) fn halves(words: &[i16], ins: usize) -> Lines<u8> {
-    let of_words = ins.next_multiple_of(PAIR) * PANEL;
-    let of_halves = ins.div_ceil(INPUTS) * STEP;
+    let [of_words, of_halves] = panel_sizes(ins);
     let mut halves = Lines::zeroed(words.len() / of_words * of_halves);
-    let panels = words.chunks_exact(of_words);
-    for (words, halves) in panels.zip(halves.chunks_exact_mut(of_halves)) {
-        for input in 0..ins {
-            for lane in 0..PANEL {
-                let word = words[place_of_word(input, lane)];
-                let at = place_of_half(input, lane);
+    words
+        .par_chunks_exact(of_words)
+        .zip(halves.par_chunks_exact_mut(of_halves))
+        .for_each(|(words, halves)| {
+            for (word, half) in places(ins) {
                 // Weights have 12 bits, so the upper half fits a byte.
-                halves[at] = (word >> 4).to_le_bytes()[0];
-                halves[at + LOW] = word.to_le_bytes()[0] & 15;
+                halves[half] = (words[word] >> 4).to_le_bytes()[0];
+                halves[half + LOW] = words[word].to_le_bytes()[0] & 15;
             }
-        }
-    }
+        });
     halves
 }
 
 /// Panels of halves → panels of words.
 pub(super) fn words(halves: &[u8], ins: usize) -> Lines<i16> {
-    let of_words = ins.next_multiple_of(PAIR) * PANEL;
-    let of_halves = ins.div_ceil(INPUTS) * STEP;
+    let [of_words, of_halves] = panel_sizes(ins);
     let mut words = Lines::zeroed(halves.len() / of_halves * of_words);
     let panels = halves.chunks_exact(of_halves);
     for (halves, words) in panels.zip(words.chunks_exact_mut(of_words)) {
-        for input in 0..ins {
-            for lane in 0..PANEL {
-                let at = place_of_half(input, lane);
-                let high = i16::from(halves[at].cast_signed());
-                words[place_of_word(input, lane)] = 16 * high + i16::from(halves[at + LOW]);
-            }
+        for (word, half) in places(ins) {
+            let high = i16::from(halves[half].cast_signed());
+            words[word] = 16 * high + i16::from(halves[half + LOW]);
         }
     }
     words
@@ -70,11 +71,9 @@ mod tests {
             let panel = ins.next_multiple_of(PAIR) * PANEL;
             let mut before = vec![0; 2 * panel];
             for (index, panel) in before.chunks_exact_mut(panel).enumerate() {
-                for input in 0..ins {
-                    for lane in 0..PANEL {
-                        let value = (input * 977 + lane * 131 + index * 7) % 4095;
-                        panel[place_of_word(input, lane)] = i16::try_from(value).unwrap() - 2047;
-                    }
+                for (at, (word, _)) in places(ins).enumerate() {
+                    let value = (at * 977 + index * 7) % 4095;
+                    panel[word] = i16::try_from(value).unwrap() - 2047;
                 }
             }
             assert_eq!(

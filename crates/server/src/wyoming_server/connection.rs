@@ -148,7 +148,7 @@ struct Pending {
 
 /// What the device has for the client.
 enum News {
-    /// Words of the oldest utterance, of which more are to come; `None` when there are no more but those of the answer.
+    /// Words of a window of the oldest utterance; `None` when the rest come with its answer.
     Words(Option<Part>),
     /// The answer to it.
     Answer(Result<Answered, Fault>),

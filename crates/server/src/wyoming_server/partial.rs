@@ -67,3 +67,91 @@ impl Partial {
         self.told
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use whisper::{Checkpoint, Segment};
+
+    use super::*;
+
+    struct Bench {
+        vocabulary: Vocabulary,
+        partial: Partial,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self {
+                vocabulary: Vocabulary::read(&Checkpoint::demo().unwrap()).unwrap(),
+                partial: Partial::default(),
+            }
+        }
+
+        fn segment(&self, text: &str, avg_log_prob: f32) -> Segment {
+            Segment {
+                tokens: self.vocabulary.encode(text),
+                avg_log_prob,
+                ..Segment::default()
+            }
+        }
+
+        /// The chunks that a pause with these segments gives.
+        fn pause(&mut self, segments: Vec<Segment>) -> String {
+            let language = "en".to_owned();
+            let part = Part { language, segments };
+            let events = self.partial.hear(&self.vocabulary, &part, 16_000);
+            let chunk = |event| match event {
+                Event::TranscriptChunk { text } => text,
+                _ => String::new(),
+            };
+            events.into_iter().map(chunk).collect()
+        }
+
+        fn check(&mut self, text: &str, avg_log_prob: f32, expected: &str) {
+            let segment = self.segment(text, avg_log_prob);
+            assert_eq!(self.pause(vec![segment]), expected, "{text}");
+        }
+
+        /// The language and the words that are held.
+        fn held(&self) -> Option<(String, String)> {
+            let mut options = Options::default();
+            self.partial.hold(&mut options);
+            let words = options.beginning?.text().to_owned();
+            match options.language {
+                Language::Fixed(language) => Some((language, words)),
+                _ => None,
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_model_is_sure_of_is_sent_at_once_and_held() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.held(), None);
+        bench.check(" Turn on the", SURE + 0.1, "Turn on the");
+        bench.check(" Turn on the light.", SURE + 0.1, " light");
+        let held = ["en", "Turn on the light"].map(str::to_owned);
+        assert_eq!(bench.held(), Some(held.into()));
+    }
+
+    #[test]
+    fn of_what_it_is_not_sure_of_the_words_that_two_pauses_share_are_sent() {
+        let mut bench = Bench::new();
+        bench.check(" Turn on the night", SURE - 0.1, "");
+        assert_eq!(bench.held(), None);
+        bench.check(" Turn on the light", SURE - 0.1, "Turn on the");
+        bench.check(" Burn it", SURE - 0.1, "");
+        let held = ["en", "Turn on the"].map(str::to_owned);
+        assert_eq!(bench.held(), Some(held.into()));
+    }
+
+    #[test]
+    fn silence_and_several_segments_settle_nothing() {
+        let mut bench = Bench::new();
+        bench.check(" ...", 0.0, "");
+        let two = [" Turn on", " the light"].map(|text| bench.segment(text, 0.0));
+        assert_eq!(bench.pause(two.into()), "");
+        assert_eq!(bench.pause(Vec::new()), "");
+        assert_eq!(bench.held(), None);
+    }
+}

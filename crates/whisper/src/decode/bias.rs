@@ -71,22 +71,13 @@ fn words(text: &str) -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Checkpoint;
-    use crate::testing::TinyCheckpoint;
+    use crate::testing::vocabulary_of_bytes;
 
+    /// The prompt has room for 223 bytes.
     const POSITIONS: usize = 448;
 
-    /// Every byte is a token, and the prompt has room for 223 of them.
-    fn vocabulary() -> Vocabulary {
-        let directory = tempfile::tempdir().unwrap();
-        TinyCheckpoint::multilingual()
-            .write(directory.path())
-            .unwrap();
-        Vocabulary::read(&Checkpoint::open(directory.path()).unwrap()).unwrap()
-    }
-
     fn check(options: &Options, previous: &str, expected: &str) {
-        let vocabulary = vocabulary();
+        let vocabulary = vocabulary_of_bytes();
         let previous = vocabulary.encode(previous);
         let words = initial_words(&vocabulary, options, POSITIONS);
         let found = prompt(&vocabulary, &words, &previous, POSITIONS);

@@ -382,16 +382,8 @@ mod tests {
 
     use super::*;
     use crate::decode::Begun;
-    use crate::testing::{TinyCheckpoint, small_integers};
+    use crate::testing::{TinyCheckpoint, small_integers, vocabulary_of_bytes};
     use crate::{Checkpoint, Names};
-
-    /// Every byte is a token there.
-    fn bytes() -> Vocabulary {
-        let directory = tempfile::tempdir().unwrap();
-        let checkpoint = TinyCheckpoint::multilingual();
-        checkpoint.write(directory.path()).unwrap();
-        Vocabulary::read(&Checkpoint::open(directory.path()).unwrap()).unwrap()
-    }
 
     fn asked(names: &[&str], vocabulary: &Vocabulary) -> Request {
         Request {
@@ -408,8 +400,12 @@ mod tests {
         }
     }
 
-    /// What is found where the audio is one of `texts`, with these probabilities.
-    fn found(request: &Request, vocabulary: &Vocabulary, texts: &[(&str, f32)]) -> (String, f32) {
+    /// What is found where the audio is one of `texts`, with these probabilities, and after how many steps.
+    fn found(
+        request: &Request,
+        vocabulary: &Vocabulary,
+        texts: &[(&str, f32)],
+    ) -> (String, f32, usize) {
         let texts: Vec<(Vec<u32>, f32)> = texts
             .iter()
             .map(|(text, probability)| {
@@ -430,30 +426,32 @@ mod tests {
             Prediction::Logits(Logits::Exact(logits))
         };
         let mut search = Search::new(request, vocabulary);
-        loop {
+        for step in 1.. {
             let live = search.hypotheses.iter();
             let predicted: Vec<Prediction> = live.map(|one| predict(&one.tokens)).collect();
             assert!(predicted.len() <= request.beam_size + request.branches);
             match search.advance(vocabulary, predicted) {
                 Advance::Continue { .. } => {}
                 Advance::Done(found) => {
-                    return (vocabulary.decode(&found.tokens), found.avg_log_prob);
+                    let text = vocabulary.decode(&found.tokens);
+                    return (text, found.avg_log_prob, step);
                 }
                 Advance::NotFinite => panic!("not finite"),
             }
         }
+        unreachable!("steps are bounded");
     }
 
     /// The text of two, of which the second is less probable, that is found with these names.
     fn check_names(names: &[&str], texts: [&str; 2], second: f32, expected: &str) {
-        let vocabulary = bytes();
+        let vocabulary = vocabulary_of_bytes();
         let texts = [(texts[0], 1.0 - second), (texts[1], second)];
         for beam_size in [1, 3] {
             let request = Request {
                 beam_size,
                 ..asked(names, &vocabulary)
             };
-            let (text, _) = found(&request, &vocabulary, &texts);
+            let (text, ..) = found(&request, &vocabulary, &texts);
             assert_eq!(text, expected, "{names:?}, {beam_size} beams");
         }
     }
@@ -501,12 +499,29 @@ mod tests {
         check_names(&["Zoe"], texts, 0.1, "on Zoe");
     }
 
+    /// Once enough hypotheses have ended, a name that is hardly begun and not said is not followed to its end.
+    #[test]
+    fn a_name_that_is_not_said_makes_no_steps() {
+        let vocabulary = vocabulary_of_bytes();
+        let texts = [("on so", 0.6), ("on sa", 0.4), ("on Zoologix", 1e-7)];
+        let steps = |name: &str| {
+            let request = Request {
+                beam_size: 2,
+                ..asked(&[name], &vocabulary)
+            };
+            let (text, _, steps) = found(&request, &vocabulary, &texts);
+            assert_eq!(text, "on so", "{name}");
+            steps
+        };
+        assert_eq!(steps("Zoologic"), steps("Bob"));
+    }
+
     #[test]
     fn log_probabilities_are_those_of_the_model() {
-        let vocabulary = bytes();
+        let vocabulary = vocabulary_of_bytes();
         let request = asked(&["Zoe"], &vocabulary);
         let texts = [("so we", 0.7), ("Zoe", 0.3)];
-        let (text, avg_log_prob) = found(&request, &vocabulary, &texts);
+        let (text, avg_log_prob, _) = found(&request, &vocabulary, &texts);
         assert_eq!(text, "Zoe");
         assert!(
             (avg_log_prob - 0.3_f32.ln() / 4.0).abs() < 1e-3,
