@@ -64,7 +64,7 @@ async fn words_of_a_pause_come_before_the_end_of_audio_and_stay() {
     assert!(whole.len() > first.words.len() + 5, "{whole}");
     // An upload has no pauses, and its words are told at once.
     let mut upload = Streaming::to(&server, first.format).await;
-    upload.say(first).await;
+    upload.say(&first).await;
     let stop = Event::AudioStop { timestamp_ms: None };
     upload.client.send(stop).await.unwrap();
     let (chunks, transcript) = told(&mut upload.client).await;

@@ -119,7 +119,7 @@ mod tests {
             let words = options.beginning?.text().to_owned();
             match options.language {
                 Language::Fixed(language) => Some((language, words)),
-                _ => None,
+                Language::Detect { .. } => None,
             }
         }
     }
