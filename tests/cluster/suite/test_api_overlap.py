@@ -48,8 +48,11 @@ def test_of_two_releases_that_share_a_namespace_one_writes_there(
     assert not [request for request in log.writes(user) if request.namespace == home], "two writers"
     first.kill()
     api.patch("WyomingStt", "speech", home, {"spec": {"replicas": 1}})
-    taken = lambda: assert_written(api, home, f"{home}/{MANAGER}", replicas=1)  # noqa: E731
-    eventually("the second takes over", taken, within=TAKEOVER)
+
+    def taken_over() -> None:
+        assert_written(api, home, f"{home}/{MANAGER}", replicas=1)
+
+    eventually("the second takes over", taken_over, within=TAKEOVER)
     assert api.get("Lease", MANAGER, home)["spec"]["holderIdentity"] == "second"
 
 
