@@ -427,15 +427,16 @@ def test_the_package_works_as_a_part_of_another_chart(tmp_path: Path) -> None:
     assert within == {(thing["kind"], thing["metadata"]["name"]) for thing in alone}
 
 
-def test_releases_that_watch_other_namespaces_have_other_leases() -> None:
-    def lease(*namespaces: str) -> str:
-        rendered = render({"watchNamespaces": list(namespaces)})
-        role = next(each for each in rendered.all("Role") if each["metadata"]["name"].endswith("-lease"))
-        names = [rule["resourceNames"] for rule in role["rules"] if "resourceNames" in rule]
-        name = rendered.environment.get("OPERATOR_LEASE", "wyoming-stt-operator")
-        assert names == [[name]]
-        return str(name)
+def test_the_lease_stands_where_the_objects_are() -> None:
+    def leases(*namespaces: str) -> set[tuple[str, str]]:
+        """Namespace and name of each lease that the roles allow to write."""
+        found = set()
+        for role in render({"watchNamespaces": list(namespaces)}).all("Role"):
+            rules = [rule for rule in role["rules"] if "update" in rule["verbs"] and "leases" in rule["resources"]]
+            found |= {(role["metadata"]["namespace"], name) for rule in rules for name in rule["resourceNames"]}
+        return found
 
-    assert lease() == "wyoming-stt-operator"
-    assert lease("a", "b") == lease("b", "a")
-    assert len({lease(), lease("a"), lease("b"), lease("a", "b")}) == 4
+    assert leases() == {(NAMESPACE, "wyoming-stt-operator-cluster")}
+    assert leases("a", "b") == {("a", "wyoming-stt-operator"), ("b", "wyoming-stt-operator")}
+    # Two releases that share a namespace want one lease there, whatever else they watch.
+    assert leases("a", "b") & leases("b", "c") == {("b", "wyoming-stt-operator")}

@@ -64,22 +64,35 @@ NEEDED = (
 def test_the_operator_has_these_rights_in_the_whole_cluster() -> None:
     rendered = render()
     role = named(rendered, "ClusterRole", "wyoming-stt-operator")
-    assert allowed(role["rules"]) == NEEDED
+    assert allowed(role["rules"]) == NEEDED | {("list", "leases", "coordination.k8s.io")}
     binding = rendered.one("ClusterRoleBinding")
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "wyoming-stt-operator", "namespace": NAMESPACE}]
 
 
-def test_leases_are_written_in_the_operators_own_namespace_only() -> None:
+def leases(role: Object) -> set[tuple[str, str]]:
+    """Verbs on leases, each with the lease that it is for; creating cannot be limited to one."""
+    rules = [rule for rule in role["rules"] if "leases" in rule["resources"]]
+    return {(verb, name) for rule in rules for verb in rule["verbs"] for name in rule.get("resourceNames", ["*"])}
+
+
+def test_an_operator_of_the_cluster_has_one_lease_and_sees_those_of_others() -> None:
+    rendered = render()
+    own = named(rendered, "Role", "wyoming-stt-operator-lease", NAMESPACE)
+    mine = "wyoming-stt-operator-cluster"
+    assert leases(own) == {("create", "*"), ("get", mine), ("update", mine)}
+    everywhere = named(rendered, "ClusterRole", "wyoming-stt-operator")
+    assert leases(everywhere) == {("list", mine), ("list", "wyoming-stt-operator")}
+
+
+def test_an_operator_of_namespaces_has_a_lease_in_each_of_them() -> None:
     rendered = render({"watchNamespaces": ["home", "office"]})
-    for role in rendered.all("Role") + rendered.all("ClusterRole"):
-        leases = [rule for rule in role["rules"] if "leases" in rule["resources"]]
-        is_own = role["metadata"].get("namespace") == NAMESPACE
-        assert bool(leases) == is_own
-        if is_own:
-            create, use = leases
-            assert create["verbs"] == ["create"]
-            assert (use["verbs"], use["resourceNames"]) == (["get", "update"], [rendered.environment["OPERATOR_LEASE"]])
+    roles = rendered.all("Role")
+    assert {role["metadata"]["namespace"] for role in roles} == {"home", "office"}
+    for role in roles:
+        mine = "wyoming-stt-operator"
+        assert leases(role) == {("create", "*"), ("get", mine), ("update", mine)}
+    assert not any(leases(role) for role in rendered.all("ClusterRole"))
 
 
 @pytest.mark.parametrize("watched", [["home"], ["home", "office"], [NAMESPACE]])
@@ -90,7 +103,9 @@ def test_with_namespaces_there_is_a_role_in_each_and_none_of_the_cluster(watched
     assert of_cluster == aggregated
     for namespace in watched:
         role = named(rendered, "Role", "wyoming-stt-operator", namespace)
-        assert allowed(role["rules"]) == NEEDED
+        assert allowed(role["rules"]) == NEEDED | {
+            (verb, "leases", "coordination.k8s.io") for verb in ("create", "get", "update")
+        }
         binding = named(rendered, "RoleBinding", "wyoming-stt-operator", namespace)
         assert binding["roleRef"] == {
             "apiGroup": "rbac.authorization.k8s.io",
@@ -98,7 +113,7 @@ def test_with_namespaces_there_is_a_role_in_each_and_none_of_the_cluster(watched
             "name": "wyoming-stt-operator",
         }
         assert binding["subjects"][0]["namespace"] == NAMESPACE
-    assert len(rendered.all("Role")) == len(watched) + 1
+    assert len(rendered.all("Role")) == len(watched)
 
 
 def test_a_tenant_without_rights_on_the_cluster_can_install() -> None:

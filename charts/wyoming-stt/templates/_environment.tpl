@@ -28,8 +28,6 @@
 {{- with .Values.watchNamespaces }}
 - name: OPERATOR_WATCH_NAMESPACES
   value: {{ join "," . }}
-- name: OPERATOR_LEASE
-  value: {{ include "wyoming-stt.lease" $ }}
 {{- end }}
 {{- if .Values.servers.allowHostPath }}
 - name: OPERATOR_ALLOW_HOST_PATH

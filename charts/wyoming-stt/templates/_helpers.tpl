@@ -29,12 +29,10 @@ app.kubernetes.io/name: wyoming-stt-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* The lease of operators that watch the same namespaces: releases that watch others do not wait for each other. */}}
+{{/* The lease: each watched namespace has one, and whoever watches it wants that one; an operator of the whole cluster
+has one of another name in its own namespace. */}}
 {{- define "wyoming-stt.lease" -}}
-wyoming-stt-operator
-{{- with .Values.watchNamespaces -}}
--{{ sortAlpha . | join "," | sha256sum | trunc 8 }}
-{{- end -}}
+{{ ternary "wyoming-stt-operator" "wyoming-stt-operator-cluster" (gt (len .Values.watchNamespaces) 0) }}
 {{- end -}}
 
 {{/* Labels of an object, ours before the user's: (dict "context" $), and "app", "labels" where it has its own. */}}

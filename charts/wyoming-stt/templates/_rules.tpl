@@ -31,6 +31,18 @@
   verbs: [create, patch]
 {{- end -}}
 
+{{/* The operator's own lease. */}}
+{{- define "wyoming-stt.leaseRules" -}}
+# Creating cannot be limited to a name.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "wyoming-stt.lease" . }}]
+  verbs: [get, update]
+{{- end -}}
+
 {{/* The operator's ServiceAccount as the one subject of a binding. */}}
 {{- define "wyoming-stt.subjects" -}}
 - kind: ServiceAccount

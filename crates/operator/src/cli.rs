@@ -6,8 +6,6 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use telemetry::{Otlp, TelemetryError};
 
-use crate::controller::names::MANAGER;
-
 /// Keeps speech-to-text endpoints as they were declared.
 #[derive(Debug, Parser)]
 #[command(name = "wyoming-stt-operator", version, arg_required_else_help = true)]
@@ -86,7 +84,8 @@ pub struct RunArgs {
         value_name = "NAME,…"
     )]
     pub watch_namespaces: Vec<String>,
-    /// Namespace of the lease: the operator's own.
+    /// The operator's own namespace, which has the lease of an operator of the whole cluster. One of single namespaces
+    /// has a lease in each of these.
     #[arg(
         long,
         env = "POD_NAMESPACE",
@@ -94,9 +93,6 @@ pub struct RunArgs {
         value_name = "NAME"
     )]
     pub namespace: String,
-    /// Name of the lease. Operators that watch the same objects share one, so that one of them writes.
-    #[arg(long, env = "OPERATOR_LEASE", default_value = MANAGER, value_name = "NAME")]
-    pub lease: String,
     /// What this process calls itself in the lease, different from every other: the pod's name. Made up when
     /// unset.
     #[arg(long, env = "POD_NAME", default_value_t = made_up_identity(), hide_default_value = true, value_name = "NAME")]

@@ -20,6 +20,16 @@ use tokio_util::sync::CancellationToken;
 use crate::causes::with_causes;
 use crate::vitals::Vitals;
 
+mod others;
+
+use others::Block;
+pub use others::Others;
+
+/// Name of the lease of a namespace, in that namespace: all operators that watch it by name want this one.
+pub const NAMESPACE: &str = "wyoming-stt-operator";
+/// Name of the lease of an operator of the whole cluster, in the operator's own namespace.
+pub const CLUSTER: &str = "wyoming-stt-operator-cluster";
+
 /// A holder that shows no sign for this long is given up.
 pub const DURATION: Duration = Duration::from_secs(15);
 /// A holder that cannot renew for this long stops writing: before the others give it up.
@@ -71,6 +81,8 @@ pub struct Candidate {
     pub identity: String,
     /// What each renewal extends.
     pub term: Term,
+    /// Operators that may look after the same objects with another lease.
+    pub others: Arc<Others>,
 }
 
 impl std::fmt::Debug for Candidate {
@@ -189,6 +201,23 @@ impl Candidate {
             if left.is_zero() {
                 return Err(Lost::Late { name: self.name });
             }
+            if ours.is_some() {
+                if let Some(holder) = self.others.stronger(&self.namespace) {
+                    self.release().await;
+                    return Err(Lost::Taken {
+                        name: self.name,
+                        holder,
+                    });
+                }
+            } else if let Some(block) = self.others.block() {
+                let pause = self.blocked(block, &mut said);
+                // Cancel-safe: neither branch holds anything.
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
+                continue;
+            }
             let begun = Instant::now();
             let look = self.look(
                 ours.as_ref().map(|(lease, _)| lease),
@@ -208,7 +237,10 @@ impl Candidate {
                         holder,
                     });
                 }
-                Ok(Ok(Looked::Held(_))) => LOOK,
+                Ok(Ok(Looked::Held(holder))) => {
+                    self.waits_for(&holder, &mut said);
+                    LOOK
+                }
                 Ok(Err(error)) => self.again(&with_causes(&error), ours.is_some(), &mut said),
                 Err(_) => self.again("no answer in time", ours.is_some(), &mut said),
             };
@@ -225,6 +257,29 @@ impl Candidate {
             self.release().await;
         }
         Ok(())
+    }
+
+    /// A process that waits logs once which process holds the lease: another replica's or another release's.
+    fn waits_for(&self, holder: &str, said: &mut String) {
+        if said != holder {
+            tracing::info!(
+                lease = self.name,
+                namespace = self.namespace,
+                holder,
+                "another operator looks after these objects; waiting until it is gone"
+            );
+            holder.clone_into(said);
+        }
+    }
+
+    fn blocked(&self, block: Block, said: &mut String) -> Duration {
+        match block {
+            Block::Blind => AGAIN,
+            Block::Rival(holder) => {
+                self.waits_for(&holder, said);
+                LOOK
+            }
+        }
     }
 
     /// A process that waits logs once why it cannot see the lease: there is no other sign that it will never lead.

@@ -1,6 +1,6 @@
 //! Every metric of the operator.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -108,7 +108,11 @@ pub struct Metrics {
     decisions: Counter<u64>,
     writes: Counter<u64>,
     objects: Objects,
+    left: Left,
 }
+
+/// Objects that another operator looks after.
+type Left = Arc<Mutex<HashSet<Owner>>>;
 
 impl Metrics {
     /// Instruments of `meters`. Gauges are sums over all objects; with `is_per_object` each object has its own,
@@ -118,6 +122,8 @@ impl Metrics {
         let objects = Objects::default();
         observe_leader(&meter, leader);
         observe_objects(&meter, &objects);
+        let left = Left::default();
+        observe_left(&meter, &left);
         for (name, description, read) in GAUGES {
             observe(&meter, &objects, name, description, read, is_per_object);
         }
@@ -154,6 +160,7 @@ impl Metrics {
                 .with_description("Objects written, by kind; none when nothing changes.")
                 .build(),
             objects,
+            left,
         }
     }
 
@@ -193,6 +200,7 @@ impl Metrics {
 
     /// What an object is like now.
     pub fn seen(&self, owner: &Owner, figures: Figures) {
+        lock(&self.left).remove(owner);
         let mut objects = self.objects.lock();
         if let Some(object) = objects.get_mut(owner) {
             object.figures = figures;
@@ -208,6 +216,13 @@ impl Metrics {
     /// An object is gone.
     pub fn forget(&self, owner: &Owner) {
         self.objects.lock().remove(owner);
+        lock(&self.left).remove(owner);
+    }
+
+    /// An object is left to another operator. Returns whether that is new.
+    pub fn left(&self, owner: &Owner) -> bool {
+        self.objects.lock().remove(owner);
+        lock(&self.left).insert(owner.clone())
     }
 
     /// Objects that are known.
@@ -290,6 +305,21 @@ const LEARNED: [(&str, &str, &str, Read); 5] = [
         |it| it.target_milli,
     ),
 ];
+
+fn lock(left: &Left) -> MutexGuard<'_, HashSet<Owner>> {
+    left.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn observe_left(meter: &Meter, left: &Left) {
+    let left = Arc::clone(left);
+    meter
+        .u64_observable_gauge("objects_left")
+        .with_description(
+            "Objects that are left to another operator, which watches their namespace alone.",
+        )
+        .with_callback(move |gauge| gauge.observe(lock(&left).len() as u64, &[]))
+        .build();
+}
 
 fn observe_leader(meter: &Meter, leader: watch::Receiver<bool>) {
     meter
@@ -464,6 +494,28 @@ mod tests {
             );
         }
         assert!(!page.contains("home") && !page.contains("_rat"), "{page}");
+    }
+
+    #[test]
+    fn objects_that_are_left_count_until_they_are_ours() {
+        let meters = Meters::new("test", "stt_operator", None).unwrap();
+        let metrics = Metrics::new(&meters, false, watch::channel(true).1);
+        let owner = Owner {
+            namespace: "home".to_owned(),
+            name: "kitchen".to_owned(),
+        };
+        let left = || {
+            meters
+                .page()
+                .unwrap()
+                .lines()
+                .any(|it| it == "stt_operator_objects_left 1")
+        };
+        metrics.seen(&owner, Figures::default());
+        assert!(metrics.left(&owner) && !metrics.left(&owner));
+        assert_eq!((metrics.objects(), left()), (0, true));
+        metrics.seen(&owner, Figures::default());
+        assert_eq!((metrics.objects(), left()), (1, false));
     }
 
     #[test]

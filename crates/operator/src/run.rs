@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::try_join_all;
 use futures::{FutureExt, StreamExt, stream};
 use kube::runtime::controller::{self, applier};
 use kube::runtime::events::{Recorder, Reporter};
@@ -25,9 +25,10 @@ use crate::controller::mirrors::Mirrors;
 use crate::controller::names::MANAGER;
 use crate::controller::reconcile::{Context, Said, reconcile, retry};
 use crate::controller::rollouts::Rollouts;
+use crate::controller::scope::Scope;
 use crate::controller::validate::Defaults;
 use crate::controller::watch::{Guarded, Triggers, follow_all, objects};
-use crate::lease::{Candidate, Lost, Term};
+use crate::lease::{self, Candidate, Lost, Others, Term};
 use crate::metrics::Metrics;
 use crate::vitals::Vitals;
 
@@ -119,7 +120,12 @@ impl Pages for Admin {
 /// What every namespace's controller shares.
 struct Shared {
     client: Client,
-    term: Term,
+    identity: String,
+    /// The operator's own namespace.
+    namespace: String,
+    is_elected: bool,
+    /// Whether this process writes anywhere.
+    leader: watch::Sender<bool>,
     defaults: Defaults,
     max_rollouts: usize,
     loads: Arc<HttpLoads>,
@@ -155,14 +161,12 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
     };
     let pages = serve_pages(&args.admin, admin, &meters, stop.clone()).await?;
 
-    let term = if args.no_leader_election {
-        Term::unlimited()
-    } else {
-        Term::default()
-    };
     let shared = Shared {
         client: client.clone(),
-        term: term.clone(),
+        identity: args.identity.clone(),
+        namespace: args.namespace,
+        is_elected: !args.no_leader_election,
+        leader: sender,
         defaults: Defaults {
             server_image: args.server_image,
             server_image_cuda: args.server_image_cuda,
@@ -171,38 +175,17 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
         max_rollouts: args.max_rollouts,
         loads: Arc::new(HttpLoads::new().map_err(|source| RunError::Loads { source })?),
         recorder: Recorder::new(
-            client.clone(),
+            client,
             Reporter {
                 controller: format!("wyoming-stt.dev/{MANAGER}"),
-                instance: Some(args.identity.clone()),
+                instance: Some(args.identity),
             },
         ),
         metrics,
         vitals: Arc::clone(&vitals),
         started: Instant::now(),
     };
-    let candidate = Candidate {
-        client,
-        namespace: args.namespace,
-        name: args.lease,
-        identity: args.identity,
-        term,
-    };
-    // The lease outlives the controllers: it is given back when they have ended.
-    let written = CancellationToken::new();
-    let holder = async {
-        if args.no_leader_election {
-            sender.send_replace(true);
-            written.cancelled().await;
-            return Ok(());
-        }
-        candidate.hold(sender, &vitals, written.clone()).await
-    };
-    let controllers = async {
-        lead(args.watch_namespaces, shared, leader, stop.clone()).await;
-        written.cancel();
-    };
-    let result = Box::pin(lead_while_held(holder, controllers)).await;
+    let result = Box::pin(everywhere(args.watch_namespaces, &shared, &stop)).await;
     stop.cancel();
     pages.await.ok();
     result.map_err(|source| RunError::Lost { source })
@@ -269,31 +252,95 @@ async fn serve_pages(
     Ok(tokio::spawn(admin::serve(listener, router, stop)))
 }
 
-/// Waits for the lease, then reconciles until `stop`.
-async fn lead(
-    namespaces: Vec<String>,
-    shared: Shared,
-    mut leader: watch::Receiver<bool>,
-    stop: CancellationToken,
-) {
-    // Cancel-safe: both only wait.
-    tokio::select! {
-        () = stop.cancelled() => return,
-        _ = leader.wait_for(|is_leader| *is_leader) => {}
-    }
-    tracing::info!("leading");
+/// All scopes of this process: `namespaces`, each with a lease of its own, or the whole cluster. Losing one lease ends
+/// the process, which starts again and waits for it.
+async fn everywhere(
+    mut namespaces: Vec<String>,
+    shared: &Shared,
+    stop: &CancellationToken,
+) -> Result<(), Lost> {
+    namespaces.sort_unstable();
+    namespaces.dedup();
     if namespaces.is_empty() {
-        control(None, &shared, &stop).await;
-    } else {
-        let each = namespaces
-            .iter()
-            .map(|namespace| control(Some(namespace), &shared, &stop));
-        join_all(each).await;
+        let others = Arc::new(if shared.is_elected {
+            Others::of_cluster()
+        } else {
+            Others::default()
+        });
+        // Cancel-safe: looks at other leases hold nothing.
+        return tokio::select! {
+            result = in_scope(None, shared, &others, stop) => result,
+            () = others.follow(&shared.client, &shared.namespace), if shared.is_elected => Ok(()),
+        };
     }
+    let others = Arc::new(Others::default());
+    let each = namespaces
+        .iter()
+        .map(|namespace| in_scope(Some(namespace), shared, &others, stop));
+    try_join_all(each).await.map(|_| ())
+}
+
+/// Waits for the lease of `namespace`, or of the whole cluster, and reconciles there until `stop`.
+async fn in_scope(
+    namespace: Option<&str>,
+    shared: &Shared,
+    others: &Arc<Others>,
+    stop: &CancellationToken,
+) -> Result<(), Lost> {
+    let (place, name) = match namespace {
+        Some(namespace) => (namespace, lease::NAMESPACE),
+        None => (shared.namespace.as_str(), lease::CLUSTER),
+    };
+    let term = if shared.is_elected {
+        Term::default()
+    } else {
+        Term::unlimited()
+    };
+    let candidate = Candidate {
+        client: shared.client.clone(),
+        namespace: place.to_owned(),
+        name: name.to_owned(),
+        identity: shared.identity.clone(),
+        term: term.clone(),
+        others: Arc::clone(others),
+    };
+    let (sender, mut leader) = watch::channel(!shared.is_elected);
+    // The lease outlives the controller: it is given back when that has ended.
+    let written = CancellationToken::new();
+    let holder = async {
+        if !shared.is_elected {
+            written.cancelled().await;
+            return Ok(());
+        }
+        candidate
+            .hold(sender, &shared.vitals, written.clone())
+            .await
+    };
+    let controller = async {
+        // Cancel-safe: both only wait.
+        let is_leader = tokio::select! {
+            () = stop.cancelled() => false,
+            led = leader.wait_for(|is_leader| *is_leader) => led.is_ok(),
+        };
+        if is_leader {
+            shared.leader.send_replace(true);
+            tracing::info!(lease = name, namespace = place, "leading");
+            let scope = Scope::new(place, name, Arc::clone(others));
+            control(namespace, shared, term, Arc::new(scope), stop).await;
+        }
+        written.cancel();
+    };
+    Box::pin(lead_while_held(holder, controller)).await
 }
 
 /// One controller, for one namespace or for all.
-async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationToken) {
+async fn control(
+    namespace: Option<&str>,
+    shared: &Shared,
+    term: Term,
+    scope: Arc<Scope>,
+    stop: &CancellationToken,
+) {
     let mirrors = Arc::new(Mirrors::default());
     shared.vitals.watching(namespace, Arc::clone(&mirrors));
     let triggers = Arc::new(Triggers::default());
@@ -303,13 +350,15 @@ async fn control(namespace: Option<&str>, shared: &Shared, stop: &CancellationTo
         defaults: shared.defaults.clone(),
         fleets: Fleets::new(fleet::Shared {
             client: shared.client.clone(),
-            term: shared.term.clone(),
+            term,
+            scope: Arc::clone(&scope),
             mirrors: Arc::clone(&mirrors),
             loads: Arc::clone(&shared.loads) as _,
             metrics: shared.metrics.clone(),
             triggers: Arc::clone(&triggers),
             started: shared.started,
         }),
+        scope,
         rollouts: Rollouts::new(shared.max_rollouts),
         recorder: shared.recorder.clone(),
         metrics: shared.metrics.clone(),

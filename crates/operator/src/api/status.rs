@@ -12,6 +12,9 @@ pub struct WyomingSttStatus {
     /// Generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The operator that writes this object and what belongs to it, by the lease that it holds: `NAMESPACE/NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
     /// Pods that exist.
     #[serde(default)]
     pub replicas: i32,

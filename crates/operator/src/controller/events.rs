@@ -95,6 +95,19 @@ fn scaled(
     })
 }
 
+/// The operator of the whole cluster leaves the object to `other`, which watches its namespace.
+pub fn left_to(other: &str) -> Event {
+    Event {
+        type_: EventType::Normal,
+        reason: "LeftToOther".to_owned(),
+        note: Some(note(&format!(
+            "two operators watch this namespace: {other}, which watches it alone, looks after the object"
+        ))),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    }
+}
+
 /// An event's note holds 1 kB.
 fn note(text: &str) -> String {
     text.chars().take(250).collect()

@@ -14,6 +14,8 @@ use crate::scale::Decision;
 pub struct Facts<'a> {
     /// The object.
     pub object: &'a WyomingStt,
+    /// The lease of the operator that reports.
+    pub operator: &'a str,
     /// The status that it has.
     pub before: Option<&'a WyomingSttStatus>,
     /// Whether the operator may only look.

@@ -20,6 +20,7 @@ pub mod reconcile;
 pub mod rollout;
 pub mod rollouts;
 pub mod schedule;
+pub mod scope;
 pub mod status;
 #[cfg(test)]
 mod testing;

@@ -16,15 +16,16 @@ use tracing::Instrument;
 use super::apply::{ApplyError, Target, apply};
 use super::build::build;
 use super::claims;
-use super::events::{events, publish};
+use super::events::{events, left_to, publish};
 use super::facts::Facts;
 use super::fleet::{Orders, Snapshot, mark};
 use super::memory::{Memory, Settled, Written};
-use super::mirror::version;
+use super::mirror::{Owner, version};
 use super::mirrors::Missing;
 use super::names::{MANAGER, Names};
 use super::pods::{self, Pods};
 use super::rollout::Rollout;
+use super::scope::{LEFT_AGAIN, Share};
 use super::status::{interrupted, is_news, news_in, status};
 use super::validate::{Fault, Replicas, ValidStt, is_paused, validate};
 use super::watch::Guarded;
@@ -77,6 +78,15 @@ pub async fn reconcile(
         context.forget(&owner);
         return Ok(Action::await_change());
     }
+    let written = object.status.as_ref().and_then(|it| it.operator.as_deref());
+    match context.scope.of(&owner.namespace, written) {
+        Share::Ours => {}
+        Share::Soon(left) => return Ok(Action::requeue(left)),
+        Share::Others(other) => {
+            leave(object, &context, &owner, &other).await;
+            return Ok(Action::requeue(LEFT_AGAIN));
+        }
+    }
     let begun = Instant::now();
     let running = context.vitals.begin();
     let mut memory = context.memories.take(&owner, &uid);
@@ -95,6 +105,21 @@ pub async fn reconcile(
     context.memories.keep(owner, uid, memory);
     drop(running);
     result
+}
+
+/// Leaves an object to the operator of its namespace, and says so once.
+async fn leave(object: &WyomingStt, context: &Context, owner: &Owner, other: &str) {
+    context.fleets.stop(owner);
+    context.memories.forget(owner);
+    if context.metrics.left(owner) {
+        tracing::info!(
+            name = owner.name,
+            namespace = owner.namespace,
+            other,
+            "left to the operator of its namespace"
+        );
+        publish(&context.recorder, object, vec![left_to(other)]).await;
+    }
 }
 
 /// A trace of its own for each round, with a span for each stage.
@@ -411,6 +436,7 @@ impl Round<'_> {
         let before = memory.status(self.object);
         let new = status(&Facts {
             object: self.object,
+            operator: self.context.scope.lease(),
             before,
             is_paused: is_paused(self.object),
             is_waiting: self.is_waiting,

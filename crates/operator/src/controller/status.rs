@@ -21,6 +21,7 @@ pub fn status(facts: &Facts<'_>) -> WyomingSttStatus {
     let pods = facts.pods;
     let mut status = WyomingSttStatus {
         observed_generation: object.metadata.generation,
+        operator: Some(facts.operator.to_owned()),
         replicas: signed(pods.count()),
         ready_replicas: signed(u32::try_from(pods.ready.len()).unwrap_or(u32::MAX)),
         starting_replicas: signed(pods.starting),

@@ -172,6 +172,7 @@ impl Process {
             name: "operator".to_owned(),
             identity: identity.to_owned(),
             term: Term::default(),
+            others: Arc::default(),
         };
         let term = candidate.term.clone();
         let (sender, leader) = watch::channel(false);

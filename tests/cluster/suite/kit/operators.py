@@ -20,19 +20,27 @@ class Operators:
         self._cluster_wide: list[Object] = []
         self.all: list[Operator] = []
 
-    def permit(self, namespace: str, *, everywhere: bool = False) -> str:
+    def permit(self, namespace: str, *, everywhere: bool = False, watch: tuple[str, ...] = ()) -> str:
         """Installs account, roles and policies for an operator in `namespace`; returns the account's user name."""
         chart = ROOT / "charts/wyoming-stt"
-        things = permissions.rendered(self._cluster.helm, chart, namespace, everywhere=everywhere)
+        things = permissions.rendered(self._cluster.helm, chart, namespace, everywhere=everywhere, watch=watch)
         self._cluster_wide += [thing for thing in things if thing["kind"] in permissions.GLOBAL]
         account = permissions.install(self._cluster.api, things, namespace)
         self._prepared[namespace] = account
         return f"system:serviceaccount:{namespace}:{account}"
 
-    def start(self, namespace: str, *, everywhere: bool = False, identity: str = "one", **more: Any) -> Operator:
-        """Starts one; it looks at its own namespace only, unless `everywhere`."""
+    def start(
+        self,
+        namespace: str,
+        *,
+        everywhere: bool = False,
+        watch: tuple[str, ...] = (),
+        identity: str = "one",
+        **more: Any,
+    ) -> Operator:
+        """Starts one; it looks at its own namespace only, unless `watch` names others, or `everywhere`."""
         if namespace not in self._prepared:
-            self.permit(namespace, everywhere=everywhere)
+            self.permit(namespace, everywhere=everywhere, watch=watch)
         path = self._folder / f"{identity}.kubeconfig"
         kubeconfig = permissions.kubeconfig(self._cluster.api, namespace, self._prepared[namespace], path)
         operator = Operator(
@@ -41,7 +49,7 @@ class Operators:
             namespace=namespace,
             identity=identity,
             log=self._folder / f"{identity}.log",
-            watch=[] if everywhere else [namespace],
+            watch=[] if everywhere else list(watch or (namespace,)),
             **more,
         )
         self.all.append(operator)

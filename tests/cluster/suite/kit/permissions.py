@@ -1,7 +1,6 @@
 """What the operator may do: the roles and policies that users install, and tokens of the account that they bind."""
 
 import functools
-import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -24,22 +23,22 @@ PERMISSIONS = {"ServiceAccount", "Role", "RoleBinding", *GLOBAL}
 NAMESPACE = "the-namespace"
 
 
-def rendered(helm: Path, chart: Path, namespace: str, *, everywhere: bool) -> list[Object]:
-    """The chart's objects for an operator in `namespace` that looks at it alone, or at all namespaces."""
-    text = _render(helm, chart, everywhere).replace(NAMESPACE, namespace)
-    # Here operators are started without the chart's variables: their lease has the name that it has without a chart.
-    text = re.sub(r"\bwyoming-stt-operator-[0-9a-f]{8}\b", "wyoming-stt-operator", text)
+def rendered(
+    helm: Path, chart: Path, namespace: str, *, everywhere: bool, watch: tuple[str, ...] = ()
+) -> list[Object]:
+    """The chart's objects for an operator in `namespace` that looks at it alone, at `watch`, or at all namespaces."""
+    text = _render(helm, chart, everywhere, watch).replace(NAMESPACE, namespace)
     return [thing for thing in yaml.safe_load_all(text) if thing]
 
 
 @functools.cache
-def _render(helm: Path, chart: Path, everywhere: bool) -> str:
-    # What belongs to the whole cluster needs a name that other tests do not use.
-    release = f"wyoming-stt-{NAMESPACE}" if everywhere else "wyoming-stt"
+def _render(helm: Path, chart: Path, everywhere: bool, watch: tuple[str, ...]) -> str:
+    # What is not in the release's namespace needs a name that other releases do not use.
+    release = f"wyoming-stt-{NAMESPACE}" if everywhere or watch else "wyoming-stt"
     arguments = [str(helm), "template", release, str(chart), "--namespace", NAMESPACE]
     arguments += ["--set", "rbac.aggregateRoles=false,crds.enabled=false"]
     if not everywhere:
-        arguments += ["--set", f"watchNamespaces={{{NAMESPACE}}}"]
+        arguments += ["--set", f"watchNamespaces={{{','.join(watch or (NAMESPACE,))}}}"]
     with tempfile.TemporaryDirectory() as home:
         settings = {"HOME": home, "PATH": "/usr/bin:/bin"}
         run = subprocess.run(arguments, env=settings, capture_output=True, text=True, timeout=60)

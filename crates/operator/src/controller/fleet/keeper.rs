@@ -113,7 +113,8 @@ impl Keeper {
         if self.refused.as_ref().is_some_and(|(at, _)| is_early(*at)) {
             return;
         }
-        if !shared.term.is_running() {
+        let namespace = &orders.names.namespace;
+        if !shared.term.is_running() || shared.scope.other(namespace).is_some() {
             return;
         }
         let (client, names) = (&shared.client, &orders.names);

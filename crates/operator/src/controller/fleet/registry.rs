@@ -13,6 +13,7 @@ use super::keeper::Keeper;
 use super::{Loads, Orders, Snapshot};
 use crate::controller::mirror::Owner;
 use crate::controller::mirrors::Mirrors;
+use crate::controller::scope::Scope;
 use crate::controller::validate::Replicas;
 use crate::controller::watch::Triggers;
 use crate::lease::Term;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub client: Client,
     /// Until when this process may write.
     pub term: Term,
+    /// Whose objects are whose.
+    pub scope: Arc<Scope>,
     /// What it has, kept by watching.
     pub mirrors: Arc<Mirrors>,
     /// The pods' load.
@@ -244,6 +247,7 @@ mod tests {
         let leader = tokio::sync::watch::channel(true).1;
         Fleets::by_hand(Shared {
             term: Term::unlimited(),
+            scope: Arc::new(Scope::new("home", "lease", Arc::default())),
             client: Fake::start().1,
             mirrors: Arc::default(),
             loads: Arc::new(Never),

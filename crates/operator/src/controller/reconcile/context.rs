@@ -12,6 +12,7 @@ use crate::controller::memory::Memories;
 use crate::controller::mirror::Owner;
 use crate::controller::mirrors::Mirrors;
 use crate::controller::rollouts::Rollouts;
+use crate::controller::scope::Scope;
 use crate::controller::validate::Defaults;
 use crate::metrics::Metrics;
 use crate::vitals::Vitals;
@@ -24,6 +25,8 @@ pub struct Context {
     pub mirrors: Arc<Mirrors>,
     /// What the operator was started with.
     pub defaults: Defaults,
+    /// Whose objects are whose.
+    pub scope: Arc<Scope>,
     /// Keeps the number of replicas.
     pub fleets: Fleets,
     /// Endpoints that replace their replicas.

@@ -21,7 +21,9 @@ use crate::controller::memory::Memories;
 use crate::controller::mirror::{Mirror, Source};
 use crate::controller::mirrors::Mirrors;
 use crate::controller::rollouts::Rollouts;
+use crate::controller::scope::Scope;
 use crate::controller::testing::{defaults, object};
+use crate::lease::Others;
 use crate::metrics::Metrics;
 
 /// Pods that all tell the same.
@@ -40,9 +42,18 @@ pub(super) fn idle() -> Same {
     }))
 }
 
+fn scope(others: &Arc<Others>) -> Arc<Scope> {
+    Arc::new(Scope::new(
+        "home",
+        crate::lease::NAMESPACE,
+        Arc::clone(others),
+    ))
+}
+
 pub(super) struct World {
     fake: Fake,
     context: Arc<Context>,
+    others: Arc<Others>,
     pub(super) object: WyomingStt,
 }
 
@@ -59,9 +70,11 @@ impl World {
         };
         let meters = Meters::new("test", "stt_operator", None).unwrap();
         let mirrors = Arc::new(empty_mirrors());
+        let others = Arc::new(Others::default());
         let metrics = Metrics::new(&meters, false, watch::channel(true).1);
         let fleets = Fleets::by_hand(fleet::Shared {
             term: crate::lease::Term::unlimited(),
+            scope: scope(&others),
             client: client.clone(),
             mirrors: Arc::clone(&mirrors),
             loads: Arc::new(loads),
@@ -74,6 +87,7 @@ impl World {
             mirrors,
             defaults: defaults(),
             fleets,
+            scope: scope(&others),
             rollouts: Rollouts::new(1),
             recorder: Recorder::new(client, reporter),
             metrics,
@@ -85,6 +99,7 @@ impl World {
         Self {
             fake,
             context: Arc::new(context),
+            others,
             object: object(spec),
         }
     }
@@ -789,4 +804,41 @@ async fn a_rollout_waits_for_those_of_other_endpoints() {
     world.round().await.unwrap();
     let template = world.fake.get(DEPLOYMENT).unwrap()["spec"]["template"].clone();
     assert_eq!(template["spec"]["priorityClassName"], "high");
+}
+
+#[tokio::test]
+async fn what_the_operator_of_its_namespace_has_is_left_alone_and_said_once() {
+    let mut world = World::new(&demo(), idle());
+    world.round().await.unwrap();
+    let lease = |holder: &str, version: &str| {
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "home", "name": "any", "resourceVersion": version},
+            "spec": {"holderIdentity": holder},
+        }))
+        .unwrap()
+    };
+    world.others.saw("system", vec![], vec![lease("one", "1")]);
+    world.change_deployment(|deployment| deployment["spec"]["replicas"] = json!(7));
+    world.fake.writes();
+    for _ in 0..3 {
+        let action = world.round().await.unwrap();
+        assert_eq!(action, Action::requeue(LEFT_AGAIN));
+    }
+    assert_eq!(world.fake.writes(), [EVENT], "nothing but that it is left");
+    // The lease is gone, and with it who had it.
+    world.others.saw("system", vec![], vec![]);
+    world.round().await.unwrap();
+    assert_eq!(world.fake.get(DEPLOYMENT).unwrap()["spec"]["replicas"], 1);
+}
+
+#[tokio::test]
+async fn what_another_operator_wrote_is_looked_at_once_that_one_knows() {
+    let mut world = World::new(&demo(), idle());
+    world.object.status = Some(WyomingSttStatus {
+        operator: Some("system/wyoming-stt-operator-cluster".to_owned()),
+        ..WyomingSttStatus::default()
+    });
+    let action = world.round().await.unwrap();
+    assert_ne!(action, Action::await_change());
+    assert_eq!(world.fake.writes(), [""; 0], "not yet");
 }

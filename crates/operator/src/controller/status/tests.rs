@@ -54,6 +54,7 @@ impl Given {
         let deployment: k8s_openapi::api::apps::v1::Deployment =
             serde_json::from_value(self.deployment.clone()).unwrap();
         status(&Facts {
+            operator: "home/lease",
             object: &object,
             before: None,
             is_paused: self.is_paused,
@@ -352,6 +353,7 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
     let valid = validate(&object, &defaults()).unwrap();
     let pods = Pods::default();
     let second = status(&Facts {
+        operator: "home/lease",
         object: &object,
         before: Some(&first),
         is_paused: false,
