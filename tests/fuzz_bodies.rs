@@ -14,6 +14,7 @@ use std::time::Duration;
 use audio::{Ingest, PcmFormat, Waveform};
 use bytes::BytesMut;
 use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 use tokio_util::codec::{Decoder, Encoder};
 use wyoming::{Event, Frame, FrameCodec, Limits};
 
@@ -155,6 +156,26 @@ pub(crate) fn session(bytes: &[u8]) {
             Step::Nothing | Step::Describe | Step::Reply(_) => {}
         }
     }
+}
+
+/// A form of the HTTP API does not depend on how its bytes arrive, and holds no more than its bounds.
+///
+/// Input: the header `content-type` up to a line feed, and the body.
+pub(crate) fn form(bytes: &[u8]) {
+    thread_local! {
+        static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    }
+    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+        return;
+    };
+    let (content_type, body) = (&bytes[..end], &bytes[end + 1..]);
+    RUNTIME.with(|runtime| {
+        let read = |size| runtime.block_on(server::http::fuzz::read(content_type, body, size));
+        let whole = read(body.len().max(1));
+        for size in [1, 7] {
+            assert_eq!(whole, read(size), "pieces of {size} bytes");
+        }
+    });
 }
 
 /// All frames of a stream that arrives in pieces of this size, and what ended it.

@@ -53,6 +53,11 @@ fn any_bytes_keep_a_session_in_order() {
 }
 
 #[test]
+fn forms_do_not_depend_on_how_bytes_arrive() {
+    replay("form", bodies::form);
+}
+
+#[test]
 fn any_file_of_ctranslate2_is_refused_or_has_its_tensors_within() {
     replay("ctranslate2", bodies::ctranslate2);
 }

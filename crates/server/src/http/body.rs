@@ -76,11 +76,16 @@ struct Counts {
 
 impl Held {
     pub(super) fn new(api: &Api) -> Self {
+        Self::within(api.settings.max_body, &api.bodies)
+    }
+
+    /// For a body of at most `limit` bytes, of which `free` has the units.
+    pub(super) fn within(limit: usize, free: &Arc<Semaphore>) -> Self {
         Self(Arc::new(Mutex::new(Counts {
             bytes: 0,
-            limit: api.settings.max_body,
+            limit,
             unparsed: 0,
-            free: Arc::clone(&api.bodies),
+            free: Arc::clone(free),
             permit: None,
         })))
     }
@@ -192,14 +197,7 @@ mod tests {
 
     fn held(limit: usize, free_units: usize) -> (Held, Arc<Semaphore>) {
         let free = Arc::new(Semaphore::new(free_units));
-        let counts = Counts {
-            bytes: 0,
-            limit,
-            unparsed: 0,
-            free: Arc::clone(&free),
-            permit: None,
-        };
-        (Held(Arc::new(Mutex::new(counts))), free)
+        (Held::within(limit, &free), free)
     }
 
     #[test]

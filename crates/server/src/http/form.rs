@@ -13,7 +13,7 @@ use super::format::Format;
 use super::problem::Problem;
 
 /// Longest text of a field.
-const MOST_TEXT_BYTES: usize = 16 << 10;
+pub(super) const MOST_TEXT_BYTES: usize = 16 << 10;
 /// OpenAI's clients send ten.
 const MOST_PARTS: usize = 64;
 /// By RFC 2046.

@@ -13,6 +13,8 @@ mod cors;
 mod events;
 mod form;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod guesses;
 mod keys;
 mod listener;
