@@ -2,15 +2,14 @@
 
 use std::{mem, ops::Range, sync::Arc};
 
-use super::{PAIR, PANEL, SplitMatrix};
+use super::{
+    PAIR, PANEL, SplitMatrix,
+    high::{Rivals, highest_below, tops},
+};
 use crate::{
     level::{Isa, Kernel, Level},
     math,
 };
-
-/// Standard deviations that an estimate is trusted to. An output is missed that is more above its estimate, which a normal
-/// error is once in three million times.
-pub(super) const DEVIATIONS: f32 = 5.0;
 
 /// Outputs of a [`SplitMatrix`] for one row of inputs: estimates, of which those that matter can be settled.
 #[derive(Clone, Debug)]
@@ -18,6 +17,8 @@ pub struct Estimates {
     matrix: Arc<SplitMatrix>,
     level: Level,
     values: Vec<f32>,
+    /// Of each panel, what no value exceeds.
+    tops: Vec<f32>,
     /// A bit for each output.
     pub(super) settled: Vec<u64>,
     /// The inputs as they came, the far ones too, padded.
@@ -49,6 +50,7 @@ impl Estimates {
         Self {
             settled: vec![0; matrix.outs.div_ceil(64)],
             length: squares.sum::<f32>().sqrt(),
+            tops: tops(level, &values),
             x: padded,
             matrix,
             level,
@@ -62,7 +64,7 @@ impl Estimates {
         &self.values
     }
 
-    /// To forbid outputs by −∞, which stays.
+    /// To forbid outputs by −∞, which stays; no value may be raised.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
@@ -75,21 +77,38 @@ impl Estimates {
         }
     }
 
+    /// Where the `count` highest values are, from the highest on; of equal ones the first.
+    pub fn highest(&self, count: usize) -> Vec<usize> {
+        highest_below(self.level, count, &self.values, &self.tops)
+    }
+
     /// Makes the `count` highest values exact: settles whatever may be one of them.
     pub fn settle_highest(&mut self, count: usize) {
+        let favourites = self.settle_favourites(count);
+        self.settle_above(favourites.into_iter().fold(f32::INFINITY, f32::min));
+    }
+
+    /// Makes the `count` values exact whose estimates are the highest, and returns them: the `count` highest are as high
+    /// as these or higher. All values when there are no more than `count`.
+    pub fn settle_favourites(&mut self, count: usize) -> Vec<f32> {
         if count >= self.values.len() {
-            return self.settle(0..self.values.len());
+            self.settle(0..self.values.len());
+            return self.values.clone();
         }
-        // What the favourites are exactly is what others have to reach.
-        let favourites = highest(self.level, count, &self.values);
-        for output in &favourites {
-            self.settle_one(*output);
-        }
-        let exact = favourites.iter().map(|output| self.values[*output]);
-        let least = exact.fold(f32::INFINITY, f32::min);
+        let favourites = self.highest(count).into_iter();
+        let exact = favourites.map(|output| {
+            self.settle_one(output);
+            self.values[output]
+        });
+        exact.collect()
+    }
+
+    /// Makes the values exact that may be `least` or more.
+    pub fn settle_above(&mut self, least: f32) {
         let rivals = self.level.dispatch(Rivals {
             matrix: &self.matrix,
             values: &self.values,
+            tops: &self.tops,
             length: self.length,
             step: self.step,
             least,
@@ -120,7 +139,10 @@ impl Estimates {
             });
             let far = self.matrix.far_columns();
             let far = far.map(|(input, weights)| self.x[input] * weights[output]);
-            self.values[output] = near + far.sum::<f32>();
+            let value = near + far.sum::<f32>();
+            self.values[output] = value;
+            let top = &mut self.tops[output / PANEL];
+            *top = top.max(value);
         }
     }
 }
@@ -128,83 +150,6 @@ impl Estimates {
 impl Drop for Estimates {
     fn drop(&mut self) {
         self.matrix.spare.give(mem::take(&mut self.values));
-    }
-}
-
-/// Where the `count` highest of `values` are, from the highest on; of equal ones the first.
-pub fn highest(level: Level, count: usize, values: &[f32]) -> Vec<usize> {
-    level.dispatch(Highest { count, values })
-}
-
-struct Highest<'a> {
-    count: usize,
-    values: &'a [f32],
-}
-
-impl Kernel for Highest<'_> {
-    type Output = Vec<usize>;
-
-    #[inline(always)]
-    fn run<I: Isa>(self) -> Vec<usize> {
-        let Self { count, values } = self;
-        let mut best: Vec<(f32, usize)> = Vec::with_capacity(count.min(values.len()) + 1);
-        // What a value has to exceed.
-        let mut least = None;
-        for (panel, part) in values.chunks(PANEL).enumerate() {
-            let highest = math::maximum(f32::NEG_INFINITY, part);
-            if least.is_some_and(|least| highest <= least) {
-                continue;
-            }
-            for (lane, value) in part.iter().enumerate() {
-                if least.is_none_or(|least| *value > least) {
-                    let place = best.partition_point(|(other, _)| other >= value);
-                    best.insert(place, (*value, panel * PANEL + lane));
-                    best.truncate(count);
-                    least = best.get(count.wrapping_sub(1)).map(|best| best.0);
-                }
-            }
-        }
-        best.into_iter().map(|(_, output)| output).collect()
-    }
-}
-
-/// The outputs that may be `least` or more.
-struct Rivals<'a> {
-    matrix: &'a SplitMatrix,
-    values: &'a [f32],
-    length: f32,
-    step: f32,
-    least: f32,
-}
-
-impl Kernel for Rivals<'_> {
-    type Output = Vec<usize>;
-
-    #[inline(always)]
-    fn run<I: Isa>(self) -> Vec<usize> {
-        /// Standard deviation of what rounding to steps of 1 changes.
-        const OF_ROUNDING: f32 = 0.288_675;
-        let rounding = OF_ROUNDING * self.step;
-        let of_outputs = self.matrix.left_out.chunks_exact(PANEL);
-        let of_outputs = of_outputs.zip(self.matrix.lengths.chunks_exact(PANEL));
-        let mut rivals = Vec::new();
-        for (panel, (values, (left_out, lengths))) in
-            self.values.chunks(PANEL).zip(of_outputs).enumerate()
-        {
-            let mut most = [f32::NEG_INFINITY; PANEL];
-            for (lane, (most, value)) in most.iter_mut().zip(values).enumerate() {
-                let parts = [left_out[lane] * self.length, lengths[lane] * rounding];
-                let deviation = (parts[0] * parts[0] + parts[1] * parts[1]).sqrt();
-                *most = value + DEVIATIONS * deviation;
-            }
-            if math::maximum(f32::NEG_INFINITY, &most) < self.least {
-                continue;
-            }
-            let lanes = most.iter().enumerate();
-            let reached = lanes.filter(|(_, most)| **most >= self.least);
-            rivals.extend(reached.map(|(lane, _)| panel * PANEL + lane));
-        }
-        rivals
     }
 }
 

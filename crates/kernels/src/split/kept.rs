@@ -1,6 +1,6 @@
 //! A split matrix as bytes, to be kept.
 
-use super::{PAIR, PANEL, Spare, SplitMatrix};
+use super::{Bounds, PAIR, PANEL, Spare, SplitMatrix};
 use crate::linear::{from_le_bytes, to_le_bytes};
 
 impl SplitMatrix {
@@ -50,8 +50,10 @@ impl SplitMatrix {
             outs,
             far: Vec::new(),
             far_weights: Vec::new(),
+            bounds: Bounds::default(),
             spare: Spare::default(),
         };
+        matrix.bounds = Bounds::of(&matrix.left_out, &matrix.lengths);
         let columns = left.chunks_exact(4 * (outs + 1));
         if !columns.remainder().is_empty() {
             return None;

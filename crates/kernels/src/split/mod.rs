@@ -22,6 +22,7 @@
 //! is taken from them first; that shifts all outputs alike.
 
 mod estimates;
+mod high;
 mod kept;
 mod pack;
 mod spare;
@@ -29,7 +30,9 @@ mod tile;
 
 use std::sync::Arc;
 
-pub use estimates::{Estimates, highest};
+pub use estimates::Estimates;
+use high::Bounds;
+pub use high::highest;
 use spare::Spare;
 
 use crate::{
@@ -67,6 +70,8 @@ pub struct SplitMatrix {
     left_out: Vec<f32>,
     /// √ Σ weight², padded too.
     lengths: Vec<f32>,
+    /// Of the two above.
+    bounds: Bounds,
     /// What was taken from all rows.
     mean: Vec<f32>,
     /// Inputs of far columns, whose weights above are zero.

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::{
-    GROUP, HIGH, LOW_MIDDLE, PAIR, PANEL, Spare, SplitMatrix, WEIGHT_OFFSET, estimates::DEVIATIONS,
+    GROUP, HIGH, LOW_MIDDLE, PAIR, PANEL, Spare, SplitMatrix, WEIGHT_OFFSET,
+    high::{Bounds, DEVIATIONS},
 };
 use crate::{
     linear::{inverse, largest, round_to_integer},
@@ -38,6 +39,7 @@ impl SplitMatrix {
         let mut split = Self::empty([weight.len() / ins, ins]);
         split.fill(&weight);
         Self {
+            bounds: Bounds::of(&split.left_out, &split.lengths),
             mean,
             far,
             far_weights,
@@ -62,6 +64,7 @@ impl SplitMatrix {
             mean: vec![0.0; ins],
             far: Vec::new(),
             far_weights: Vec::new(),
+            bounds: Bounds::default(),
             spare: Spare::default(),
         }
     }

@@ -160,6 +160,44 @@ fn the_highest_are_found_and_few_are_settled_for_them() {
     }
 }
 
+#[test]
+fn what_may_reach_a_value_is_exact() {
+    let (ins, outs) = (384, 20_000);
+    let split = split(&values(6, ins * outs), ins);
+    for level in Level::available() {
+        let x = values(200, ins);
+        let mut estimates = split.estimates(level, Input::plain(&x)).remove(0);
+        let expected = estimates.clone().exact();
+        let favourites = estimates.settle_favourites(6);
+        assert_eq!(favourites.len(), 6);
+        let sixth = expected[highest(&expected, 6)[5]];
+        assert!(favourites.iter().all(|value| expected.contains(value)));
+        assert!(
+            favourites
+                .iter()
+                .all(|value| *value <= expected[highest(&expected, 1)[0]])
+        );
+        // Above the highest there is little, and below the sixth there is more.
+        for (least, most) in [(f32::INFINITY, 6), (1.2 * sixth, 400), (0.9 * sixth, 4_000)] {
+            estimates.settle_above(least);
+            for (value, exact) in estimates.values().iter().zip(&expected) {
+                let is_exact = value.to_bits() == exact.to_bits();
+                assert!(is_exact || *exact < least, "{value} for {exact}, {level}");
+            }
+            let settled: u32 = estimates.settled.iter().map(|word| word.count_ones()).sum();
+            assert!(
+                (6..=most).contains(&settled),
+                "{settled} for {least}, {level}"
+            );
+        }
+    }
+    let mut few = split
+        .estimates(Level::best(), Input::plain(&values(7, ins)))
+        .remove(0);
+    let all = few.clone().exact();
+    assert_eq!(few.settle_favourites(outs), all);
+}
+
 /// An outlier leaves small weights to the lower parts, and inputs like these weights make the estimate half as large
 /// again as the value; the highest output is another.
 #[test]

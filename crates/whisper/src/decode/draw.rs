@@ -1,7 +1,5 @@
 //! Which token of a row of logits is taken: the best, one of the best, or one drawn at random.
 
-use kernels::Level;
-
 use crate::model::log_sum_exp;
 
 /// The first of the highest.
@@ -10,14 +8,6 @@ pub(super) fn best_token(logits: &[f32]) -> u32 {
     let highest = kernels::math::maximum(f32::NEG_INFINITY, logits);
     let found = (0_u32..).zip(logits).find(|&(_, &logit)| logit >= highest);
     found.map_or(0, |(token, _)| token)
-}
-
-/// The `count` highest, in falling order; of equal ones the first.
-pub(super) fn best_tokens(logits: &[f32], count: usize) -> Vec<(u32, f32)> {
-    let best = kernels::highest(Level::best(), count, logits).into_iter();
-    let best = best.filter_map(|token| Some((u32::try_from(token).ok()?, logits[token])));
-    best.filter(|(_, logit)| *logit > f32::NEG_INFINITY)
-        .collect()
 }
 
 /// Random numbers that a seed fixes: SplitMix64 (Steele, Lea, Flood 2014).
@@ -62,11 +52,6 @@ mod tests {
         assert_eq!(best_token(&[1.0, 3.0, 3.0, 2.0]), 1);
         assert_eq!(best_token(&[f32::NAN, f32::NEG_INFINITY, -2.0]), 2);
         assert_eq!(best_token(&[f32::NEG_INFINITY; 40]), 0);
-        assert_eq!(
-            best_tokens(&[1.0, 3.0, 3.0, 2.0], 3),
-            [(1, 3.0), (2, 3.0), (3, 2.0)]
-        );
-        assert_eq!(best_tokens(&[f32::NEG_INFINITY, 0.0], 2), [(1, 0.0)]);
     }
 
     #[test]

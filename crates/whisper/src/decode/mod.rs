@@ -8,6 +8,7 @@ pub(crate) mod bias;
 mod branches;
 mod draw;
 pub(crate) mod fallback;
+mod favourites;
 mod hypothesis;
 pub(crate) mod language;
 pub(crate) mod naming;

@@ -6,15 +6,15 @@
 use crate::model::{Logits, log_sum_exp};
 use crate::vocabulary::Vocabulary;
 
-/// Forbids, by −∞, what may not follow `chosen` (the tokens after the prompt). The highest `count` of what is left are
-/// exact then.
+/// Forbids, by −∞, what may not follow `chosen` (the tokens after the prompt). Returns, of logits that are estimates, the
+/// `count` that seem to be the highest of what is left, which are exact then.
 pub(crate) fn apply(
     vocabulary: &Vocabulary,
     timestamps: bool,
     chosen: &[u32],
     logits: &mut Logits,
     count: usize,
-) {
+) -> Vec<f32> {
     if chosen.is_empty() {
         forbid_each(logits.values_mut(), vocabulary.suppressed_first());
     }
@@ -35,9 +35,8 @@ pub(crate) fn apply(
         logits.settle(rules.first..rules.behind);
         logits.settle_highest(count);
         rules.prefer_likely_timestamps(logits.values_mut());
-    } else {
-        logits.settle_highest(count);
     }
+    logits.settle_favourites(count)
 }
 
 /// What timestamps obey, by token index.

@@ -4,8 +4,11 @@
 //! length penalty) in openai-whisper's `decoding.py`. [Names](crate::Names) that are expected are not in the reference:
 //! hypotheses that follow one are kept beside the others as [branches].
 
+use rayon::prelude::*;
+
 use super::branches::{self, Candidate};
-use super::draw::{Random, best_token, best_tokens};
+use super::draw::{Random, best_token};
+use super::favourites::{self, Known};
 use super::hypothesis::{Hypothesis, stretched};
 use super::naming::{Expected, Track};
 use super::{Request, rules};
@@ -136,16 +139,26 @@ impl Search {
         mut rows: Vec<Logits>,
     ) -> Option<Vec<usize>> {
         let ends = vocabulary.ends();
-        let mut totals = Vec::with_capacity(rows.len());
-        for (hypothesis, logits) in self.hypotheses.iter().zip(&mut rows) {
-            let (chosen, count) = (&hypothesis.tokens, self.looks_at(ends));
-            rules::apply(vocabulary, self.timestamps, chosen, logits, count);
+        let (timestamps, count) = (self.timestamps, self.looks_at(ends));
+        let known = self.hypotheses.par_iter().zip(&mut rows);
+        let known = known.map(|(hypothesis, logits)| {
+            let tokens = &hypothesis.tokens;
+            let favourites = rules::apply(vocabulary, timestamps, tokens, logits, count);
             let total = log_sum_exp(logits.values());
-            if !total.is_finite() {
-                return None;
-            }
-            totals.push(total);
-        }
+            total.is_finite().then_some(Known {
+                sum_log_prob: hypothesis.sum_log_prob,
+                has_names: hypothesis.track.is_inside() || hypothesis.track.has_names(),
+                favourites,
+                total,
+            })
+        });
+        let known: Vec<Known> = known.collect::<Option<_>>()?;
+        // As many that end may come before those that go on.
+        let least = favourites::least(&known, self.beam_size + rows.len() * ends.len());
+        rows.par_iter_mut()
+            .zip(least)
+            .for_each(|(logits, least)| logits.settle_above(least));
+        let totals: Vec<f32> = known.iter().map(|known| known.total).collect();
         Some(match (&rows[..], &totals[..]) {
             ([logits], [total]) if self.takes_one() => self.take_one(ends, logits.values(), *total),
             _ => {
@@ -216,7 +229,7 @@ impl Search {
             let mut tokens: Vec<u32> = if self.temperature > 0.0 {
                 vec![self.random.draw(logits.values(), self.temperature)]
             } else {
-                let best = best_tokens(logits.values(), count);
+                let best = logits.best(count);
                 best.into_iter().map(|(token, _)| token).collect()
             };
             let first = tokens.first().copied();
@@ -546,7 +559,14 @@ mod tests {
         };
         let weight = values("weight", checkpoint.vocab_size() * width);
         let matrix = SplitMatrix::pack(weight, width).into();
-        for (temperature, beam_size) in [(0.0, 1), (0.0, 5), (0.7, 1)] {
+        let names: Vec<String> = ('a'..='z').map(|name| format!("{name}")).collect();
+        let names = Names::new(&vocabulary, names.iter().map(String::as_str)).into();
+        for (temperature, beam_size, names) in [
+            (0.0, 1, None),
+            (0.0, 5, None),
+            (0.0, 5, Some(names)),
+            (0.7, 1, None),
+        ] {
             for timestamps in [false, true] {
                 let request = Request {
                     prompt: Vec::new(),
@@ -557,8 +577,8 @@ mod tests {
                     beam_size,
                     max_new_tokens: 12,
                     seed: 5,
-                    names: None,
-                    branches: 0,
+                    names: names.clone(),
+                    branches: 3,
                 };
                 let mut searches = [(); 2].map(|()| Search::new(&request, &vocabulary));
                 let [estimated, exact] = &mut searches;
