@@ -186,6 +186,7 @@ impl Metrics {
             LimitedBy::Capacity => "capacity",
             LimitedBy::Stabilization => "stabilization",
             LimitedBy::StepLimit => "step_limit",
+            LimitedBy::Downloads => "downloads",
             LimitedBy::MetricsUnavailable => "metrics_unavailable",
         };
         self.decisions
@@ -399,6 +400,7 @@ fn limit(limited_by: api::LimitedBy) -> Option<&'static str> {
         api::LimitedBy::Capacity => Some("capacity"),
         api::LimitedBy::Stabilization => Some("stabilization"),
         api::LimitedBy::StepLimit => Some("step_limit"),
+        api::LimitedBy::Downloads => Some("downloads"),
         api::LimitedBy::MetricsUnavailable => Some("metrics_unavailable"),
         api::LimitedBy::Paused => Some("paused"),
     }

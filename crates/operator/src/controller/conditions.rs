@@ -1,8 +1,10 @@
 //! What holds, as conditions: each with a word for machines and a sentence that says what to change.
 
+use jiff::Unit;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::facts::Facts;
+use super::idle::{Busy, Wait};
 use super::rollout::Rollout;
 use super::validate::{Fault, ModelFiles};
 
@@ -194,13 +196,8 @@ fn progressing(facts: &Facts<'_>) -> Claim {
             advised(message, advice("StartupTimeout")),
         );
     }
-    if facts.is_waiting {
-        return claim(
-            type_,
-            true,
-            "RolloutWaits",
-            "so many other endpoints replace their replicas that this one waits: the operator's --max-rollouts bounds them",
-        );
+    if let Some(wait) = facts.wait {
+        return waits(wait);
     }
     if facts.rollout.is_some_and(Rollout::is_going_on) {
         let (reason, message) = rollout_trouble(facts).unwrap_or_else(|| {
@@ -210,10 +207,57 @@ fn progressing(facts: &Facts<'_>) -> Claim {
         return claim(type_, true, reason, message);
     }
     if facts.pods.starting > 0 {
-        let message = format!("replicas that are starting: {}", facts.pods.starting);
+        let message = format!(
+            "replicas that are starting: {}{}",
+            facts.pods.starting,
+            downloads(facts)
+        );
         return claim(type_, true, "ReplicasStarting", message);
     }
     claim(type_, false, "Settled", "nothing is being changed")
+}
+
+/// What a start costs where replicas share no volume.
+fn downloads(facts: &Facts<'_>) -> String {
+    let most = facts.valid.ok().and_then(|stt| stt.max_downloads);
+    let Some(most) = most else {
+        return String::new();
+    };
+    let model = facts.before.and_then(|status| status.model.as_ref());
+    let size = model
+        .filter(|model| model.size_bytes > 0)
+        .map_or_else(String::new, |model| {
+            format!(" ({} MB)", (model.size_bytes + 500_000) / 1_000_000)
+        });
+    format!(
+        "; each downloads the model{size}, at most {most} of them at once (cache.maxDownloads); a volume that they share (cache.volumeClaimTemplate with ReadWriteMany) has it once"
+    )
+}
+
+/// A changed pod template that is not rolled out yet.
+fn waits(wait: &Wait) -> Claim {
+    let (reason, message) = match wait {
+        Wait::Others => (
+            "RolloutWaits",
+            "so many other endpoints replace their replicas that this one waits: the operator's --max-rollouts bounds them".to_owned(),
+        ),
+        Wait::Idle { busy, until } => {
+            let why = match busy {
+                Busy::Utterances(count) => {
+                    format!("utterances that are queued, running or spoken: {count}")
+                }
+                Busy::Unknown(count) => {
+                    format!("replicas whose load is not known yet: {count}")
+                }
+            };
+            let until = until.round(Unit::Second).unwrap_or(*until);
+            let message = format!(
+                "the changed pod template waits for a moment without utterances, until {until} at the latest (rollout.waitForIdleSeconds); {why}"
+            );
+            ("RolloutWaitsForIdle", message)
+        }
+    };
+    claim("Progressing", true, reason, message)
 }
 
 /// What keeps replicas of the new spec from starting, while those of the older one serve.

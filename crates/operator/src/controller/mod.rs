@@ -10,6 +10,7 @@ pub mod facts;
 #[cfg(test)]
 mod fake;
 pub mod fleet;
+pub mod idle;
 pub mod kept;
 pub mod memory;
 pub mod mirror;

@@ -50,6 +50,8 @@ pub struct ValidStt {
     pub resources: ResourceRequirements,
     /// Which pods can mount the volume with the model at once.
     pub sharing: Sharing,
+    /// Replicas that may start at once, where each downloads the model for itself.
+    pub max_downloads: Option<u32>,
     /// What is merged over the pod template.
     pub pod_template: Option<PodTemplateSpec>,
     /// What works, and may not be what was meant.
@@ -165,7 +167,7 @@ pub fn validate(object: &WyomingStt, defaults: &Defaults) -> Result<ValidStt, Ve
     keep(check_names(spec));
     keep(check_schedules(spec));
     let model = kept(model_files(spec), &mut keep);
-    let resources = kept(needs::resources(spec), &mut keep);
+    let resources = kept(needs::resources(spec, slots(spec)), &mut keep);
     let pod_template = kept(pod_template::pod_template(spec, defaults), &mut keep);
     let owner = object.controller_owner_ref(&()).ok_or_else(|| {
         Fault::new(
@@ -183,6 +185,7 @@ pub fn validate(object: &WyomingStt, defaults: &Defaults) -> Result<ValidStt, Ve
     Ok(ValidStt {
         names: Names::of(&object.name_any(), &object.namespace().unwrap_or_default()),
         owner,
+        max_downloads: max_downloads(spec),
         replicas: replicas(spec, slots),
         slots,
         image: image(spec, defaults),
@@ -436,6 +439,7 @@ fn policy(auto: &Autoscaling, spec: &WyomingSttSpec, slots: u32) -> Policy {
             period: duration(auto.scale_down.step_seconds),
         },
         max_pending: unsigned(auto.max_pending_replicas),
+        max_starting: max_downloads(spec),
         startup_hint: duration(auto.startup_seconds_hint),
         slots,
         max_queue: unsigned(spec.capacity.max_queue),
@@ -449,6 +453,19 @@ fn policy(auto: &Autoscaling, spec: &WyomingSttSpec, slots: u32) -> Policy {
         ),
         spare: unsigned(auto.spare),
     }
+}
+
+/// Downloads at once from the hub, when nothing is said: its servers bound each address, and the cluster's line is shared.
+const DOWNLOADS: u32 = 4;
+
+/// Replicas that may start at once, where each downloads the model for itself.
+fn max_downloads(spec: &WyomingSttSpec) -> Option<u32> {
+    let cache = &spec.cache;
+    let is_kept = cache.persistent_volume_claim.is_some()
+        || cache.volume_claim_template.is_some()
+        || cache.host_path.is_some();
+    let is_hub = matches!(model_files(spec), Ok(ModelFiles::Hub { .. }));
+    (is_hub && !is_kept).then(|| cache.max_downloads.map_or(DOWNLOADS, unsigned).max(1))
 }
 
 fn image(spec: &WyomingSttSpec, defaults: &Defaults) -> String {

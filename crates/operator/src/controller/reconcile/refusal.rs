@@ -23,7 +23,7 @@ pub(super) fn refusal(stt: &ValidStt, error: &ApplyError) -> Option<Fault> {
             "QuotaExceeded"
         }
         ApplyError::Refused { .. } => "ApplyRefused",
-        ApplyError::Request { .. } | ApplyError::Waits => return None,
+        ApplyError::Request { .. } | ApplyError::Waits { .. } => return None,
     };
     Some(Fault::new(reason, error.to_string()))
 }

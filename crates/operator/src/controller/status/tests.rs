@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::controller::idle::{Busy, Wait};
 use crate::controller::pods::Pods;
 use crate::controller::pods::{ReadyPod, Trouble};
 use crate::controller::rollout::Rollout;
@@ -32,6 +33,7 @@ struct Given {
     is_paused: bool,
     refusal: Option<Fault>,
     decision: Option<Decision>,
+    wait: Option<Wait>,
 }
 
 impl Default for Given {
@@ -43,6 +45,7 @@ impl Default for Given {
             is_paused: false,
             refusal: None,
             decision: None,
+            wait: None,
         }
     }
 }
@@ -58,7 +61,7 @@ impl Given {
             object: &object,
             before: None,
             is_paused: self.is_paused,
-            is_waiting: false,
+            wait: self.wait.as_ref(),
             valid: valid.as_ref().map_err(Vec::as_slice),
             rollout: Some(&Rollout::of(&deployment)),
             pods: &self.pods,
@@ -357,7 +360,7 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
         object: &object,
         before: Some(&first),
         is_paused: false,
-        is_waiting: false,
+        wait: None,
         valid: Ok(&valid),
         rollout: None,
         pods: &pods,
@@ -456,4 +459,26 @@ fn a_quota_that_is_reached_with_some_ready_limits_capacity() {
         ..Given::default()
     };
     given.check("CapacityLimited", "True", "QuotaExceeded");
+}
+
+#[test]
+fn a_rollout_that_waits_says_for_what_and_until_when() {
+    let given = Given {
+        wait: Some(Wait::Idle {
+            busy: Busy::Utterances(3),
+            until: Timestamp::from_second(60).unwrap(),
+        }),
+        ..Given::default()
+    };
+    given.check("Progressing", "True", "RolloutWaitsForIdle");
+    given.check("Ready", "True", "Reconciled");
+    let message = given.message("Progressing");
+    assert!(message.contains("until 1970-01-01T00:01:00Z"), "{message}");
+    assert!(message.ends_with("spoken: 3"), "{message}");
+    assert_eq!(given.status().rollout_waiting_since, Some(Time(NOW)));
+    let given = Given {
+        wait: Some(Wait::Others),
+        ..Given::default()
+    };
+    given.check("Progressing", "True", "RolloutWaits");
 }
