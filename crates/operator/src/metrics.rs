@@ -428,10 +428,10 @@ fn observe_learned(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn page(is_per_object: bool) -> String {
+    pub(crate) fn page(is_per_object: bool) -> String {
         let meters = Meters::new("test", "stt_operator", None).unwrap();
         let (_sender, leader) = watch::channel(true);
         let metrics = Metrics::new(&meters, is_per_object, leader);

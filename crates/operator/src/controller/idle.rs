@@ -103,6 +103,7 @@ mod tests {
 
     use super::*;
     use crate::controller::pods::{ReadyPod, Trouble};
+    use crate::controller::reason::Reason;
 
     const LONGEST: Duration = Duration::from_secs(60);
 
@@ -232,7 +233,7 @@ mod tests {
         assert!(!waits(&pods, Some(&rollout(&stuck)), 0));
         let broken = Pods {
             trouble: Some(Trouble {
-                reason: "CrashLooping",
+                reason: Reason::CrashLooping,
                 message: String::new(),
             }),
             broken: 1,

@@ -17,6 +17,7 @@ pub mod mirror;
 pub mod mirrors;
 pub mod names;
 pub mod pods;
+pub mod reason;
 pub mod reconcile;
 pub mod rollout;
 pub mod rollouts;

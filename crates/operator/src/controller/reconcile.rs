@@ -25,6 +25,7 @@ use super::mirror::{Owner, version};
 use super::mirrors::Missing;
 use super::names::{MANAGER, Names};
 use super::pods::{self, Pods};
+use super::reason::Reason;
 use super::rollout::Rollout;
 use super::scope::{LEFT_AGAIN, Share};
 use super::status::{interrupted, is_news, news_in, status};
@@ -204,7 +205,11 @@ async fn round(
 /// When to look again although nothing happens.
 fn rest(object: &WyomingStt, valid: &Result<ValidStt, Vec<Fault>>) -> Duration {
     match valid {
-        Err(faults) if faults.iter().any(|fault| fault.reason == "ClaimMissing") => {
+        Err(faults)
+            if faults
+                .iter()
+                .any(|fault| fault.reason == Reason::ClaimMissing) =>
+        {
             claims::LOOK_AGAIN
         }
         _ => retry::spread(QUIET, &object.uid().unwrap_or_default()),
@@ -224,7 +229,7 @@ async fn wait_for(
         return Ok(Action::requeue(NOT_YET));
     };
     let fault = Fault::new(
-        "ClusterNotReadable",
+        Reason::ClusterNotReadable,
         format!(
             "the operator cannot watch {kind}: {why}: give its role get, list and watch for them"
         ),

@@ -6,6 +6,7 @@ use super::*;
 use crate::controller::idle::{Busy, Wait};
 use crate::controller::pods::Pods;
 use crate::controller::pods::{ReadyPod, Trouble};
+use crate::controller::reason::Reason;
 use crate::controller::rollout::Rollout;
 use crate::controller::testing::{defaults, object};
 use crate::controller::validate::validate;
@@ -94,11 +95,11 @@ impl Given {
     }
 }
 
-fn trouble(reason: &'static str) -> Pods {
+fn trouble(reason: &str) -> Pods {
     Pods {
         starting: 1,
         trouble: Some(Trouble {
-            reason,
+            reason: Reason::named(reason),
             message: "said by the node".to_owned(),
         }),
         ..Pods::default()
@@ -184,7 +185,7 @@ fn a_model_that_does_not_load_says_why_and_what_to_change() {
     for (spec, reason) in [(hub, "ModelDownloadFailed"), (volume, "ModelLoadFailed")] {
         let given = Given {
             spec,
-            pods: trouble("ModelFailed"),
+            pods: trouble("ModelLoadFailed"),
             ..Given::default()
         };
         given.check("Ready", "False", reason);
@@ -199,7 +200,7 @@ fn a_new_spec_that_does_not_start_is_told_while_the_older_one_serves() {
         spec: json!({"model": {"name": "base"}}),
         pods: Pods {
             ready: ready_pods(1).ready,
-            ..trouble("ModelFailed")
+            ..trouble("ModelLoadFailed")
         },
         deployment: json!({"status": {"replicas": 2, "updatedReplicas": 1}}),
         ..Given::default()
@@ -238,7 +239,7 @@ fn every_trouble_of_a_pod_has_a_sentence_of_advice() {
 fn too_little_known_takes_back_ready_and_nothing_else() {
     let before = Given::default().status();
     let object = object(&json!({"model": {"name": "demo"}}));
-    let fault = Fault::new("ClusterNotReadable", "give its role list and watch");
+    let fault = Fault::new(Reason::ClusterNotReadable, "give its role list and watch");
     let now = interrupted(&object, Some(&before), &fault, NOW);
     let ready = &now.conditions[0];
     assert_eq!(
@@ -331,7 +332,7 @@ fn a_pause_a_refusal_and_no_replicas_are_told() {
     );
     let refused = Given {
         refusal: Some(Fault {
-            reason: "ApplyRefused",
+            reason: Reason::ApplyRefused,
             message: "no".to_owned(),
         }),
         ..Given::default()

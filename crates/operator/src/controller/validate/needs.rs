@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Fault;
 use crate::api::{DeviceType, Resources, WyomingSttSpec};
+use crate::controller::reason::Reason;
 
 /// As they are written, with requests for what is not mentioned.
 pub(super) fn resources(spec: &WyomingSttSpec, slots: u32) -> Result<ResourceRequirements, Fault> {
@@ -19,7 +20,7 @@ pub(super) fn resources(spec: &WyomingSttSpec, slots: u32) -> Result<ResourceReq
         && (given.requests.contains_key(name) || given.limits.contains_key(name))
     {
         return Err(Fault::new(
-            "ResourcesInvalid",
+            Reason::ResourcesInvalid,
             format!("resources must not name {name}, which device.gpu sets: remove it there"),
         ));
     }

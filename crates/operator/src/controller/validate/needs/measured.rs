@@ -81,7 +81,7 @@ impl Size {
             Self::Small => footprint(975, 1144, 198),
             Self::Medium => footprint(3001, 3454, 512),
             Self::Turbo => footprint(3140, 3221, 115),
-            Self::Large => footprint(6000, 6700, 830),
+            Self::Large => footprint(6027, 6772, 830),
         }
     }
 
