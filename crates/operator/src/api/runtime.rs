@@ -166,8 +166,8 @@ pub struct RolloutSettings {
     pub max_unavailable: i32,
     /// Seconds that a changed pod template waits for a moment in which no utterance is queued, running or spoken; then
     /// it is rolled out in any case. It is not rolled out later when unset. Replicas that do not tell their load are
-    /// taken to be at work; a broken rollout, or an endpoint without a ready replica, does not wait. A number of
-    /// `replicas` that is changed meanwhile waits too, unless it is 0.
+    /// taken to be at work; a broken rollout, or an endpoint without a ready replica, does not wait, nor does a
+    /// number of replicas that is changed meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86400))]
     pub wait_for_idle_seconds: Option<i32>,

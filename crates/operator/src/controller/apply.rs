@@ -225,8 +225,11 @@ impl Settler<'_> {
         if lacking.is_empty() || is_known {
             return Ok(());
         }
-        if is_rollout(found, &wanted) {
-            self.may_roll_out()?;
+        if is_rollout(found, &wanted)
+            && let Err(waits) = self.may_roll_out()
+        {
+            self.scale::<K>(found, &wanted).await?;
+            return Err(waits);
         }
         tracing::debug!(kind = %K::kind(&()), ?lacking, "child differs");
         self.write::<K>(wanted).await
@@ -245,6 +248,34 @@ impl Settler<'_> {
             let wait = Wait::Others;
             Err(ApplyError::Waits { wait })
         }
+    }
+
+    /// Writes the number of replicas of `wanted` alone: a person, or a HorizontalPodAutoscaler, does not wait with the
+    /// template.
+    async fn scale<K: Child>(&self, found: &Found, wanted: &Value) -> Result<(), ApplyError> {
+        let replicas = &wanted["spec"]["replicas"];
+        if replicas.is_null() || *replicas == found.value()["spec"]["replicas"] {
+            return Ok(());
+        }
+        let names = self.target.names;
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = serde_json::json!({
+            "metadata": {"uid": found.uid},
+            "spec": {"replicas": replicas},
+        });
+        let written: K = self
+            .api()
+            .patch(&names.name, &params, &Patch::Merge(patch))
+            .await
+            .map_err(|source| failed::<K>("scale", source))?;
+        let kind = K::kind(&());
+        self.target.metrics.wrote(&kind);
+        tracing::info!(%kind, name = names.name, namespace = names.namespace, %replicas, "replicas written, a rollout waits");
+        K::mirror(self.target.mirrors).put(written);
+        Ok(())
     }
 
     async fn write<K: Child>(&mut self, wanted: Value) -> Result<(), ApplyError> {

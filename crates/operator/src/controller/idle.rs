@@ -60,7 +60,10 @@ pub fn wait(
     if now >= until || moment.pods.ready.is_empty() || is_broken(moment) {
         return None;
     }
-    busy(moment).map(|busy| Wait::Idle { busy, until })
+    // What was seen before the rollout was wanted is older than what happened since. A status has whole seconds.
+    let waited = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    let waited = waited.saturating_sub(Duration::from_secs(1));
+    busy(moment, waited.min(FRESH)).map(|busy| Wait::Idle { busy, until })
 }
 
 /// Whether an older rollout goes on whose replicas do not start.
@@ -71,10 +74,10 @@ fn is_broken(moment: Moment<'_>) -> bool {
     })
 }
 
-/// Utterances that are known count more than what is not known.
-fn busy(moment: Moment<'_>) -> Option<Busy> {
+/// Utterances that are known count more than what is not known, which is all that was seen longer than `fresh` ago.
+fn busy(moment: Moment<'_>, fresh: Duration) -> Option<Busy> {
     let ready = &moment.pods.ready;
-    if moment.age.is_none_or(|age| age > FRESH) {
+    if moment.age.is_none_or(|age| age > fresh) {
         return Some(Busy::Unknown(ready.len()));
     }
     let (mut utterances, mut unknown) = (0_usize, 0);
@@ -198,6 +201,17 @@ mod tests {
         let all = told(&[("a", idle()), ("b", idle())]);
         assert_eq!(why(&pods, &all, 10), None);
         assert_eq!(why(&pods, &all, 11), Some(Busy::Unknown(2)), "too old");
+        let moment = Moment {
+            pods: &pods,
+            rollout: None,
+            snapshot: &all,
+            age: Some(Duration::from_secs(3)),
+        };
+        assert!(
+            wait(moment, LONGEST, at(0), at(3)).is_some(),
+            "older than the wish"
+        );
+        assert!(wait(moment, LONGEST, at(0), at(4)).is_none());
         let silent = told(&[("a", idle()), ("b", None)]);
         assert_eq!(why(&pods, &silent, 0), Some(Busy::Unknown(1)));
         let new = told(&[("a", idle())]);

@@ -310,3 +310,40 @@ impl PartialEq<&str> for Reason {
         self.name() == *name
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What the files of a folder and of those below it say.
+    fn sources(folder: &Path) -> String {
+        let mut text = String::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                text += &sources(&path);
+            } else if path.extension().is_some_and(|it| it == "rs") && !path.ends_with("tests.rs") {
+                text += &std::fs::read_to_string(&path).unwrap();
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn every_reason_that_is_documented_is_reported_somewhere() {
+        let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/controller"));
+        let words: std::collections::HashSet<&str> = sources
+            .split("Reason::")
+            .skip(1)
+            .filter_map(|rest| rest.split(|letter: char| !letter.is_alphanumeric()).next())
+            .collect();
+        for reason in Reason::ALL {
+            assert!(
+                words.contains(reason.name()),
+                "{reason} is nowhere reported"
+            );
+        }
+    }
+}

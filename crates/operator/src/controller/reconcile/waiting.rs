@@ -88,12 +88,38 @@ async fn a_template_waits_while_a_client_speaks_and_not_for_longer_than_it_may()
 }
 
 #[tokio::test]
+async fn the_number_of_replicas_does_not_wait_with_the_template() {
+    let mut world = changed(spoken_to()).await;
+    world.object.spec.replicas = 3;
+    for writes in [1, 0] {
+        world.round().await.unwrap();
+        let call = format!("PATCH {DEPLOYMENT}");
+        let written = world.fake.writes().iter().filter(|it| **it == call).count();
+        assert_eq!(written, writes);
+        let deployment = world.fake.get(DEPLOYMENT).unwrap();
+        assert_eq!(deployment["spec"]["replicas"], 3);
+        assert!(!is_rolled_out(&world));
+        assert_eq!(world.condition("Progressing").1, "RolloutWaitsForIdle");
+    }
+}
+
+#[tokio::test]
 async fn a_template_is_rolled_out_in_an_idle_moment() {
     let idle = Same(Some(LoadReport {
         ready: true,
         ..LoadReport::default()
     }));
     let mut world = changed(idle).await;
+    world.round().await.unwrap();
+    assert!(
+        !is_rolled_out(&world),
+        "what was seen is older than the change"
+    );
+    let status = world.object.status.as_mut().unwrap();
+    let before = Timestamp::now() - SignedDuration::from_secs(5);
+    status.rollout_waiting_since = Some(Time(before));
+    let owner = Names::of("kitchen", "home").owner();
+    world.context.memories.forget(&owner);
     world.round().await.unwrap();
     assert!(is_rolled_out(&world));
 }
