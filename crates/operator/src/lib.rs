@@ -17,6 +17,8 @@ pub mod cli;
 pub mod controller;
 pub mod lease;
 pub mod metrics;
+#[cfg(test)]
+mod reference;
 pub mod run;
 pub mod scale;
 pub mod simulate;

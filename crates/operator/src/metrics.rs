@@ -186,6 +186,7 @@ impl Metrics {
             LimitedBy::Capacity => "capacity",
             LimitedBy::Stabilization => "stabilization",
             LimitedBy::StepLimit => "step_limit",
+            LimitedBy::Downloads => "downloads",
             LimitedBy::MetricsUnavailable => "metrics_unavailable",
         };
         self.decisions
@@ -399,6 +400,7 @@ fn limit(limited_by: api::LimitedBy) -> Option<&'static str> {
         api::LimitedBy::Capacity => Some("capacity"),
         api::LimitedBy::Stabilization => Some("stabilization"),
         api::LimitedBy::StepLimit => Some("step_limit"),
+        api::LimitedBy::Downloads => Some("downloads"),
         api::LimitedBy::MetricsUnavailable => Some("metrics_unavailable"),
         api::LimitedBy::Paused => Some("paused"),
     }
@@ -426,10 +428,10 @@ fn observe_learned(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn page(is_per_object: bool) -> String {
+    pub(crate) fn page(is_per_object: bool) -> String {
         let meters = Meters::new("test", "stt_operator", None).unwrap();
         let (_sender, leader) = watch::channel(true);
         let metrics = Metrics::new(&meters, is_per_object, leader);

@@ -49,7 +49,9 @@ fn queue_timeout() -> i32 {
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
-    /// What the scheduler sets aside for a replica.
+    /// What the scheduler sets aside for a replica. CPU and memory that are not given are as measured for the model, the
+    /// precision (int8 on CPUs), `capacity.maxConcurrent`, and for replicas that rest or, with `autoscaling`, are kept at
+    /// work.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::quantities")]
     pub requests: BTreeMap<String, IntOrString>,

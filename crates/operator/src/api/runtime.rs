@@ -147,10 +147,11 @@ pub enum ManagementState {
     Paused,
 }
 
-/// How replicas of a changed spec take the place of the older ones.
+/// How replicas of a changed spec take the place of the older ones. With `waitForIdleSeconds` alone, how many at once is
+/// as without `rollout`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[x_kube(
-    validation = ("self.maxSurge > 0 || self.maxUnavailable > 0",
+    validation = ("self.maxSurge > 0 || self.maxUnavailable > 0 || has(self.waitForIdleSeconds)",
         "rollout.maxSurge and rollout.maxUnavailable must not both be 0: no replica could be replaced")
 )]
 #[serde(rename_all = "camelCase")]
@@ -163,4 +164,11 @@ pub struct RolloutSettings {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub max_unavailable: i32,
+    /// Seconds that a changed pod template waits for a moment in which no utterance is queued, running or spoken; then
+    /// it is rolled out in any case. It is not rolled out later when unset. Replicas that do not tell their load are
+    /// taken to be at work; a broken rollout, or an endpoint without a ready replica, does not wait, nor does a
+    /// number of replicas that is changed meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub wait_for_idle_seconds: Option<i32>,
 }

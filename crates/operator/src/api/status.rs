@@ -42,6 +42,9 @@ pub struct WyomingSttStatus {
     /// Image of the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Since when a changed pod template has waited to be rolled out; `Progressing` tells for what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout_waiting_since: Option<Time>,
     /// What the autoscaler saw and did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingStatus>,
@@ -134,6 +137,8 @@ pub enum LimitedBy {
     Stabilization,
     /// The size of a step.
     StepLimit,
+    /// Replicas that download the model: `cache.maxDownloads` at once.
+    Downloads,
     /// Replicas that did not tell their load.
     MetricsUnavailable,
     /// The object is paused.

@@ -27,6 +27,12 @@ pub struct Cache {
     /// A folder of the node; only where the operator was started with `--allow-host-path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_path: Option<HostPath>,
+    /// Replicas that may start at once where each downloads the model into a volume of its own (an emptyDir); 4 when
+    /// unset. Further ones are ordered when these are ready, so that a fleet is not that many downloads at once. Pods
+    /// that wait for a node do not count, nor does a rollout, which `rollout` bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_downloads: Option<i32>,
 }
 
 /// A folder that lives as long as the pod.

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::build::Resources;
 use super::difference::missing;
+use super::idle::Wait;
 use super::kept::Child as Found;
 use super::mirrors::{Mirrored, Mirrors};
 use super::names::{MANAGER, Names};
@@ -55,9 +56,12 @@ pub enum ApplyError {
         /// What the API server said.
         message: String,
     },
-    /// Too many other endpoints replace their replicas.
-    #[error("a rollout waits for those of other endpoints")]
-    Waits,
+    /// Another pod template may not be written yet.
+    #[error("a rollout waits")]
+    Waits {
+        /// For what.
+        wait: Wait,
+    },
     /// The API server could not be asked.
     #[error("cannot {verb} the {kind}")]
     Request {
@@ -96,6 +100,8 @@ pub struct Target<'a> {
     pub uid: &'a str,
     /// Asked before another pod template is written.
     pub rollouts: &'a Rollouts,
+    /// What keeps one from being written, whatever these say.
+    pub wait: Option<&'a Wait>,
 }
 
 /// Writes in the order in which things need each other, the replicas last; one child that cannot be settled does not
@@ -220,15 +226,56 @@ impl Settler<'_> {
             return Ok(());
         }
         if is_rollout(found, &wanted)
-            && !self
-                .target
-                .rollouts
-                .may_begin(&self.target.names.owner(), self.target.mirrors)
+            && let Err(waits) = self.may_roll_out()
         {
-            return Err(ApplyError::Waits);
+            self.scale::<K>(found, &wanted).await?;
+            return Err(waits);
         }
         tracing::debug!(kind = %K::kind(&()), ?lacking, "child differs");
         self.write::<K>(wanted).await
+    }
+
+    /// Whether another pod template may be written now. What else it waits for comes first: a rollout that may begin
+    /// counts among those that go on.
+    fn may_roll_out(&self) -> Result<(), ApplyError> {
+        if let Some(wait) = self.target.wait {
+            return Err(ApplyError::Waits { wait: wait.clone() });
+        }
+        let owner = self.target.names.owner();
+        if self.target.rollouts.may_begin(&owner, self.target.mirrors) {
+            Ok(())
+        } else {
+            let wait = Wait::Others;
+            Err(ApplyError::Waits { wait })
+        }
+    }
+
+    /// Writes the number of replicas of `wanted` alone: a person, or a HorizontalPodAutoscaler, does not wait with the
+    /// template.
+    async fn scale<K: Child>(&self, found: &Found, wanted: &Value) -> Result<(), ApplyError> {
+        let replicas = &wanted["spec"]["replicas"];
+        if replicas.is_null() || *replicas == found.value()["spec"]["replicas"] {
+            return Ok(());
+        }
+        let names = self.target.names;
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = serde_json::json!({
+            "metadata": {"uid": found.uid},
+            "spec": {"replicas": replicas},
+        });
+        let written: K = self
+            .api()
+            .patch(&names.name, &params, &Patch::Merge(patch))
+            .await
+            .map_err(|source| failed::<K>("scale", source))?;
+        let kind = K::kind(&());
+        self.target.metrics.wrote(&kind);
+        tracing::info!(%kind, name = names.name, namespace = names.namespace, %replicas, "replicas written, a rollout waits");
+        K::mirror(self.target.mirrors).put(written);
+        Ok(())
     }
 
     async fn write<K: Child>(&mut self, wanted: Value) -> Result<(), ApplyError> {
@@ -338,11 +385,12 @@ fn marked<K: Child>(wanted: &K) -> Value {
     value
 }
 
-/// Whether `wanted` has another pod template than `found`, which has replicas.
+/// Whether `wanted` has another pod template than `found`, and both have replicas.
 fn is_rollout(found: &Found, wanted: &Value) -> bool {
     let template = |value: &Value| value["metadata"]["annotations"][TEMPLATE].clone();
     let (wanted_mark, value) = (template(wanted), found.value());
-    if wanted_mark.is_null() || value["spec"]["replicas"] == 0 {
+    let has_none = |value: &Value| value["spec"]["replicas"] == 0;
+    if wanted_mark.is_null() || has_none(&value) || has_none(wanted) {
         return false;
     }
     match template(&value) {

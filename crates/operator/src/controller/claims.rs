@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{Api, Client};
 
+use super::reason::Reason;
 use super::validate::{Fault, ModelFiles, Sharing, ValidStt};
 
 /// How long an answer is believed.
@@ -108,7 +109,7 @@ pub fn check(mut stt: ValidStt, found: &Found) -> Result<ValidStt, Vec<Fault>> {
         };
         let Some(modes) = modes else {
             faults.push(Fault::new(
-                "ClaimMissing",
+                Reason::ClaimMissing,
                 format!("{field} names the claim {name}, which does not exist in this namespace: create it, or name another"),
             ));
             continue;
@@ -118,17 +119,17 @@ pub fn check(mut stt: ValidStt, found: &Found) -> Result<ValidStt, Vec<Fault>> {
         let is_shared = stt.replicas.most() > 1;
         if only("ReadWriteOncePod") && is_shared {
             faults.push(Fault::new(
-                "VolumeNotShared",
+                Reason::VolumeNotShared,
                 format!("the claim {name} of {field} has access mode ReadWriteOncePod, which serves one replica: use one with ReadWriteMany, or allow one replica only"),
             ));
         } else if only("ReadWriteOnce") && is_shared {
             warnings.push(Fault::new(
-                "VolumeOnOneNode",
+                Reason::VolumeOnOneNode,
                 format!("the claim {name} of {field} has access mode ReadWriteOnce, which holds all replicas on one node: use one with ReadWriteMany to spread them"),
             ));
         } else if only("ReadOnlyMany") && is_written {
             faults.push(Fault::new(
-                "VolumeReadOnly",
+                Reason::VolumeReadOnly,
                 format!("the claim {name} of {field} can only be read, and models are downloaded into it: use one with ReadWriteMany, or put the model there and name it in model.source.persistentVolumeClaim"),
             ));
         }

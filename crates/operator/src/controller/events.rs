@@ -3,6 +3,7 @@
 use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
+use super::reason::Reason;
 use super::status::scale_reason;
 use crate::api::{WyomingStt, WyomingSttStatus};
 use crate::scale::Decision;
@@ -37,10 +38,8 @@ fn warned(
             .cloned()
     };
     let now = find(new)?;
-    let is_meant = matches!(
-        now.reason.as_str(),
-        "NotConfigured" | "Paused" | "NotDecided"
-    );
+    let meant = [Reason::NotConfigured, Reason::Paused, Reason::NotDecided];
+    let is_meant = meant.iter().any(|it| it.name() == now.reason);
     let is_same = old
         .and_then(find)
         .is_some_and(|old| old.reason == now.reason);
@@ -64,7 +63,7 @@ fn ready(old: Option<&WyomingSttStatus>, new: &WyomingSttStatus) -> Option<Event
         .is_some_and(|old| (old.status, old.reason) == (now.status.clone(), now.reason.clone()));
     (!is_same).then(|| Event {
         // A start is no trouble.
-        type_: if now.status == "True" || now.reason == "Starting" {
+        type_: if now.status == "True" || now.reason == Reason::Starting.name() {
             EventType::Normal
         } else {
             EventType::Warning

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use telemetry::load::LoadReport;
 
+use super::idle::Wait;
 use super::pods::Pods;
 use super::rollout::Rollout;
 use super::validate::{Fault, ValidStt};
@@ -20,8 +21,8 @@ pub struct Facts<'a> {
     pub before: Option<&'a WyomingSttStatus>,
     /// Whether the operator may only look.
     pub is_paused: bool,
-    /// Whether its rollout waits for those of other endpoints.
-    pub is_waiting: bool,
+    /// What its rollout waits for.
+    pub wait: Option<&'a Wait>,
     /// What the object means, or its faults.
     pub valid: Result<&'a ValidStt, &'a [Fault]>,
     /// How far the Deployment has come.

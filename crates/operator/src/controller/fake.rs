@@ -129,7 +129,12 @@ impl Fake {
             }
             Method::PATCH => {
                 let manager = query(&parts, "fieldManager");
-                let mut object = applied(state.objects.get(&path), &body, &manager);
+                let found = state.objects.get(&path);
+                let mut object = if is_merge(&parts) {
+                    merged(found.unwrap_or(&Value::Null), &body)
+                } else {
+                    applied(found, &body, &manager)
+                };
                 for field in &state.unknown {
                     remove(&mut object, field);
                 }
@@ -150,6 +155,24 @@ fn query(parts: &http::request::Parts, name: &str) -> String {
     let mut values = pairs.filter_map(|pair| pair.split_once('='));
     let value = values.find(|(key, _)| *key == name);
     value.map_or("", |(_, value)| value).to_owned()
+}
+
+fn is_merge(parts: &http::request::Parts) -> bool {
+    let type_ = parts.headers.get(http::header::CONTENT_TYPE);
+    type_.is_some_and(|it| it == "application/merge-patch+json")
+}
+
+/// `found` with what `patch` names (RFC 7386, without what it takes away).
+fn merged(found: &Value, patch: &Value) -> Value {
+    let (Value::Object(found), Value::Object(patch)) = (found, patch) else {
+        return patch.clone();
+    };
+    let mut object = found.clone();
+    for (field, value) in patch {
+        let before = found.get(field).unwrap_or(&Value::Null);
+        object.insert(field.clone(), merged(before, value));
+    }
+    Value::Object(object)
 }
 
 /// `body`, as `manager` applies it to `found`. Of a Deployment's fields the number of replicas can have another owner

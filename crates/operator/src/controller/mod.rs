@@ -10,12 +10,14 @@ pub mod facts;
 #[cfg(test)]
 mod fake;
 pub mod fleet;
+pub mod idle;
 pub mod kept;
 pub mod memory;
 pub mod mirror;
 pub mod mirrors;
 pub mod names;
 pub mod pods;
+pub mod reason;
 pub mod reconcile;
 pub mod rollout;
 pub mod rollouts;

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 
 use super::mirror::{Kept, Owner, Source, version};
 use super::names::{INSTANCE, SERVER};
+use super::reason::Reason;
 
 /// The little of a pod that counts here: thousands of these are in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl PodView {
 fn evicted(status: &PodStatus) -> Option<Trouble> {
     let is_evicted = status.reason.as_deref() == Some("Evicted");
     is_evicted.then(|| Trouble {
-        reason: "PodsEvicted",
+        reason: Reason::PodsEvicted,
         message: status.message.clone().unwrap_or_default(),
     })
 }
@@ -196,7 +197,7 @@ pub struct ReadyPod {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// For a condition.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// For people.
     pub message: String,
 }
@@ -224,7 +225,7 @@ pub fn sort(pods: &[Arc<PodView>], patience: Duration, now: Timestamp) -> Pods {
             Placement::Refused(message) => {
                 sorted.unschedulable += 1;
                 sorted.trouble.get_or_insert_with(|| Trouble {
-                    reason: "PodsUnschedulable",
+                    reason: Reason::PodsUnschedulable,
                     message: message.clone(),
                 });
                 continue;
@@ -247,7 +248,9 @@ pub fn sort(pods: &[Arc<PodView>], patience: Duration, now: Timestamp) -> Pods {
         let mut gone = pods.iter().filter(|pod| pod.is_leaving);
         sorted.trouble = gone.find_map(|pod| {
             let trouble = pod.trouble.as_ref();
-            trouble.filter(|it| it.reason == "PodsEvicted").cloned()
+            trouble
+                .filter(|it| it.reason == Reason::PodsEvicted)
+                .cloned()
         });
     }
     sorted
@@ -285,20 +288,20 @@ fn trouble(container: &ContainerStatus) -> Option<Trouble> {
     match reason {
         Some("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull") => {
             Some(Trouble {
-                reason: "ImagePullFailed",
+                reason: Reason::ImagePullFailed,
                 message: said.unwrap_or_default(),
             })
         }
         Some("CreateContainerConfigError" | "CreateContainerError" | "RunContainerError") => {
             Some(Trouble {
-                reason: "ContainerFailed",
+                reason: Reason::ContainerFailed,
                 message: said.unwrap_or_default(),
             })
         }
         // A crash shows itself as waiting, and between two tries as running or ended.
         _ => ended(container).or_else(|| {
             (reason == Some("CrashLoopBackOff")).then(|| Trouble {
-                reason: "CrashLooping",
+                reason: Reason::CrashLooping,
                 message: said.unwrap_or_default(),
             })
         }),
@@ -315,11 +318,11 @@ fn ended(container: &ContainerStatus) -> Option<Trouble> {
     let killed_for = end.reason.as_deref() == Some("OOMKilled");
     let reason = match end.exit_code {
         0 => return None,
-        _ if killed_for => "OutOfMemory",
-        BAD_SETTINGS => "SettingsRefused",
-        UNAVAILABLE => "ModelFailed",
-        KILLED => "Killed",
-        _ => "CrashLooping",
+        _ if killed_for => Reason::OutOfMemory,
+        BAD_SETTINGS => Reason::SettingsRefused,
+        UNAVAILABLE => Reason::ModelLoadFailed,
+        KILLED => Reason::Killed,
+        _ => Reason::CrashLooping,
     };
     let message = last_words(end.message.as_deref().unwrap_or_default());
     Some(Trouble {

@@ -19,11 +19,13 @@ use super::claims;
 use super::events::{events, left_to, publish};
 use super::facts::Facts;
 use super::fleet::{Orders, Snapshot, mark};
+use super::idle::{self, Moment, Wait};
 use super::memory::{Memory, Settled, Written};
 use super::mirror::{Owner, version};
 use super::mirrors::Missing;
 use super::names::{MANAGER, Names};
 use super::pods::{self, Pods};
+use super::reason::Reason;
 use super::rollout::Rollout;
 use super::scope::{LEFT_AGAIN, Share};
 use super::status::{interrupted, is_news, news_in, status};
@@ -167,7 +169,7 @@ async fn round(
         context,
         names,
         refusal: None,
-        is_waiting: false,
+        wait: None,
         outcome: "settled",
     };
     let applied = match &valid {
@@ -179,7 +181,7 @@ async fn round(
             round.outcome = "paused";
             Ok(())
         }
-        Ok(stt) => Box::pin(round.act(stt, memory)).await,
+        Ok(stt) => Box::pin(round.act(stt, memory, now)).await,
     };
     // What was applied is not yet rolled out.
     round.seen = read(object, context, &round.names, now);
@@ -191,11 +193,11 @@ async fn round(
     span.record("replicas", round.seen.ordered());
     span.record("ready", round.seen.pods.ready.len());
     span.record("outcome", round.outcome);
-    let rest = match &round.refusal {
+    let rest = match (&round.refusal, &round.wait) {
         // Nothing tells when a quota was raised or a name became free.
-        Some(_) => retry::spread(REFUSED, &object.uid().unwrap_or_default()),
-        None if round.is_waiting => retry::spread(WAITING, &object.uid().unwrap_or_default()),
-        None => rest(object, &valid),
+        (Some(_), _) => retry::spread(REFUSED, &object.uid().unwrap_or_default()),
+        (None, Some(_)) => retry::spread(WAITING, &object.uid().unwrap_or_default()),
+        (None, None) => rest(object, &valid),
     };
     Ok(Action::requeue(is_late.map_or(rest, |late| late.min(rest))))
 }
@@ -203,7 +205,11 @@ async fn round(
 /// When to look again although nothing happens.
 fn rest(object: &WyomingStt, valid: &Result<ValidStt, Vec<Fault>>) -> Duration {
     match valid {
-        Err(faults) if faults.iter().any(|fault| fault.reason == "ClaimMissing") => {
+        Err(faults)
+            if faults
+                .iter()
+                .any(|fault| fault.reason == Reason::ClaimMissing) =>
+        {
             claims::LOOK_AGAIN
         }
         _ => retry::spread(QUIET, &object.uid().unwrap_or_default()),
@@ -223,7 +229,7 @@ async fn wait_for(
         return Ok(Action::requeue(NOT_YET));
     };
     let fault = Fault::new(
-        "ClusterNotReadable",
+        Reason::ClusterNotReadable,
         format!(
             "the operator cannot watch {kind}: {why}: give its role get, list and watch for them"
         ),
@@ -314,14 +320,19 @@ struct Round<'a> {
     seen: Seen,
     snapshot: Arc<Snapshot>,
     refusal: Option<Fault>,
-    /// Whether its rollout waits for those of other endpoints.
-    is_waiting: bool,
+    /// What its rollout waits for.
+    wait: Option<Wait>,
     outcome: &'static str,
 }
 
 impl Round<'_> {
     /// Build and apply.
-    async fn act(&mut self, stt: &ValidStt, memory: &mut Memory) -> Result<(), ReconcileError> {
+    async fn act(
+        &mut self,
+        stt: &ValidStt,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Result<(), ReconcileError> {
         let replicas = self.replicas(stt);
         let owner = self.names.owner();
         let settled = Settled {
@@ -341,12 +352,14 @@ impl Round<'_> {
         }
         let built = tracing::info_span!("build").in_scope(|| build(stt, replicas));
         let uid = self.object.uid().unwrap_or_default();
+        let wait = self.waits_for_idle(memory, now);
         let target = Target {
             mirrors: &self.context.mirrors,
             metrics: &self.context.metrics,
             names: &self.names,
             uid: &uid,
             rollouts: &self.context.rollouts,
+            wait: wait.as_ref(),
         };
         let applied = Box::pin(apply(
             &self.context.client,
@@ -371,16 +384,47 @@ impl Round<'_> {
         }
     }
 
+    /// Why a rollout, if there is one, would have to wait for a moment without utterances.
+    fn waits_for_idle(&self, memory: &Memory, now: Timestamp) -> Option<Wait> {
+        let longest = self.object.spec.rollout.as_ref()?.wait_for_idle_seconds?;
+        let longest = Duration::from_secs(u64::try_from(longest).unwrap_or(0));
+        let before = memory.status(self.object);
+        let since = before.and_then(|status| status.rollout_waiting_since.as_ref());
+        let moment = Moment {
+            pods: &self.seen.pods,
+            rollout: self.seen.rollout.as_ref(),
+            snapshot: &self.snapshot,
+            age: self.snapshot.at.map(|at| at.elapsed()),
+        };
+        idle::wait(moment, longest, since.map_or(now, |since| since.0), now)
+    }
+
     /// What is written of the number of replicas: nothing once the fleet does that, and before what is there.
     fn replicas(&self, stt: &ValidStt) -> Option<u32> {
         match &stt.replicas {
-            Replicas::Fixed(replicas) => Some(*replicas),
+            Replicas::Fixed(replicas) => Some(self.startable(stt, *replicas)),
             Replicas::Auto(_) if self.seen.is_scaled_apart => None,
             Replicas::Auto(auto) => {
                 let (least, most) = (auto.policy.min, auto.policy.max);
-                Some(self.seen.ordered().clamp(least, most))
+                let replicas = self.seen.ordered().clamp(least, most);
+                Some(self.startable(stt, replicas))
             }
         }
+    }
+
+    /// Of `wanted` replicas, those that may be ordered while others download their model. A pod that becomes ready
+    /// makes a round, which orders more.
+    fn startable(&self, stt: &ValidStt, wanted: u32) -> u32 {
+        let pods = &self.seen.pods;
+        let ordered = self.seen.ordered();
+        let is_refused = (self.seen.rollout.as_ref()).is_some_and(|it| it.failure.is_some());
+        let refused = if is_refused {
+            ordered.saturating_sub(pods.count())
+        } else {
+            0
+        };
+        let done = pods.count() - pods.starting + refused;
+        wanted.min(scale::startable(stt.max_downloads, ordered, done))
     }
 
     /// What a person must change is told; what may pass is tried again.
@@ -388,8 +432,8 @@ impl Round<'_> {
         self.outcome = "refused";
         let mut passing = None;
         for error in errors {
-            if matches!(error, ApplyError::Waits) {
-                self.is_waiting = true;
+            if let ApplyError::Waits { wait } = error {
+                self.wait = Some(wait);
                 continue;
             }
             match (refusal(stt, &error), &mut self.refusal) {
@@ -439,7 +483,7 @@ impl Round<'_> {
             operator: self.context.scope.lease(),
             before,
             is_paused: is_paused(self.object),
-            is_waiting: self.is_waiting,
+            wait: self.wait.as_ref(),
             valid,
             rollout: self.seen.rollout.as_ref(),
             pods: &self.seen.pods,
@@ -509,3 +553,5 @@ async fn write(
 mod tests;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod waiting;

@@ -24,12 +24,17 @@ impl Auto {
     /// The policy at `now`. Replicas that take `startup` to start begin that much earlier, so that they are there
     /// when the schedule begins.
     pub fn at(&self, now: Timestamp, startup: Duration) -> Policy {
-        let lead = startup.min(LONGEST_LEAD);
-        let soon = now.checked_add(lead).unwrap_or(now);
-        let active = self
-            .schedules
-            .iter()
-            .filter(|schedule| schedule.is_active(now) || schedule.is_active(soon));
+        let is_near = |schedule: &&Schedule| {
+            // As many starts one after the other as there are groups that may start together.
+            let groups = self
+                .policy
+                .max_starting
+                .map_or(1, |most| schedule.min.div_ceil(most.max(1)));
+            let lead = startup.saturating_mul(groups).min(LONGEST_LEAD);
+            let soon = now.checked_add(lead).unwrap_or(now);
+            schedule.is_active(now) || schedule.is_active(soon)
+        };
+        let active = self.schedules.iter().filter(is_near);
         let least = active.map(|schedule| schedule.min).max().unwrap_or(0);
         Policy {
             min: self.policy.min.max(least).min(self.policy.max),

@@ -32,6 +32,10 @@ pub fn status(facts: &Facts<'_>) -> WyomingSttStatus {
         model: model(facts.reports).or_else(|| before.model.clone()),
         image: before.image.clone(),
         autoscaling: before.autoscaling.clone(),
+        rollout_waiting_since: facts.wait.map(|_| {
+            let since = before.rollout_waiting_since.clone();
+            since.unwrap_or(Time(facts.now))
+        }),
         conditions: Vec::new(),
     };
     if let Ok(stt) = facts.valid {
@@ -144,6 +148,7 @@ fn limited_by(limited_by: scale::LimitedBy) -> LimitedBy {
         scale::LimitedBy::Capacity => LimitedBy::Capacity,
         scale::LimitedBy::Stabilization => LimitedBy::Stabilization,
         scale::LimitedBy::StepLimit => LimitedBy::StepLimit,
+        scale::LimitedBy::Downloads => LimitedBy::Downloads,
         scale::LimitedBy::MetricsUnavailable => LimitedBy::MetricsUnavailable,
     }
 }

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use super::names::Names;
+use super::reason::Reason;
 use super::schedule::{Auto, Schedule, ScheduleError};
 use crate::api::{
     AccessMode, Autoscaling, DeviceType, HuggingFace, ManagementState, ModelSource,
@@ -50,6 +51,8 @@ pub struct ValidStt {
     pub resources: ResourceRequirements,
     /// Which pods can mount the volume with the model at once.
     pub sharing: Sharing,
+    /// Replicas that may start at once, where each downloads the model for itself.
+    pub max_downloads: Option<u32>,
     /// What is merged over the pod template.
     pub pod_template: Option<PodTemplateSpec>,
     /// What works, and may not be what was meant.
@@ -130,15 +133,15 @@ pub enum ModelFiles {
 /// Why an object cannot be acted on, for a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// One word for machines.
-    pub reason: &'static str,
+    /// For machines.
+    pub reason: Reason,
     /// One sentence for people: what to change.
     pub message: String,
 }
 
 impl Fault {
     /// A fault.
-    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
@@ -165,11 +168,11 @@ pub fn validate(object: &WyomingStt, defaults: &Defaults) -> Result<ValidStt, Ve
     keep(check_names(spec));
     keep(check_schedules(spec));
     let model = kept(model_files(spec), &mut keep);
-    let resources = kept(needs::resources(spec), &mut keep);
+    let resources = kept(needs::resources(spec, slots(spec)), &mut keep);
     let pod_template = kept(pod_template::pod_template(spec, defaults), &mut keep);
     let owner = object.controller_owner_ref(&()).ok_or_else(|| {
         Fault::new(
-            "Incomplete",
+            Reason::Incomplete,
             "the object has no name or uid: it was not read from a cluster",
         )
     });
@@ -183,6 +186,7 @@ pub fn validate(object: &WyomingStt, defaults: &Defaults) -> Result<ValidStt, Ve
     Ok(ValidStt {
         names: Names::of(&object.name_any(), &object.namespace().unwrap_or_default()),
         owner,
+        max_downloads: max_downloads(spec),
         replicas: replicas(spec, slots),
         slots,
         image: image(spec, defaults),
@@ -214,7 +218,7 @@ fn kept<T>(result: Result<T, Fault>, keep: &mut impl FnMut(Result<(), Fault>)) -
 fn check_host_path(spec: &WyomingSttSpec, defaults: &Defaults) -> Result<(), Fault> {
     if spec.cache.host_path.is_some() && !defaults.allow_host_path {
         return Err(Fault::new(
-            "HostPathNotAllowed",
+            Reason::HostPathNotAllowed,
             "cache.hostPath needs an operator that was started with --allow-host-path: choose another cache, or ask whoever runs the operator",
         ));
     }
@@ -229,7 +233,7 @@ fn check_volume(spec: &WyomingSttSpec) -> Result<(), Fault> {
         .is_some_and(|template| template.access_modes == [AccessMode::ReadWriteOncePod]);
     if is_one_pod && replicas(spec, slots(spec)).most() > 1 {
         return Err(Fault::new(
-            "VolumeNotShared",
+            Reason::VolumeNotShared,
             "a volume with access mode ReadWriteOncePod serves one replica: use ReadWriteMany or emptyDir, or allow one replica only",
         ));
     }
@@ -244,7 +248,7 @@ fn check_zero(spec: &WyomingSttSpec) -> Result<(), Fault> {
         .is_some_and(|auto| auto.min_replicas < 1);
     if is_zero {
         return Err(Fault::new(
-            "ScaleToZeroUnsupported",
+            Reason::ScaleToZeroUnsupported,
             "autoscaling.minReplicas must be at least 1: scaling to zero needs a gateway that holds the audio, which this version does not have. To stop an endpoint, remove autoscaling and set replicas to 0",
         ));
     }
@@ -255,7 +259,7 @@ fn check_names(spec: &WyomingSttSpec) -> Result<(), Fault> {
     let names = spec.names.as_ref();
     match names.and_then(|names| names.home_assistant.as_ref()) {
         Some(home) if home.host_and_port().is_none() => Err(Fault::new(
-            "NamesInvalid",
+            Reason::NamesInvalid,
             format!(
                 "names.homeAssistant.url {:?} has a port that cannot be: write it as a browser has it, such as http://homeassistant.local:8123",
                 home.url
@@ -274,7 +278,7 @@ fn warnings(spec: &WyomingSttSpec) -> Vec<Fault> {
         .is_some_and(|template| template.access_modes == [AccessMode::ReadWriteOnce]);
     if is_one_node && replicas(spec, slots(spec)).most() > 1 {
         warnings.push(Fault::new(
-            "VolumeOnOneNode",
+            Reason::VolumeOnOneNode,
             "a volume with access mode ReadWriteOnce holds all replicas on one node, whose room is then the most that there can be: use ReadWriteMany or emptyDir to spread them",
         ));
     }
@@ -282,7 +286,7 @@ fn warnings(spec: &WyomingSttSpec) -> Vec<Fault> {
     // Home Assistant's pipeline ends after 300 s by default.
     if spec.capacity.queue_timeout_seconds > 290 {
         warnings.push(Fault::new(
-            "QueueTimeoutTooLong",
+            Reason::QueueTimeoutTooLong,
             "capacity.queueTimeoutSeconds exceeds 290: Home Assistant gives up after 300 s by default, so the words would come too late",
         ));
     }
@@ -300,7 +304,7 @@ fn open_api(spec: &WyomingSttSpec) -> Option<Fault> {
         return None;
     }
     Some(Fault::new(
-        "HttpWithoutKeys",
+        Reason::HttpWithoutKeys,
         "http has no keysSecretRef, and service.type lets clients outside of the cluster reach it, which may then transcribe without a key: give http.keysSecretRef, or name who may connect in networkPolicy.from",
     ))
 }
@@ -359,7 +363,7 @@ fn model_files(spec: &WyomingSttSpec) -> Result<ModelFiles, Fault> {
         name.to_owned()
     } else {
         return Err(Fault::new(
-            "ModelUnknown",
+            Reason::ModelUnknown,
             format!(
                 "model.name {name:?} is no size of Whisper ({}): write OWNER/NAME of the hub, or give model.source",
                 SIZES.join(", ")
@@ -408,7 +412,7 @@ fn check_schedules(spec: &WyomingSttSpec) -> Result<(), Fault> {
     for (index, spec) in schedules.enumerate() {
         if let Err(error) = schedule(spec) {
             let message = format!("autoscaling.schedules[{index}]: {error}");
-            return Err(Fault::new("ScheduleInvalid", message));
+            return Err(Fault::new(Reason::ScheduleInvalid, message));
         }
     }
     Ok(())
@@ -436,6 +440,7 @@ fn policy(auto: &Autoscaling, spec: &WyomingSttSpec, slots: u32) -> Policy {
             period: duration(auto.scale_down.step_seconds),
         },
         max_pending: unsigned(auto.max_pending_replicas),
+        max_starting: max_downloads(spec),
         startup_hint: duration(auto.startup_seconds_hint),
         slots,
         max_queue: unsigned(spec.capacity.max_queue),
@@ -449,6 +454,19 @@ fn policy(auto: &Autoscaling, spec: &WyomingSttSpec, slots: u32) -> Policy {
         ),
         spare: unsigned(auto.spare),
     }
+}
+
+/// Downloads at once from the hub, when nothing is said: its servers bound each address, and the cluster's line is shared.
+const DOWNLOADS: u32 = 4;
+
+/// Replicas that may start at once, where each downloads the model for itself.
+fn max_downloads(spec: &WyomingSttSpec) -> Option<u32> {
+    let cache = &spec.cache;
+    let is_kept = cache.persistent_volume_claim.is_some()
+        || cache.volume_claim_template.is_some()
+        || cache.host_path.is_some();
+    let is_hub = matches!(model_files(spec), Ok(ModelFiles::Hub { .. }));
+    (is_hub && !is_kept).then(|| cache.max_downloads.map_or(DOWNLOADS, unsigned).max(1))
 }
 
 fn image(spec: &WyomingSttSpec, defaults: &Defaults) -> String {

@@ -43,10 +43,19 @@ pub(super) fn order(
     } else {
         (ordered, LimitedBy::None)
     };
+    let done = seen.ready() + seen.broken + seen.unschedulable + seen.refused;
+    let startable = startable(policy.max_starting, seen.ordered, done);
     match limited_by {
+        _ if replicas > startable => (startable, LimitedBy::Downloads),
         LimitedBy::None if is_capped => (replicas, LimitedBy::Capacity),
         limited_by => (replicas, limited_by),
     }
+}
+
+/// The most that may be ordered where `most` replicas may start at once. `done` of those that are `ordered` do not
+/// start: they are ready, or broken, or have no node, which a replica needs before it fetches anything.
+pub fn startable(most: Option<u32>, ordered: u32, done: u32) -> u32 {
+    most.map_or(u32::MAX, |most| done.saturating_add(most).max(ordered))
 }
 
 /// Replicas to add in the place of sick and broken ones, a quarter and one at most: where all are broken, more of them

@@ -18,6 +18,7 @@ mod wanted;
 use std::time::Duration;
 
 pub use history::{Figures, State};
+pub use limits::startable;
 pub use observation::{Observation, Replica};
 pub use policy::{DownSteps, Policy, Target, UpSteps};
 pub use victims::{Victim, victims};
@@ -55,6 +56,8 @@ pub enum LimitedBy {
     Stabilization,
     /// The size of a step.
     StepLimit,
+    /// Replicas that start and fetch their model meanwhile.
+    Downloads,
     /// Pods that did not tell their load.
     MetricsUnavailable,
 }

@@ -19,6 +19,8 @@ pub struct Policy {
     pub down: DownSteps,
     /// Pods without a node that are kept ordered.
     pub max_pending: u32,
+    /// Replicas that may start at once; none where that costs nothing but their own time.
+    pub max_starting: Option<u32>,
     /// How long a replica takes to start, until that has been measured.
     pub startup_hint: Duration,
     /// Utterances that one replica recognises together.

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod downloads;
 mod troubles;
 
 fn seconds(seconds: u64) -> Duration {
@@ -29,6 +30,7 @@ fn policy() -> Policy {
             period: seconds(60),
         },
         max_pending: 1,
+        max_starting: None,
         startup_hint: seconds(60),
         slots: 1,
         max_queue: 16,

@@ -70,6 +70,7 @@ impl Ours {
                 period: Duration::from_secs(60),
             },
             max_pending: 1,
+            max_starting: None,
             startup_hint: Duration::from_secs(60),
             slots: u32::try_from(scenario.slots).unwrap_or(1),
             max_queue: u32::try_from(scenario.max_queue).unwrap_or(1024),

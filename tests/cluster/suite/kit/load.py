@@ -104,6 +104,12 @@ class Load:
             replica.running.append(time.monotonic() + seconds)
             replica.accepted += 1
 
+    def finish(self, pod: str) -> None:
+        """What runs on this pod is over."""
+        with self._lock:
+            replica = self._replicas[pod]
+            replica.running = [time.monotonic() for _ in replica.running]
+
     def silence(self, pods: set[str]) -> None:
         """These pods do not tell their load."""
         with self._lock:

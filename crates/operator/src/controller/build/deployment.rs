@@ -45,7 +45,9 @@ pub(super) fn build(stt: &ValidStt, replicas: Option<u32>) -> Deployment {
 /// mount the volume.
 fn strategy(stt: &ValidStt) -> DeploymentStrategy {
     let is_alone = stt.sharing == Sharing::OnePod;
-    let (surge, unavailable) = match (&stt.spec.rollout, &stt.spec.device.type_) {
+    let given = stt.spec.rollout.as_ref();
+    let given = given.filter(|rollout| rollout.max_surge > 0 || rollout.max_unavailable > 0);
+    let (surge, unavailable) = match (given, &stt.spec.device.type_) {
         (Some(rollout), _) if !is_alone => (rollout.max_surge, rollout.max_unavailable),
         (None, DeviceType::Cpu) if !is_alone => (1, 0),
         _ => (0, 1),

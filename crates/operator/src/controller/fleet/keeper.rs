@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::reports::Reports;
 use super::snapshot::{Snapshot, observation};
@@ -53,6 +54,7 @@ impl Keeper {
             pods::sort(&pods, orders.startup_timeout, now)
         };
         let loads = shared.loads.as_ref();
+        let asked = Instant::now();
         self.reports.ask(loads, &read(), orders.port, clock).await;
         // Asking took time.
         let pods = read();
@@ -66,6 +68,7 @@ impl Keeper {
         };
         let observation = observation(rollout, &pods, &told, wait);
         let mut snapshot = Snapshot {
+            at: Some(asked),
             told,
             observation,
             decision: None,

@@ -6,6 +6,7 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use crate::controller::names::{Names, SCALER};
+use crate::controller::reason::Reason;
 use crate::controller::validate::Fault;
 
 /// Orders `replicas` of the Deployment `uid`. Returns it as it is then; none when it is gone, or another one is there.
@@ -39,7 +40,7 @@ pub(super) fn refusal(error: &kube::Error) -> Option<Fault> {
     match error {
         kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() => {
             Some(Fault::new(
-                "ScaleRefused",
+                Reason::ScaleRefused,
                 format!(
                     "the cluster refuses another number of replicas: {}: let the operator patch deployments, or change what refuses it",
                     status.message

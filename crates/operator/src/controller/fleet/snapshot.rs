@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use telemetry::load::LoadReport;
+use tokio::time::Instant;
 
 use crate::controller::pods::Pods;
 use crate::controller::rollout::Rollout;
@@ -25,6 +26,8 @@ pub enum Told {
 /// What a fleet was like at one moment, and what was decided on it.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// When that was; none before anything was seen.
+    pub at: Option<Instant>,
     /// Ready pods, and what each told.
     pub told: BTreeMap<String, Told>,
     /// What the rule saw.

@@ -93,14 +93,14 @@ fn why_a_container_does_not_run_is_told() {
         (
             waiting("CrashLoopBackOff"),
             ended(69, "Error", log),
-            "ModelFailed",
+            "ModelLoadFailed",
             "the hub has no model a/b",
         ),
         // Between two tries as well.
         (
             running.clone(),
             ended(69, "Error", log),
-            "ModelFailed",
+            "ModelLoadFailed",
             "the hub has no model a/b",
         ),
         (
@@ -131,7 +131,7 @@ fn why_a_container_does_not_run_is_told() {
         let trouble = sorted(&container(&state, &last)).trouble;
         let trouble = trouble.unwrap_or_else(|| panic!("{state} {last}"));
         assert_eq!(
-            (trouble.reason, trouble.message.as_str()),
+            (trouble.reason.name(), trouble.message.as_str()),
             (reason, message)
         );
     }

@@ -1,29 +1,30 @@
 //! What the cluster refuses, as something that a person can change.
 
 use crate::controller::apply::{ApplyError, Unkept};
+use crate::controller::reason::Reason;
 use crate::controller::validate::{Fault, ValidStt};
 
 /// What a person must change, if it is no passing trouble.
 pub(super) fn refusal(stt: &ValidStt, error: &ApplyError) -> Option<Fault> {
     let reason = match error {
-        ApplyError::Foreign { .. } => "NameTaken",
-        ApplyError::NotPermitted { .. } => "OperatorNotPermitted",
+        ApplyError::Foreign { .. } => Reason::NameTaken,
+        ApplyError::NotPermitted { .. } => Reason::OperatorNotPermitted,
         ApplyError::Refused { message, .. } if is_unknown_volume(stt, message) => {
             return Some(image_volume_unsupported());
         }
         ApplyError::Refused { kind, message } if kind == "PersistentVolumeClaim" => {
             return Some(Fault::new(
-                "VolumeRefused",
+                Reason::VolumeRefused,
                 format!(
                     "the cluster refuses the PersistentVolumeClaim: {message}: all else goes on with the volume as it is; use a storage class that lets volumes grow, or delete the claim if its models may be downloaded anew"
                 ),
             ));
         }
         ApplyError::Refused { message, .. } if message.contains("exceeded quota") => {
-            "QuotaExceeded"
+            Reason::QuotaExceeded
         }
-        ApplyError::Refused { .. } => "ApplyRefused",
-        ApplyError::Request { .. } | ApplyError::Waits => return None,
+        ApplyError::Refused { .. } => Reason::ApplyRefused,
+        ApplyError::Request { .. } | ApplyError::Waits { .. } => return None,
     };
     Some(Fault::new(reason, error.to_string()))
 }
@@ -47,7 +48,7 @@ pub(super) fn dropped(stt: &ValidStt, unkept: &Unkept) -> Option<Fault> {
     }
     has(".resourceClaims").then(|| {
         Fault::new(
-            "ResourceClaimsUnsupported",
+            Reason::ResourceClaimsUnsupported,
             "this cluster does not know dynamic resource allocation (Kubernetes 1.34): use device.gpu.resourceName and count",
         )
     })
@@ -55,7 +56,7 @@ pub(super) fn dropped(stt: &ValidStt, unkept: &Unkept) -> Option<Fault> {
 
 fn image_volume_unsupported() -> Fault {
     Fault::new(
-        "ImageVolumeUnsupported",
+        Reason::ImageVolumeUnsupported,
         "this cluster does not know image volumes (Kubernetes 1.35, or the feature gate ImageVolume): use model.source.persistentVolumeClaim",
     )
 }

@@ -27,7 +27,7 @@ use crate::lease::Others;
 use crate::metrics::Metrics;
 
 /// Pods that all tell the same.
-pub(super) struct Same(Option<LoadReport>);
+pub(super) struct Same(pub(super) Option<LoadReport>);
 
 impl Loads for Same {
     fn load(&self, _: IpAddr, _: u16, _: bool) -> BoxFuture<'_, Option<LoadReport>> {
@@ -51,8 +51,8 @@ fn scope(others: &Arc<Others>) -> Arc<Scope> {
 }
 
 pub(super) struct World {
-    fake: Fake,
-    context: Arc<Context>,
+    pub(super) fake: Fake,
+    pub(super) context: Arc<Context>,
     others: Arc<Others>,
     pub(super) object: WyomingStt,
 }
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// What another client did to the Deployment, as the API server and its watch have it.
-    fn change_deployment(&self, change: impl FnOnce(&mut Value)) {
+    pub(super) fn change_deployment(&self, change: impl FnOnce(&mut Value)) {
         let mut deployment = self.fake.get(DEPLOYMENT).unwrap();
         change(&mut deployment);
         let changed = self.fake.put(DEPLOYMENT, deployment);
@@ -131,7 +131,7 @@ impl World {
         self.context.mirrors.deployments.take(Event::Apply(changed));
     }
 
-    fn with_pods(&self, pods: &[Value]) {
+    pub(super) fn with_pods(&self, pods: &[Value]) {
         let mirror = &self.context.mirrors.pods;
         mirror.take(Event::<Pod>::Init);
         for pod in pods {
@@ -141,7 +141,7 @@ impl World {
         mirror.take(Event::<Pod>::InitDone);
     }
 
-    fn condition(&self, type_: &str) -> (String, String) {
+    pub(super) fn condition(&self, type_: &str) -> (String, String) {
         let status = self.object.status.clone().unwrap();
         let mut all = status.conditions.into_iter();
         let found = all.find(|condition| condition.type_ == type_).unwrap();
@@ -183,13 +183,13 @@ const HOME: &str = "/namespaces/home";
 const STATUS: &str =
     "PATCH /apis/wyoming-stt.dev/v1alpha1/namespaces/home/wyomingstts/kitchen/status";
 const EVENT: &str = "POST /apis/events.k8s.io/v1/namespaces/home/events";
-const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/home/deployments/kitchen";
+pub(super) const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/home/deployments/kitchen";
 
 pub(super) fn demo() -> Value {
     json!({"model": {"name": "demo"}})
 }
 
-fn pod(name: &str) -> Value {
+pub(super) fn pod(name: &str) -> Value {
     json!({
         "metadata": {"name": name, "namespace": "home",
             "labels": {"app.kubernetes.io/instance": "kitchen", "pod-template-hash": "7f"},

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::controller::idle::{Busy, Wait};
 use crate::controller::pods::Pods;
 use crate::controller::pods::{ReadyPod, Trouble};
+use crate::controller::reason::Reason;
 use crate::controller::rollout::Rollout;
 use crate::controller::testing::{defaults, object};
 use crate::controller::validate::validate;
@@ -32,6 +34,7 @@ struct Given {
     is_paused: bool,
     refusal: Option<Fault>,
     decision: Option<Decision>,
+    wait: Option<Wait>,
 }
 
 impl Default for Given {
@@ -43,6 +46,7 @@ impl Default for Given {
             is_paused: false,
             refusal: None,
             decision: None,
+            wait: None,
         }
     }
 }
@@ -58,7 +62,7 @@ impl Given {
             object: &object,
             before: None,
             is_paused: self.is_paused,
-            is_waiting: false,
+            wait: self.wait.as_ref(),
             valid: valid.as_ref().map_err(Vec::as_slice),
             rollout: Some(&Rollout::of(&deployment)),
             pods: &self.pods,
@@ -91,11 +95,11 @@ impl Given {
     }
 }
 
-fn trouble(reason: &'static str) -> Pods {
+fn trouble(reason: &str) -> Pods {
     Pods {
         starting: 1,
         trouble: Some(Trouble {
-            reason,
+            reason: Reason::named(reason),
             message: "said by the node".to_owned(),
         }),
         ..Pods::default()
@@ -181,7 +185,7 @@ fn a_model_that_does_not_load_says_why_and_what_to_change() {
     for (spec, reason) in [(hub, "ModelDownloadFailed"), (volume, "ModelLoadFailed")] {
         let given = Given {
             spec,
-            pods: trouble("ModelFailed"),
+            pods: trouble("ModelLoadFailed"),
             ..Given::default()
         };
         given.check("Ready", "False", reason);
@@ -196,7 +200,7 @@ fn a_new_spec_that_does_not_start_is_told_while_the_older_one_serves() {
         spec: json!({"model": {"name": "base"}}),
         pods: Pods {
             ready: ready_pods(1).ready,
-            ..trouble("ModelFailed")
+            ..trouble("ModelLoadFailed")
         },
         deployment: json!({"status": {"replicas": 2, "updatedReplicas": 1}}),
         ..Given::default()
@@ -235,7 +239,7 @@ fn every_trouble_of_a_pod_has_a_sentence_of_advice() {
 fn too_little_known_takes_back_ready_and_nothing_else() {
     let before = Given::default().status();
     let object = object(&json!({"model": {"name": "demo"}}));
-    let fault = Fault::new("ClusterNotReadable", "give its role list and watch");
+    let fault = Fault::new(Reason::ClusterNotReadable, "give its role list and watch");
     let now = interrupted(&object, Some(&before), &fault, NOW);
     let ready = &now.conditions[0];
     assert_eq!(
@@ -328,7 +332,7 @@ fn a_pause_a_refusal_and_no_replicas_are_told() {
     );
     let refused = Given {
         refusal: Some(Fault {
-            reason: "ApplyRefused",
+            reason: Reason::ApplyRefused,
             message: "no".to_owned(),
         }),
         ..Given::default()
@@ -357,7 +361,7 @@ fn a_condition_keeps_its_time_until_its_status_changes() {
         object: &object,
         before: Some(&first),
         is_paused: false,
-        is_waiting: false,
+        wait: None,
         valid: Ok(&valid),
         rollout: None,
         pods: &pods,
@@ -456,4 +460,26 @@ fn a_quota_that_is_reached_with_some_ready_limits_capacity() {
         ..Given::default()
     };
     given.check("CapacityLimited", "True", "QuotaExceeded");
+}
+
+#[test]
+fn a_rollout_that_waits_says_for_what_and_until_when() {
+    let given = Given {
+        wait: Some(Wait::Idle {
+            busy: Busy::Utterances(3),
+            until: Timestamp::from_second(60).unwrap(),
+        }),
+        ..Given::default()
+    };
+    given.check("Progressing", "True", "RolloutWaitsForIdle");
+    given.check("Ready", "True", "Reconciled");
+    let message = given.message("Progressing");
+    assert!(message.contains("until 1970-01-01T00:01:00Z"), "{message}");
+    assert!(message.ends_with("spoken: 3"), "{message}");
+    assert_eq!(given.status().rollout_waiting_since, Some(Time(NOW)));
+    let given = Given {
+        wait: Some(Wait::Others),
+        ..Given::default()
+    };
+    given.check("Progressing", "True", "RolloutWaits");
 }

@@ -1,5 +1,7 @@
 //! What the server's container asks for.
 
+mod measured;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
@@ -8,27 +10,27 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Fault;
 use crate::api::{DeviceType, Resources, WyomingSttSpec};
+use crate::controller::reason::Reason;
 
-pub(super) fn resources(spec: &WyomingSttSpec) -> Result<ResourceRequirements, Fault> {
+/// As they are written, with requests for what is not mentioned.
+pub(super) fn resources(spec: &WyomingSttSpec, slots: u32) -> Result<ResourceRequirements, Fault> {
     let given = spec.resources.clone().unwrap_or_default();
     let gpu = gpu(spec);
     if let Some((name, _)) = &gpu
         && (given.requests.contains_key(name) || given.limits.contains_key(name))
     {
         return Err(Fault::new(
-            "ResourcesInvalid",
+            Reason::ResourcesInvalid,
             format!("resources must not name {name}, which device.gpu sets: remove it there"),
         ));
     }
     let Resources { requests, limits } = given;
     let mut requests = quantities(requests);
     let mut limits = quantities(limits);
-    for (name, amount) in model_needs(&spec.model.name) {
+    for (name, amount) in measured::needs(spec, slots) {
         // Kubernetes itself takes a limit for a request that is missing.
         if !limits.contains_key(name) {
-            requests
-                .entry(name.to_owned())
-                .or_insert_with(|| Quantity(amount.to_owned()));
+            requests.entry(name.to_owned()).or_insert(Quantity(amount));
         }
     }
     if let Some((name, count)) = gpu {
@@ -67,22 +69,4 @@ fn quantities(given: BTreeMap<String, IntOrString>) -> BTreeMap<String, Quantity
         .into_iter()
         .map(|(name, amount)| (name, quantity(amount)))
         .collect()
-}
-
-/// CPU and memory to ask for: the weights in 32 bit, as much again for a batch's caches and the network's
-/// intermediate values, and 256 MiB. Computed from the published sizes, not measured.
-fn model_needs(name: &str) -> [(&'static str, &'static str); 2] {
-    let size = name.rsplit('/').next().unwrap_or(name);
-    let size = size.strip_prefix("whisper-").unwrap_or(size);
-    let size = size.strip_suffix(".en").unwrap_or(size);
-    let memory = match size {
-        "demo" | "tiny" => "512Mi",
-        "base" => "1Gi",
-        "small" => "2304Mi",
-        "medium" => "6400Mi",
-        "large-v3-turbo" => "6656Mi",
-        "large" | "large-v2" | "large-v3" => "12800Mi",
-        _ => "2Gi",
-    };
-    [("cpu", "1"), ("memory", memory)]
 }

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use super::{Defaults, Fault};
 use crate::api::WyomingSttSpec;
 use crate::controller::names::SERVER;
+use crate::controller::reason::Reason;
 
 pub(super) fn pod_template(
     spec: &WyomingSttSpec,
@@ -13,7 +14,7 @@ pub(super) fn pod_template(
     let Some(given) = &spec.pod_template else {
         return Ok(None);
     };
-    let invalid = |message: String| Fault::new("PodTemplateInvalid", message);
+    let invalid = |message: String| Fault::new(Reason::PodTemplateInvalid, message);
     let template = given.parse().map_err(|error| invalid(error.to_string()))?;
     let labels = template
         .metadata

@@ -35,7 +35,7 @@ fn a_port_of_a_home_assistant_that_cannot_be_is_named() {
 
 #[test]
 fn an_api_without_keys_that_is_open_to_the_outside_is_warned_of() {
-    let reasons = |more: &Value| -> Vec<&str> {
+    let reasons = |more: &Value| -> Vec<Reason> {
         let stt = validate(&with(more), &defaults()).unwrap();
         stt.warnings.iter().map(|warning| warning.reason).collect()
     };
@@ -55,7 +55,7 @@ fn an_api_without_keys_that_is_open_to_the_outside_is_warned_of() {
         policy("Ingress", home),
         json!({"service": {"type": "LoadBalancer"}}),
     ] {
-        assert_eq!(reasons(&closed), Vec::<&str>::new(), "{closed}");
+        assert_eq!(reasons(&closed), Vec::<Reason>::new(), "{closed}");
     }
 }
 
@@ -166,7 +166,7 @@ fn all_faults_are_told_at_once() {
         "cache": {"hostPath": {"path": "/srv"}},
         "podTemplate": {"spec": {"hostPID": true}},
     }));
-    let reasons: Vec<&str> = validate(&object, &defaults())
+    let reasons: Vec<Reason> = validate(&object, &defaults())
         .unwrap_err()
         .iter()
         .map(|fault| fault.reason)
@@ -199,7 +199,7 @@ fn what_works_and_may_not_be_meant_is_a_warning() {
         "lifecycle": {"terminationGracePeriodSeconds": 300},
     }));
     let warnings = validate(&object, &defaults()).unwrap().warnings;
-    let reasons: Vec<&str> = warnings.iter().map(|fault| fault.reason).collect();
+    let reasons: Vec<Reason> = warnings.iter().map(|fault| fault.reason).collect();
     assert_eq!(reasons, ["VolumeOnOneNode", "QueueTimeoutTooLong"]);
 }
 

@@ -1,0 +1,98 @@
+//! The operator's pages of `docs/reference`, made from the code. `UPDATE_DOCS=1 cargo test -p operator reference` writes
+//! them; without it a page that is out of date fails.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::controller::reason::{Kind, Reason};
+use crate::metrics;
+
+/// Of what follows: it is not to be edited by hand.
+const MADE: &str = "<!-- Made from the code: UPDATE_DOCS=1 cargo test -p operator reference -->\n";
+
+/// The page has these bytes, or gets them.
+#[track_caller]
+fn check(name: &str, page: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../docs/reference")
+        .join(name);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, page).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == page,
+        "docs/reference/{name} is not what the code says; UPDATE_DOCS=1 cargo test -p operator reference"
+    );
+}
+
+/// A sentence that begins as one.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string());
+    first.map_or_else(|| "–".to_owned(), |first| first + letters.as_str() + ".")
+}
+
+#[test]
+fn the_page_of_conditions_has_every_reason_of_each() {
+    let mut page = format!(
+        "{MADE}# Conditions of a WyomingStt\n\n`kubectl get wstt NAME -o yaml` shows them in `status.conditions`, each with a \
+         message that names what is meant; `kubectl wait --for=condition=Ready wstt/NAME` waits for one. A new reason of \
+         `Ready`, and one of `AutoscalingActive`, `CapacityLimited` or `Degraded` that tells of trouble, is an event too; so \
+         are `Scaled` (the autoscaler ordered another number) and `LeftToOther` (the object is left to the operator of its \
+         namespace).\n"
+    );
+    for kind in Kind::ALL {
+        write!(
+            page,
+            "\n## {}\n\n{}\n\n| reason | meaning | what to do |\n|---|---|---|\n",
+            kind.name(),
+            kind.about()
+        )
+        .unwrap();
+        for reason in Reason::ALL.iter().filter(|it| it.kinds().contains(&kind)) {
+            writeln!(
+                page,
+                "| `{reason}` | {} | {} |",
+                reason.meaning(),
+                sentence(reason.advice())
+            )
+            .unwrap();
+        }
+    }
+    check("conditions.md", &page);
+}
+
+#[test]
+fn the_page_of_the_operators_metrics_is_what_its_meters_say() {
+    let (sums, all) = (metrics::tests::page(false), metrics::tests::page(true));
+    let described = |page: &str, kind: &str| -> BTreeMap<String, String> {
+        let lines = page.lines().filter_map(|line| {
+            let line = line.strip_prefix("# ")?.strip_prefix(kind)?;
+            line.trim().split_once(' ')
+        });
+        lines
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .collect()
+    };
+    let (kinds, helps) = (described(&all, "TYPE"), described(&all, "HELP"));
+    let without = described(&sums, "TYPE");
+    let mut page = format!(
+        "{MADE}# Metrics of the operator\n\nOn its admin port (10390) at `/metrics`, in Prometheus' text format; by OTLP without \
+         the prefix `stt_operator_` and the unit. With `--metrics-per-object` (`metrics.perObject` of the chart) figures of \
+         endpoints have the labels `name` and `namespace`, instead of their sums; those marked so are only there with it.\n\n\
+         | name | type | meaning |\n|---|---|---|\n"
+    );
+    for (name, kind) in kinds {
+        let only = if without.contains_key(&name) {
+            ""
+        } else {
+            " (per object)"
+        };
+        writeln!(page, "| `{name}` | {kind}{only} | {} |", helps[&name]).unwrap();
+    }
+    check("operator-metrics.md", &page);
+}
