@@ -2,6 +2,7 @@
 
 use std::{
     marker::PhantomData,
+    mem::MaybeUninit,
     ops::{Deref, DerefMut},
     slice,
 };
@@ -27,6 +28,10 @@ pub fn zeros(count: usize) -> Vec<f32> {
     values.truncate(count);
     values
 }
+
+/// Bytes of a large page of x86-64 and of most arm64.
+#[cfg(target_os = "linux")]
+const HUGE_PAGE: usize = 2 << 20;
 
 /// A line of the caches.
 #[derive(Clone, Copy, Debug)]
@@ -58,14 +63,19 @@ impl<T: Integer> Lines<T> {
     /// Zeros.
     pub(crate) fn zeroed(len: usize) -> Self {
         let mut lines = Self::default();
+        lines.memory.reserve_exact(Self::lines_of(len));
+        in_huge_pages(lines.memory.spare_capacity_mut());
         lines.resize(len);
         lines
     }
 
+    fn lines_of(len: usize) -> usize {
+        (len * size_of::<T>()).div_ceil(size_of::<Line>())
+    }
+
     /// Integers are added at the end, of any value, or dropped there.
     pub(crate) fn resize(&mut self, len: usize) {
-        let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
-        self.memory.resize(lines, Line([0; 64]));
+        self.memory.resize(Self::lines_of(len), Line([0; 64]));
         self.len = len;
     }
 }
@@ -109,6 +119,25 @@ impl<T: Integer> DerefMut for Lines<T> {
         // SAFETY: as above.
         unsafe { slice::from_raw_parts_mut(self.memory.as_mut_ptr().cast(), self.len) }
     }
+}
+
+/// Asks Linux for pages of 2 MiB where `memory` has whole ones, before it is written to. The weights of a token are read
+/// from start to end, and with pages of 4 KiB the CPU looks up the address of each.
+fn in_huge_pages(memory: &mut [MaybeUninit<Line>]) {
+    #[cfg(target_os = "linux")]
+    {
+        let range = memory.as_mut_ptr_range();
+        let start = range.start.addr().next_multiple_of(HUGE_PAGE);
+        let end = range.end.addr() / HUGE_PAGE * HUGE_PAGE;
+        if start < end {
+            let at = range.start.with_addr(start).cast();
+            // SAFETY: advice on pages that are wholly of `memory`, and that changes no value. Where Linux has no such
+            // pages it says so, and the memory is as it was.
+            unsafe { libc::madvise(at, end - start, libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = memory;
 }
 
 /// Asks for memory that is read soon.

@@ -39,7 +39,7 @@ impl SplitMatrix {
         };
         let mut matrix = Self {
             high: take(padded * stride / 2)?.into(),
-            low: take(outs * stride)?.to_vec(),
+            low: take(outs * stride)?.into(),
             high_sums: from_le_bytes(take(4 * padded)?, i32::from_le_bytes),
             scales: from_le_bytes(take(4 * padded)?, f32::from_le_bytes),
             low_means: from_le_bytes(take(4 * padded)?, f32::from_le_bytes),

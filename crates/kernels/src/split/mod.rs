@@ -60,7 +60,7 @@ pub struct SplitMatrix {
     /// `(panels, pairs of groups, PANEL, GROUP)`, padded by weights of zero, like those below.
     high: Lines<u8>,
     /// `(outs, pairs of groups, PAIR)`.
-    low: Vec<u8>,
+    low: Lines<u8>,
     /// One for each output, padded to whole panels, like those below.
     scales: Vec<f32>,
     high_sums: Vec<i32>,

@@ -55,7 +55,7 @@ impl SplitMatrix {
             ins,
             outs,
             high: Lines::zeroed(padded * stride / 2),
-            low: vec![0; outs * stride],
+            low: Lines::zeroed(outs * stride),
             scales: vec![0.0; padded],
             high_sums: vec![0; padded],
             low_means: vec![0.0; padded],
