@@ -170,6 +170,35 @@ mod tests {
         }
     }
 
+    /// What Linux says of the mapping that holds `address`, if it knows of huge pages at all.
+    #[cfg(target_os = "linux")]
+    fn flags(address: usize) -> Option<String> {
+        std::fs::metadata("/sys/kernel/mm/transparent_hugepage").ok()?;
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut is_of_it = false;
+        for line in maps.lines() {
+            if let Some((from, to)) = line.split(' ').next()?.split_once('-') {
+                let [from, to] = [from, to].map(|end| usize::from_str_radix(end, 16).unwrap());
+                is_of_it = (from..to).contains(&address);
+            }
+            if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| is_of_it) {
+                return Some(flags.to_owned());
+            }
+        }
+        panic!("{address:x} is in no mapping");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn many_lines_are_in_huge_pages() {
+        let lines = Lines::<u8>::zeroed(4 * HUGE_PAGE);
+        let within = lines.as_ptr().addr() + 2 * HUGE_PAGE;
+        if let Some(flags) = flags(within) {
+            assert!(flags.contains(" hg"), "{flags}");
+        }
+        assert!(lines.iter().all(|byte| *byte == 0));
+    }
+
     #[test]
     fn there_are_as_many_zeros_as_asked_for() {
         for count in [

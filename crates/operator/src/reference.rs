@@ -3,29 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use crate::controller::reason::{Kind, Reason};
 use crate::metrics;
 
-/// Of what follows: it is not to be edited by hand.
-const MADE: &str = "<!-- Made from the code: UPDATE_DOCS=1 cargo test -p operator reference -->\n";
-
-/// The page has these bytes, or gets them.
-#[track_caller]
-fn check(name: &str, page: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../docs/reference")
-        .join(name);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, page).unwrap();
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == page,
-        "docs/reference/{name} is not what the code says; UPDATE_DOCS=1 cargo test -p operator reference"
-    );
-}
+#[path = "../../../tests/reference_page.rs"]
+mod page;
+use page::check;
 
 /// A sentence that begins as one.
 fn sentence(text: &str) -> String {
@@ -38,12 +22,12 @@ fn sentence(text: &str) -> String {
 
 #[test]
 fn the_page_of_conditions_has_every_reason_of_each() {
-    let mut page = format!(
-        "{MADE}# Conditions of a WyomingStt\n\n`kubectl get wstt NAME -o yaml` shows them in `status.conditions`, each with a \
+    let mut page = String::from(
+        "# Conditions of a WyomingStt\n\n`kubectl get wstt NAME -o yaml` shows them in `status.conditions`, each with a \
          message that names what is meant; `kubectl wait --for=condition=Ready wstt/NAME` waits for one. A new reason of \
          `Ready`, and one of `AutoscalingActive`, `CapacityLimited` or `Degraded` that tells of trouble, is an event too; so \
          are `Scaled` (the autoscaler ordered another number) and `LeftToOther` (the object is left to the operator of its \
-         namespace).\n"
+         namespace).\n",
     );
     for kind in Kind::ALL {
         write!(
@@ -80,11 +64,11 @@ fn the_page_of_the_operators_metrics_is_what_its_meters_say() {
     };
     let (kinds, helps) = (described(&all, "TYPE"), described(&all, "HELP"));
     let without = described(&sums, "TYPE");
-    let mut page = format!(
-        "{MADE}# Metrics of the operator\n\nOn its admin port (10390) at `/metrics`, in Prometheus' text format; by OTLP without \
+    let mut page = String::from(
+        "# Metrics of the operator\n\nOn its admin port (10390) at `/metrics`, in Prometheus' text format; by OTLP without \
          the prefix `stt_operator_` and the unit. With `--metrics-per-object` (`metrics.perObject` of the chart) figures of \
          endpoints have the labels `name` and `namespace`, instead of their sums; those marked so are only there with it.\n\n\
-         | name | type | meaning |\n|---|---|---|\n"
+         | name | type | meaning |\n|---|---|---|\n",
     );
     for (name, kind) in kinds {
         let only = if without.contains_key(&name) {

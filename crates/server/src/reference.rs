@@ -2,7 +2,6 @@
 //! writes them; without it a page that is out of date fails.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::{Arg, Command, CommandFactory};
 use wyoming::Code;
@@ -10,24 +9,9 @@ use wyoming::Code;
 use crate::cli::Cli;
 use crate::metrics;
 
-/// Of what follows: it is not to be edited by hand.
-const MADE: &str = "<!-- Made from the code: UPDATE_DOCS=1 cargo test -p server reference -->\n";
-
-/// The page has these bytes, or gets them.
-#[track_caller]
-fn check(name: &str, page: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../docs/reference")
-        .join(name);
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, page).unwrap();
-    }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        found == page,
-        "docs/reference/{name} is not what the code says; UPDATE_DOCS=1 cargo test -p server reference"
-    );
-}
+#[path = "../../../tests/reference_page.rs"]
+mod page;
+use page::check;
 
 /// Within a cell of a table.
 fn cell(text: &str) -> String {
@@ -94,10 +78,10 @@ fn settings_of(page: &mut String, command: &Command, title: &str) {
 
 #[test]
 fn the_page_of_settings_is_what_the_help_says() {
-    let mut page = format!(
-        "{MADE}# Settings\n\nEvery flag of `serve` is also an environment variable; one that is set to nothing counts as not \
+    let mut page = String::from(
+        "# Settings\n\nEvery flag of `serve` is also an environment variable; one that is set to nothing counts as not \
          set. The flag wins over the variable. `--print-config` shows what would be used. Variables that wyoming-faster-whisper \
-         reads (`WYO_WHISPER_…`) mean what they mean there.\n"
+         reads (`WYO_WHISPER_…`) mean what they mean there.\n",
     );
     let mut cli = Cli::command();
     cli.build();
@@ -118,9 +102,9 @@ fn the_page_of_settings_is_what_the_help_says() {
 #[test]
 fn the_page_of_metrics_is_what_the_meters_say() {
     let text = metrics::tests::page();
-    let mut page = format!(
-        "{MADE}# Metrics of a server\n\nOn the admin port (10390) at `/metrics`, in Prometheus' text format; by OTLP without the \
-         prefix `stt_` and the unit.\n\n| name | type | meaning |\n|---|---|---|\n"
+    let mut page = String::from(
+        "# Metrics of a server\n\nOn the admin port (10390) at `/metrics`, in Prometheus' text format; by OTLP without the \
+         prefix `stt_` and the unit.\n\n| name | type | meaning |\n|---|---|---|\n",
     );
     let described = |kind: &str| {
         let lines = text.lines().filter_map(move |line| {
@@ -147,10 +131,10 @@ fn the_page_of_errors_has_every_code() {
         let line = before.lines().last().unwrap();
         line.trim().trim_start_matches("/// ").to_owned()
     };
-    let mut page = format!(
-        "{MADE}# Errors\n\nA fault is an `error` event with one of these codes and a sentence that names what was wrong; then the \
+    let mut page = String::from(
+        "# Errors\n\nA fault is an `error` event with one of these codes and a sentence that names what was wrong; then the \
          connection is closed. Over HTTP the same codes are in OpenAI's error object. `stt_faults_total` counts them.\n\n\
-         | code | meaning | what to do |\n|---|---|---|\n"
+         | code | meaning | what to do |\n|---|---|---|\n",
     );
     for code in Code::ALL {
         writeln!(

@@ -550,8 +550,12 @@ async fn write(
 }
 
 #[cfg(test)]
+mod overlap;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]
 mod waiting;
+#[cfg(test)]
+mod world;

@@ -12,7 +12,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context as LayerContext, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::tests::{World, demo, idle};
+use super::world::{World, demo, idle};
 
 #[derive(Clone, Debug, Default)]
 struct Seen {

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 use telemetry::load::LoadReport;
 
-use super::tests::{DEPLOYMENT, Same, World, pod};
+use super::world::{DEPLOYMENT, Same, World, pod};
 use super::{Action, Names, WAITING};
 
 fn spec(longest: i32) -> Value {
